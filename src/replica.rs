@@ -1,0 +1,62 @@
+//! What `sync` and `store` see of a document, so that a new kind of document or a new dialect is
+//! one file.
+
+use crate::clock::{OperationId, VersionVector};
+use crate::codec::{Change, Snapshot};
+
+/// Why one change could not be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// A dependency is neither stored nor covered by the last snapshot.
+    NotReady {
+        /// The first dependency that is missing.
+        missing: OperationId,
+    },
+    /// A named limit would be exceeded.
+    Limit(&'static str),
+    /// The clock of the change is too far ahead of the wall clock.
+    ClockDrift {
+        /// How far ahead, in milliseconds.
+        ahead_ms: i64,
+    },
+    /// The document is closed.
+    Closed,
+}
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOutcome {
+    /// Whether the snapshot was taken over.
+    pub snapshot_applied: bool,
+    /// Changes that were new and applied.
+    pub applied: usize,
+    /// Changes that lack a dependency; nothing is remembered of them.
+    pub not_ready: usize,
+}
+
+/// A document as the sync protocols and the store see it.
+pub trait Replica {
+    /// Everything seen: changes and snapshot.
+    fn version_vector(&self) -> VersionVector;
+
+    /// The last snapshot, if there is one.
+    fn last_snapshot(&self) -> Option<&Snapshot>;
+
+    /// Stored changes that `seen` does not cover: grouped by author, clocks ascending.
+    fn changes_newer_than(&self, seen: &VersionVector) -> Vec<Change>;
+
+    /// All stored changes in the order in which they were stored (a causal order).
+    fn all_changes(&self) -> Vec<Change>;
+
+    /// Applies one remote change. `Ok(false)`: known already (stored, or covered by the version
+    /// vector), nothing happened.
+    fn apply(&mut self, change: Change) -> Result<bool, ApplyError>;
+
+    /// Imports a snapshot (if given and not older than the own one) and changes, in any order.
+    /// A refused snapshot makes the changes be ignored, too (as crdt_lf 8.7 `import`).
+    fn import(&mut self, snapshot: Option<&Snapshot>, changes: Vec<Change>) -> Result<ImportOutcome, ApplyError>;
+
+    /// Takes a snapshot of everything and, with `prune`, drops the changes it covers.
+    fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError>;
+}
