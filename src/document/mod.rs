@@ -4,6 +4,7 @@ use crate::codec::{Change, Snapshot, Value, Wtf8String, DecodeError};
 use crate::replica::*;
 use std::sync::Arc;
 
+pub(crate) mod handlers;
 pub mod myers;
 
 /// Where physical time comes from.
