@@ -6,6 +6,7 @@
 //! transaction, `discard_pending` takes those back, `snapshot_state` writes the blob.
 
 pub(crate) mod history;
+pub(crate) mod identity;
 pub(crate) mod map;
 pub(crate) mod operation;
 pub(crate) mod or_set;

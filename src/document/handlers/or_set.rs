@@ -11,6 +11,7 @@
 //! An element is there if one of its adds lives; it stands where the unbroken row of living adds
 //! began that reaches to the end.
 
+use super::identity::{Form, Identified};
 use super::operation::{Events, Operation, Place, kind};
 use crate::clock::{OperationId, OrderKey};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
@@ -76,30 +77,11 @@ struct Add {
     form: Form,
 }
 
-/// Which of the equal numbers a value is. Others have one form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// As the identity has it.
-    Plain,
-    /// A double, where the identity is an integer.
-    Double,
-    /// -0.0, whose identity is 0.
-    NegativeZero,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Touched {
     Tag(ElementIdx, Tag),
     Burial(Tag),
     Unseeded(ElementIdx),
-}
-
-/// A value read from outside.
-struct Decoded {
-    identity: Box<[u8]>,
-    form: Form,
-    /// False for lists and objects.
-    comparable: bool,
 }
 
 impl OrSetState {
@@ -128,7 +110,7 @@ impl OrSetState {
         let mut reader = Reader::new(blob);
         let count = if blob.is_empty() { 0 } else { reader.count(1)? };
         for number in 0..count {
-            let value = self.decode(reader.prefixed()?)?;
+            let value = Identified::read(self.codec, reader.prefixed()?)?;
             let form = value.form;
             let element = seeded.element(value);
             let slot = &mut seeded.elements[element.0 as usize].seed;
@@ -181,12 +163,12 @@ impl OrSetState {
         let mut reader = Reader::new(body);
         match kind {
             kind::INSERT => {
-                let value = self.decode(reader.prefixed()?)?;
+                let value = Identified::read(self.codec, reader.prefixed()?)?;
                 let tag = read_tag(&mut reader)?;
                 self.add(place, value, tag, events);
             }
             kind::DELETE => {
-                let value = self.decode(reader.prefixed()?)?;
+                let value = Identified::read(self.codec, reader.prefixed()?)?;
                 let count = reader.count(Tag::BYTES)?;
                 let tags: Result<Vec<_>, _> = (0..count).map(|_| read_tag(&mut reader)).collect();
                 let untagged = reader.byte("whether a remove is untagged")? != 0;
@@ -197,7 +179,7 @@ impl OrSetState {
         Ok(())
     }
 
-    fn add(&mut self, place: Place, value: Decoded, tag: Tag, events: Events<'_>) {
+    fn add(&mut self, place: Place, value: Identified, tag: Tag, events: Events<'_>) {
         let form = value.form;
         let element = self.element(value);
         if place.is_pending() {
@@ -222,7 +204,7 @@ impl OrSetState {
     fn remove(
         &mut self,
         place: Place,
-        value: Decoded,
+        value: Identified,
         tags: &[Tag],
         untagged: bool,
         events: Events<'_>,
@@ -577,13 +559,13 @@ impl OrSetState {
 
     fn find(&self, value: &Value) -> Option<ElementIdx> {
         let bytes = self.codec.encode(value).ok()?;
-        let value = self.decode(&bytes).expect("encoded just now");
+        let value = Identified::read(self.codec, &bytes).expect("encoded just now");
         let known = self.index.get(&*value.identity).copied();
         known.filter(|_| value.comparable)
     }
 
     /// The element with this identity, made if there is none.
-    fn element(&mut self, value: Decoded) -> ElementIdx {
+    fn element(&mut self, value: Identified) -> ElementIdx {
         if value.comparable {
             if let Some(element) = self.index.get(&*value.identity) {
                 return *element;
@@ -612,41 +594,7 @@ impl OrSetState {
     }
 
     fn value(&self, element: ElementIdx, form: Form) -> Value {
-        let identity = self
-            .codec
-            .stored(&self.elements[element.0 as usize].identity);
-        match (form, identity) {
-            (Form::Double, Value::Int(number)) => Value::Double(number as f64),
-            (Form::NegativeZero, _) => Value::Double(-0.0),
-            (_, value) => value,
-        }
-    }
-
-    /// Reads a value and finds the form that all values equal to it share.
-    fn decode(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
-        let value = self.codec.decode(bytes)?;
-        let mut decoded = Decoded {
-            identity: Box::default(),
-            form: Form::Plain,
-            comparable: !matches!(value, Value::Array(_) | Value::Object(_)),
-        };
-        decoded.identity = match value {
-            // -0.0 casts to 0; the bounds are exact, and so is the cast within them.
-            Value::Double(number) if is_int(number) => {
-                let negative_zero = number == 0.0 && number.is_sign_negative();
-                decoded.form = if negative_zero {
-                    Form::NegativeZero
-                } else {
-                    Form::Double
-                };
-                (number as i64).to_string().into_bytes().into()
-            }
-            // JSON has no infinity; these texts overflow to it.
-            Value::Double(number) if number == f64::INFINITY => (*b"1e999").into(),
-            Value::Double(number) if number == f64::NEG_INFINITY => (*b"-1e999").into(),
-            _ => self.codec.canonical(bytes)?,
-        };
-        Ok(decoded)
+        form.show(self.codec, &self.elements[element.0 as usize].identity)
     }
 
     /// Heap memory held, in bytes (the trees and tables estimated).
@@ -717,12 +665,6 @@ impl View {
     fn sees(self, place: Place) -> bool {
         self == View::Current || !place.is_pending()
     }
-}
-
-fn is_int(number: f64) -> bool {
-    // 2^63: the first integer that does not fit.
-    const END: f64 = 9_223_372_036_854_775_808.0;
-    number.fract() == 0.0 && (-END..END).contains(&number)
 }
 
 fn read_tag(reader: &mut Reader<'_>) -> Result<Tag, DecodeError> {
