@@ -6,7 +6,7 @@
 use super::history::{Effect, KeyHistory, Present};
 use super::operation::{Events, Operation, Place, QueuedOperation, kind};
 use crate::clock::OrderKey;
-use crate::codec::bytes::{text, write_prefixed, write_uvarint};
+use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, Reader, Value};
 use crate::document::{MapOp, ValueCodec};
@@ -285,5 +285,91 @@ fn report(events: &mut Vec<MapOp>, key: &str, old: Option<Value>, new: Option<Va
     if old != new {
         let key = key.to_owned();
         events.push(MapOp { key, old, new });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Hlc, PeerId};
+    use std::borrow::Cow;
+
+    fn order(clock: u64) -> OrderKey {
+        OrderKey::new(PeerId::from_bytes([1; 16]), Hlc::from_u64(clock))
+    }
+
+    /// The table of 8.8, and that a joined operation does what the two did.
+    #[test]
+    fn neighbours_join_by_the_table() {
+        let map = MapState::new(ValueCodec::Json);
+        let operations = |key: &str, value: i64| {
+            let set = map.set(key, &value.into()).unwrap();
+            let update = map.update(key, &value.into()).unwrap();
+            [set, MapState::delete(key), update]
+        };
+        let queued = |operation: &Operation| (operation.kind, Cow::from(operation.body.clone()));
+        let (first, second) = (operations("k", 1), operations("k", 2));
+        let table = [
+            [Some(&second[0]), Some(&second[1]), Some(&second[0])],
+            [Some(&second[0]), Some(&second[1]), Some(&first[1])],
+            [Some(&second[0]), Some(&second[1]), Some(&second[2])],
+        ];
+        for (a, row) in first.iter().zip(table) {
+            for (b, expected) in second.iter().zip(row) {
+                let joined = MapState::compound(&queued(a), &queued(b));
+                assert_eq!(joined, expected.map(queued));
+                let (kind, body) = joined.unwrap();
+                for before in [None, Some(map.set("k", &0.into()).unwrap())] {
+                    let mut one_by_one = MapState::new(ValueCodec::Json);
+                    let mut at_once = MapState::new(ValueCodec::Json);
+                    for state in [&mut one_by_one, &mut at_once] {
+                        let before = before.iter();
+                        before.for_each(|set| {
+                            state.apply(order(1), set.kind, &set.body, None).unwrap()
+                        });
+                    }
+                    one_by_one.apply(order(2), a.kind, &a.body, None).unwrap();
+                    one_by_one.apply(order(3), b.kind, &b.body, None).unwrap();
+                    at_once.apply(order(2), kind, &body, None).unwrap();
+                    assert_eq!(one_by_one.entries(), at_once.entries());
+                }
+            }
+        }
+        for other in operations("other", 2) {
+            assert_eq!(
+                MapState::compound(&queued(&first[0]), &queued(&other)),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn values_that_the_codec_cannot_carry_are_refused_before_they_are_queued() {
+        let json = MapState::new(ValueCodec::Json);
+        assert!(json.set("k", &f64::NAN.into()).is_err());
+        assert!(json.update("k", &Value::Bytes(vec![1])).is_err());
+        let bytes = MapState::new(ValueCodec::Bytes);
+        assert!(bytes.set("k", &1.into()).is_err());
+        let operation = bytes.set("k", &Value::Bytes(vec![0xff, 0])).unwrap();
+        assert_eq!(operation.body, [1, b'k', 2, 0xff, 0]);
+    }
+
+    /// A key that is deleted and put again moves to the end; one that is only put again does not.
+    #[test]
+    fn keys_stand_where_they_last_appeared() {
+        let mut map = MapState::new(ValueCodec::Json);
+        map.seed(&[2, 1, b'x', 1, b'0', 1, b'y', 1, b'0']).unwrap();
+        let mut apply = |clock, operation: Operation| {
+            map.apply(order(clock), operation.kind, &operation.body, None)
+                .unwrap();
+            map.check();
+            let keys: String = map.entries().into_iter().map(|(key, _)| key).collect();
+            keys
+        };
+        let set = |key: &str| MapState::new(ValueCodec::Json).set(key, &1.into()).unwrap();
+        assert_eq!(apply(10, set("a")), "xya");
+        assert_eq!(apply(20, set("x")), "xya");
+        assert_eq!(apply(15, MapState::delete("x")), "yax");
+        assert_eq!(apply(5, set("b")), "ybax");
     }
 }

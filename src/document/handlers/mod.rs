@@ -15,3 +15,5 @@ pub(crate) mod value_codec;
 
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod vectors;

@@ -312,7 +312,12 @@ impl Subject for OrSetState {
             kind::UPDATE,
         ][rng.below(5)];
         let mut body = Vec::new();
-        write_prefixed(&mut body, &random_value(rng));
+        // One element gets half of the operations, so that its adds overlap in every way.
+        let element = match rng.below(2) {
+            0 => VALUES[rng.below(3)].as_bytes().to_vec(),
+            _ => random_value(rng),
+        };
+        write_prefixed(&mut body, &element);
         let tag = |rng: &mut Rng| random_id(rng, 3).to_bytes();
         if kind == kind::INSERT {
             body.extend(tag(rng));
