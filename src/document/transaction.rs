@@ -57,6 +57,21 @@ impl QueuedOp {
     }
 }
 
+impl Transaction {
+    /// Content of queued operations moves with the pool.
+    pub fn move_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
+        for queued in &mut self.queue {
+            match &mut queued.op {
+                QueuedOp::Insert { content, len, .. } => *content = moved(*content, *len),
+                QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
+                    items.iter_mut().for_each(|(_, item)| item.content = moved(item.content, item.units));
+                }
+                _ => (),
+            }
+        }
+    }
+}
+
 impl Document {
     /// Opens a transaction, or one more level of the open one. `tag` is handed to observers; that
     /// of the outermost level counts.
@@ -376,22 +391,6 @@ impl Document {
                 own: self.own,
             };
             body(text, sink);
-        }
-    }
-
-    /// Content of queued insertions moves with the pool.
-    pub(super) fn move_queued_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
-        let Some(open) = &mut self.transaction else {
-            return;
-        };
-        for queued in &mut open.queue {
-            match &mut queued.op {
-                QueuedOp::Insert { content, len, .. } => *content = moved(*content, *len),
-                QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
-                    items.iter_mut().for_each(|(_, item)| item.content = moved(item.content, item.units));
-                }
-                _ => (),
-            }
         }
     }
 

@@ -128,7 +128,7 @@ impl Document {
         self.ensure_open()?;
         let before = self.clock();
         let tag = OperationId::new(self.peer_id(), before.local_event(self.wall_clock.now_ms()));
-        let op = self.set(handler)?.add(value, tag).map_err(|_| DocumentError::UnsupportedValue)?;
+        let op = self.set(handler)?.add_operation(value, tag).map_err(|_| DocumentError::UnsupportedValue)?;
         // The tag's tick counts only once nothing can fail any more.
         self.ensure_room(op.body.len())?;
         self.clock = tag.hlc;
@@ -140,7 +140,7 @@ impl Document {
     /// # Errors
     /// As [`map_set`](Self::map_set).
     pub fn set_remove(&mut self, handler: HandlerIdx, value: &Value) -> Result<(), DocumentError> {
-        let op = self.set(handler)?.remove(value).map_err(|_| DocumentError::UnsupportedValue)?;
+        let op = self.set(handler)?.remove_operation(value).map_err(|_| DocumentError::UnsupportedValue)?;
         self.submit_value(handler, op)
     }
 }

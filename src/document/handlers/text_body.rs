@@ -193,6 +193,30 @@ impl TextBody {
     }
 }
 
+impl TextBody {
+    /// Tells the ids of the elements that a body produces, whatever their counters.
+    pub fn for_each_produced(kind: u8, body: &[u8], mut produced: impl FnMut(ElementId)) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(body);
+        if kind == 0 {
+            ElementId::read(&mut reader)?;
+            ElementId::read(&mut reader)?;
+        }
+        if kind != 0 && kind != 2 {
+            return Ok(());
+        }
+        for _ in 0..reader.count(2)? {
+            if kind == 2 {
+                ElementId::read(&mut reader)?;
+            }
+            if let Some(id) = ElementId::read(&mut reader)? {
+                produced(id);
+            }
+            reader.prefixed()?;
+        }
+        Ok(())
+    }
+}
+
 fn read_text(ids: &mut ElementReader<'_, '_>, units: &mut Vec<u16>) -> Result<u32, DecodeError> {
     let before = units.len();
     wtf8::decode_to_utf16(ids.text()?, units)?;

@@ -9,13 +9,12 @@ mod export;
 mod graph;
 mod prune;
 mod row;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use graph::ExportError;
+pub(crate) use export::write_unit;
 pub(crate) use row::{NameIdx, Operation, Place, Span};
 
-use super::content::ContentPool;
+pub(crate) use super::content::ContentPool;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
 use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
@@ -116,6 +115,23 @@ impl Log {
         }
         found.sort_unstable_by_key(|(key, ..)| *key);
         found
+    }
+
+    /// The handler that a change names.
+    pub fn name_of(&self, place: Place) -> NameIdx {
+        self.rows[place.row as usize].name
+    }
+
+    /// The authors of the changes from number `start` on, row by row.
+    pub fn for_each_author_from(&self, start: u64, mut body: impl FnMut(AuthorIdx)) {
+        let mut before = self.change_count;
+        for row in self.rows.iter().rev() {
+            if before <= start {
+                return;
+            }
+            body(row.author);
+            before -= u64::from(row.changes);
+        }
     }
 
     /// Who made a change.
