@@ -206,7 +206,7 @@ impl KeyHistory {
         self.entries.as_slice().is_empty()
     }
 
-    /// Heap memory held, in bytes.
+    /// Heap memory held, in bytes (the allocator's part estimated).
     pub(crate) fn heap_bytes(&self) -> usize {
         let own = match &self.entries {
             Entries::Many(entries) => entries.capacity() * size_of::<Entry>(),
@@ -217,7 +217,7 @@ impl KeyHistory {
             .as_slice()
             .iter()
             .flat_map(|entry| &entry.value);
-        own + values.map(|value| value.len()).sum::<usize>()
+        own + values.map(|value| value.len() + 16).sum::<usize>()
     }
 
     /// Panics if an invariant is broken. For tests.

@@ -248,12 +248,13 @@ impl MapState {
         }
     }
 
-    /// Heap memory held, in bytes. O(operations).
+    /// Heap memory held, in bytes (the table and the allocator's part estimated). O(operations).
     pub(crate) fn heap_bytes(&self) -> usize {
         let slot = size_of::<(Box<str>, KeyHistory)>() + 1;
         let keys = self.keys.iter();
-        let owned = keys.map(|(key, history)| key.len() + history.heap_bytes());
-        self.keys.capacity() * slot + owned.sum::<usize>()
+        let owned = keys.map(|(key, history)| key.len() + 16 + history.heap_bytes());
+        // A table is never fuller than seven eighths.
+        self.keys.capacity() * 8 / 7 * slot + owned.sum::<usize>()
     }
 
     /// Panics if an invariant is broken. For tests.

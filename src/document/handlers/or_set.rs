@@ -12,7 +12,7 @@
 //! began that reaches to the end.
 
 use super::identity::{Form, Identified};
-use super::operation::{Events, Operation, Place, kind};
+use super::operation::{Class, Events, Operation, Place, kind};
 use crate::clock::{OperationId, OrderKey};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::json::UnsupportedValue;
@@ -67,14 +67,27 @@ struct Element {
     living_count: u32,
     /// Place in the snapshot's state and the form of the value there.
     seed: Option<(u32, Form)>,
-    /// The first remove without observed tags: it takes away what the snapshot gave.
-    unseeded: Option<Place>,
+    /// The first remove without observed tags, which takes away what the snapshot gave.
+    unseeded: Option<Class>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Add {
-    place: Place,
+    /// With `class`: the place in the replay. Kept in parts because a `Place` would not pack.
+    order: OrderKey,
+    class: Class,
     form: Form,
+}
+
+impl Add {
+    fn new(place: Place, form: Form) -> Self {
+        let (class, order) = place.split();
+        Add { order, class, form }
+    }
+
+    fn place(&self) -> Place {
+        Place::join(self.class, self.order)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -188,13 +201,13 @@ impl OrSetState {
         self.watched(events, &[element], |set| {
             set.relive(element, tag, |set| match set.adds.entry((element, tag)) {
                 Entry::Vacant(slot) => {
-                    slot.insert(Add { place, form });
+                    slot.insert(Add::new(place, form));
                     set.holders.insert((tag, element));
                     set.elements[element.0 as usize].add_count += 1;
                 }
                 Entry::Occupied(mut slot) => {
-                    if place < slot.get().place {
-                        slot.insert(Add { place, form });
+                    if place < slot.get().place() {
+                        slot.insert(Add::new(place, form));
                     }
                 }
             });
@@ -225,7 +238,7 @@ impl OrSetState {
                 }
             }
             if let Some(element) = element.filter(|_| untagged) {
-                set.unseed(element, place);
+                set.unseed(element, place.split().0);
             }
         });
         if place.is_pending() {
@@ -257,10 +270,10 @@ impl OrSetState {
         });
     }
 
-    fn unseed(&mut self, element: ElementIdx, place: Place) {
+    fn unseed(&mut self, element: ElementIdx, class: Class) {
         self.recount(element, |set| {
             let unseeded = &mut set.elements[element.0 as usize].unseeded;
-            *unseeded = Some(unseeded.map_or(place, |first| first.min(place)));
+            *unseeded = Some(unseeded.map_or(class, |first| first.min(class)));
         });
     }
 
@@ -299,7 +312,11 @@ impl OrSetState {
                 if set.kills.get(&key).is_some_and(|place| place.is_pending()) {
                     set.kills.remove(&key);
                 }
-                if set.adds.get(&key).is_some_and(|add| add.place.is_pending()) {
+                if set
+                    .adds
+                    .get(&key)
+                    .is_some_and(|add| add.place().is_pending())
+                {
                     set.adds.remove(&key);
                     set.holders.remove(&(tag, element));
                     set.elements[element.0 as usize].add_count -= 1;
@@ -318,7 +335,7 @@ impl OrSetState {
             }
             Touched::Unseeded(element) => self.recount(element, |set| {
                 let unseeded = &mut set.elements[element.0 as usize].unseeded;
-                *unseeded = unseeded.filter(|place| !place.is_pending());
+                *unseeded = unseeded.filter(|class| *class != Class::Pending);
             }),
         }
     }
@@ -394,7 +411,7 @@ impl OrSetState {
     fn starts(&self, tag: Tag, add: &Add) -> bool {
         self.burials
             .get(&tag)
-            .is_none_or(|burial| add.place < *burial)
+            .is_none_or(|burial| add.place() < *burial)
     }
 
     fn is_there(&self, element: ElementIdx) -> bool {
@@ -418,19 +435,19 @@ impl OrSetState {
     fn since(&self, element: ElementIdx, view: View) -> Option<Add> {
         let adds = self.adds_of(element);
         let mut lives: Vec<(Add, Option<Place>)> = adds
-            .filter(|(tag, add)| view.sees(add.place) && self.starts(*tag, add))
+            .filter(|(tag, add)| view.sees(add.place()) && self.starts(*tag, add))
             .map(|(tag, add)| {
                 let kill = self.kills.get(&(element, tag)).copied();
                 (*add, kill.filter(|kill| view.sees(*kill)))
             })
             .collect();
-        lives.sort_unstable_by_key(|(add, _)| add.place);
+        lives.sort_unstable_by_key(|(add, _)| add.place());
         let mut lives = lives.into_iter();
         let (mut start, mut until) = lives.next()?;
         for (add, kill) in lives {
             match until {
                 None => break,
-                Some(end) if end < add.place => (start, until) = (add, kill),
+                Some(end) if end < add.place() => (start, until) = (add, kill),
                 Some(end) => until = kill.map(|kill| kill.max(end)),
             }
         }
@@ -443,9 +460,9 @@ impl OrSetState {
         let seed = element.seed?;
         let added = match view {
             View::Current => element.add_count > 0,
-            View::Committed => self.adds_of(at).any(|(_, add)| view.sees(add.place)),
+            View::Committed => self.adds_of(at).any(|(_, add)| view.sees(add.place())),
         };
-        let unseeded = element.unseeded.is_some_and(|place| view.sees(place));
+        let unseeded = element.unseeded.is_some_and(|class| view.sees_class(class));
         (!added && !unseeded).then_some(seed)
     }
 
@@ -463,7 +480,7 @@ impl OrSetState {
                     self.since(element, view)
                 };
                 if let Some(add) = since {
-                    return Some((false, add.place, element, add.form));
+                    return Some((false, add.place(), element, add.form));
                 }
                 let (number, form) = self.seed_of(element, view)?;
                 Some((true, Place::Seed(number), element, form))
@@ -501,7 +518,7 @@ impl OrSetState {
         };
         let mut tags: Vec<_> = self
             .adds_of(element)
-            .map(|(tag, add)| (add.place, tag))
+            .map(|(tag, add)| (add.place(), tag))
             .collect();
         tags.sort_unstable();
         tags.into_iter().map(|(_, tag)| tag).collect()
@@ -610,7 +627,7 @@ impl OrSetState {
         let adds = self.adds.len() * (key + size_of::<Add>());
         let kills = self.kills.len() * (key + size_of::<Place>());
         let trees = adds + kills + self.holders.len() * key;
-        identities.sum::<usize>() + elements + index + burials + trees * 3 / 2
+        identities.sum::<usize>() + elements + index + burials + trees * 2
     }
 
     /// Panics if an invariant is broken. For tests.
@@ -639,7 +656,7 @@ impl OrSetState {
             assert!(self.burials[tag] <= *kill);
         }
         if self.pending.is_empty() {
-            assert!(self.adds.values().all(|add| !add.place.is_pending()));
+            assert!(self.adds.values().all(|add| !add.place().is_pending()));
             assert!(self.kills.values().all(|place| !place.is_pending()));
             assert!(self.burials.values().all(|place| !place.is_pending()));
         }
@@ -663,7 +680,11 @@ enum View {
 
 impl View {
     fn sees(self, place: Place) -> bool {
-        self == View::Current || !place.is_pending()
+        self.sees_class(place.split().0)
+    }
+
+    fn sees_class(self, class: Class) -> bool {
+        self == View::Current || class != Class::Pending
     }
 }
 
