@@ -221,7 +221,6 @@ impl KeyHistory {
     }
 
     /// Panics if an invariant is broken. For tests.
-    #[cfg(test)]
     pub(crate) fn check(&self) {
         let entries = self.entries.as_slice();
         assert!(

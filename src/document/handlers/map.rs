@@ -258,7 +258,6 @@ impl MapState {
     }
 
     /// Panics if an invariant is broken. For tests.
-    #[cfg(test)]
     pub(crate) fn check(&self) {
         let present = self
             .keys

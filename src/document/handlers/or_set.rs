@@ -631,7 +631,6 @@ impl OrSetState {
     }
 
     /// Panics if an invariant is broken. For tests.
-    #[cfg(test)]
     pub(crate) fn check(&self) {
         let all = (0..self.elements.len() as u32).map(ElementIdx);
         let mut len = 0;

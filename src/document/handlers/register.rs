@@ -169,7 +169,6 @@ impl RegisterState {
     }
 
     /// Panics if an invariant is broken. For tests.
-    #[cfg(test)]
     pub(crate) fn check(&self) {
         self.history.check();
     }
