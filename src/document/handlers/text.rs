@@ -85,11 +85,16 @@ impl TextState {
 
     fn replace(&mut self, old: ElementKey, item: &Item, sink: &mut TextSink<'_>) {
         let Item { id, content, units } = *item;
-        if !self.sequence.contains(old) || id.is_null() || self.sequence.contains(id) {
+        if !self.sequence.contains(old) || id.is_null() {
             self.order_sensitive = true;
             return;
         }
+        // As the reference's tree: the old element goes even if the new id is taken.
         self.remove(&[Span { id: old, len: 1 }], sink);
+        if self.sequence.contains(id) {
+            self.order_sensitive = true;
+            return;
+        }
         if id.author == sink.own {
             self.next_counter = self.next_counter.max(id.counter.saturating_add(1));
         }
