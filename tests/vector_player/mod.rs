@@ -212,7 +212,10 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
             let nodes = node_lengths(document, handler);
             let clip = |at: i64| at.clamp(0, nodes.len() as i64) as usize;
             let (start, end) = (clip(int(1)), clip(int(1).saturating_add(int(2).max(0))));
-            if start < end {
+            if start < end && nodes[start..end].iter().any(|units| *units != 1) {
+                // Elements of no or several units cannot be named one by one by text positions.
+                remove_nodes(document, handler, start..end);
+            } else if start < end {
                 let (at, count) = (nodes[..start].iter().sum(), nodes[start..end].iter().sum());
                 document.text_remove(handler, at, count).unwrap();
             }
@@ -235,6 +238,26 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
         (HandlerKind::OrSet, "remove") => document.set_remove(handler, &value(&call[1])).unwrap(),
         (kind, method) => panic!("{kind:?}.{method} is unknown"),
     }
+}
+
+fn remove_nodes(document: &mut Document, handler: HandlerIdx, nodes: std::ops::Range<usize>) {
+    let state = document.handler_snapshot_state(handler);
+    let mut reader = Reader::new(&state);
+    let count = reader.uvarint().unwrap();
+    let ids: Vec<&[u8]> = (0..count)
+        .map(|_| {
+            let id = reader.prefixed().unwrap();
+            reader.prefixed().unwrap();
+            id
+        })
+        .collect();
+    let mut body = Vec::new();
+    write_uvarint(&mut body, nodes.len() as u64);
+    ids[nodes].iter().for_each(|id| body.extend_from_slice(id));
+    let (handler_type, handler_id) = (document.handler_type(handler), document.handler_id(handler));
+    let mut payload = Vec::new();
+    syncline::codec::Envelope { handler_type, handler_id, kind: 1, body: &body }.encode(&mut payload);
+    document.create_change(payload).unwrap();
 }
 
 /// Units of each live element: mostly one.
