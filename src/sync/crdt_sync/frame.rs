@@ -1,6 +1,10 @@
 //! Frames: the JSON text of a message, plain or as one gzip member.
 
 use super::{Message, MessageError};
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use std::io::{Read, Write};
 use std::sync::{Arc, OnceLock};
 
 /// How the frames of a connection are packed.
@@ -24,6 +28,8 @@ pub struct Limits {
     pub changes_max: usize,
     /// Nesting of the JSON text.
     pub depth_max: usize,
+    /// Values in the JSON text, counted before they are allocated.
+    pub values_max: usize,
     /// Bytes of a document id.
     pub document_id_bytes_max: usize,
 }
@@ -35,6 +41,7 @@ impl Default for Limits {
             text_bytes_max: 32 << 20,
             changes_max: 200_000,
             depth_max: 32,
+            values_max: 250_000,
             document_id_bytes_max: 1024,
         }
     }
@@ -48,13 +55,47 @@ impl Framing {
 }
 
 /// A received frame as a message; the packing is recognised.
-pub fn decode(_frame: &[u8], _limits: &Limits) -> Result<Message, MessageError> {
-    todo!()
+///
+/// # Errors
+/// Anything a limit or the format refuses; nothing is kept of the frame.
+pub fn decode(frame: &[u8], limits: &Limits) -> Result<Message, MessageError> {
+    if frame.len() > limits.frame_bytes_max {
+        return Err(MessageError::Limit("frame_bytes_max"));
+    }
+    match Framing::of(frame) {
+        Framing::Plain if frame.len() > limits.text_bytes_max => {
+            Err(MessageError::Limit("text_bytes_max"))
+        }
+        Framing::Plain => super::decode::decode(frame, limits),
+        Framing::Gzip => super::decode::decode(&inflate(frame, limits.text_bytes_max)?, limits),
+    }
 }
 
 /// A message as a frame to send.
-pub fn encode(_message: &Message, _framing: Framing) -> Vec<u8> {
-    todo!()
+pub fn encode(message: &Message, framing: Framing) -> Vec<u8> {
+    let mut text = Vec::new();
+    super::encode::encode(message, &mut text);
+    match framing {
+        Framing::Plain => text,
+        Framing::Gzip => deflate(&text),
+    }
+}
+
+/// Complete gzip members only: Dart accepts a frame that is cut off behind its last block, which
+/// saves a sender nothing and costs the checksum.
+fn inflate(frame: &[u8], text_bytes_max: usize) -> Result<Vec<u8>, MessageError> {
+    let mut text = Vec::new();
+    let mut members = MultiGzDecoder::new(frame).take(text_bytes_max as u64 + 1);
+    members.read_to_end(&mut text).map_err(|_| MessageError::Gzip)?;
+    if text.len() > text_bytes_max {
+        return Err(MessageError::Limit("text_bytes_max"));
+    }
+    Ok(text)
+}
+
+fn deflate(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text).and_then(|()| encoder.finish()).expect("a Vec takes every write")
 }
 
 /// A message for many connections: encoded at most once per framing.

@@ -12,8 +12,11 @@
 
 pub mod client;
 pub mod constants;
+mod decode;
+mod encode;
 pub mod frame;
 mod message;
+mod payload;
 mod room;
 mod server;
 mod server_event;
