@@ -8,4 +8,8 @@ pub mod clock;
 pub mod codec;
 pub mod document;
 pub mod replica;
+mod sequence;
 pub mod sync;
+#[cfg(test)]
+mod testing;
+mod tree;

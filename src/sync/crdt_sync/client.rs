@@ -208,6 +208,12 @@ impl Client {
         self.push(now_ms, replica, self.options.single_changes_max);
     }
 
+    /// Asks the server for everything this document lacks, and sends what the server lacks when it
+    /// answers. Never needed on a sound connection.
+    pub fn request_sync(&mut self, now_ms: i64, replica: &dyn Replica) {
+        self.ask(now_ms, replica);
+    }
+
     /// When [`tick`](Self::tick) wants to be called; in the past if it has something to do now.
     pub fn next_deadline(&self) -> Option<i64> {
         match &self.phase {

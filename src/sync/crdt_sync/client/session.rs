@@ -19,8 +19,8 @@ pub(super) struct Session {
     /// What the server reported, and what was sent or received since. Never echoing a change
     /// follows from it.
     sent: VersionVector,
-    /// `sent` at the time of the last question. A report of the server that lacks anything of it
-    /// shows a loss; what was sent later may just be on its way.
+    /// `sent` without what was pushed since the last question. A report of the server that lacks
+    /// anything of it shows a loss; what was pushed later may just be on its way.
     settled: VersionVector,
     /// Until when the answer to a question is waited for. One question at a time: its answer holds
     /// all that further ones could ask for.
@@ -127,12 +127,14 @@ impl Session {
             self.acknowledgement_delay_ms = doubled.min(options.acknowledgement_delay_max_ms);
         }
         let mut sent = server.clone();
+        // The answer to a question holds everything that was pushed before it.
         for (peer, clock) in self.sent.iter() {
             if !self.settled.covers(&peer, clock) {
                 sent.update(peer, clock);
             }
         }
         self.sent = sent;
+        self.settled.merge(server);
         let complete = server.is_strictly_newer_or_equal_than(&self.sent);
         self.unacknowledged = match self.unacknowledged {
             Some(_) if !complete => Some(Unacknowledged {
@@ -297,6 +299,7 @@ impl Client {
     fn server_has(&mut self, id: OperationId) {
         if let Phase::Joined(session) = &mut self.phase {
             session.sent.update(id.peer, id.hlc);
+            session.settled.update(id.peer, id.hlc);
             if let Some(server) = &mut self.server {
                 server.update(id.peer, id.hlc);
             }
@@ -339,8 +342,9 @@ impl Client {
         session.ask_at_ms = Some(now_ms.saturating_add(delay_ms));
     }
 
-    /// Asks the server for what it has and what this document lacks.
-    fn ask(&mut self, now_ms: i64, replica: &dyn Replica) {
+    /// Asks the server for what it has and what this document lacks. Nothing while not joined, or
+    /// while an answer is awaited.
+    pub(super) fn ask(&mut self, now_ms: i64, replica: &dyn Replica) {
         let Phase::Joined(session) = &mut self.phase else {
             return;
         };
