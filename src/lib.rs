@@ -8,3 +8,7 @@ pub mod clock;
 pub mod codec;
 pub mod document;
 pub mod replica;
+mod sequence;
+mod tree;
+#[cfg(test)]
+mod testing;
