@@ -19,6 +19,7 @@ mod hub;
 mod payload;
 mod signal;
 mod tree;
+mod units;
 
 pub mod buffer;
 pub mod change;

@@ -171,7 +171,7 @@ pub struct syncline_change_target {
 pub use super::tree::syncline_value;
 
 /// One step of a text delta in the document's text unit.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TextStep {
     Retain(u64),
     Insert { length: u64, text: String },
@@ -179,14 +179,14 @@ pub(crate) enum TextStep {
 }
 
 /// What happened to one handler.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum TargetDelta {
     Text(Vec<TextStep>),
     Keys(Vec<MapOp>),
 }
 
 /// One handler of a change.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) id: String,
     pub(crate) type_name: String,
