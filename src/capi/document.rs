@@ -4,7 +4,7 @@
 use super::clock::{syncline_hlc, syncline_peer_id};
 use super::delivery::{Source, Subscription};
 use super::error::Error;
-use super::guard::{Caller, Sized_, guard, question};
+use super::guard::{Caller, guard, question, OptionStruct, SizeFirst};
 use super::handle::{self, handle};
 use super::handler::{
     HandlerRef, syncline_handler, syncline_handler_kind, syncline_handler_options,
@@ -75,8 +75,10 @@ pub struct syncline_document_options {
     pub reserved_1: [u8; 3],
 }
 
-// SAFETY: repr(C), size first, integers and pointers only.
-unsafe impl Sized_ for syncline_document_options {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_document_options {}
+// SAFETY: integers and nullable pointers only.
+unsafe impl OptionStruct for syncline_document_options {}
 
 /// What a document consists of.
 #[repr(C)]
@@ -95,8 +97,8 @@ pub struct syncline_document_stats {
     pub waiting_changes: u64,
 }
 
-// SAFETY: repr(C), size first, integers only.
-unsafe impl Sized_ for syncline_document_stats {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_document_stats {}
 
 /// What runs inside of a transaction.
 pub type syncline_transact_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;

@@ -157,6 +157,13 @@ impl From<DocumentError> for Error {
                 "the id is in use by a handler of another type",
             ),
             DocumentError::OutOfRange { index, length } => Error::out_of_range(index, length),
+            DocumentError::NotOnBoundary { index } => Error::new(
+                SYNCLINE_ERROR_NOT_ON_BOUNDARY,
+                format!("index {index} is inside of a character"),
+            ),
+            DocumentError::UnknownChange => {
+                Error::argument("a change id is not known in this document")
+            }
             DocumentError::Closed => Error::closed("document"),
             DocumentError::NoTransaction => {
                 Error::new(SYNCLINE_ERROR_NO_TRANSACTION, "no transaction was begun")

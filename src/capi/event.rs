@@ -1,7 +1,7 @@
 //! Section 8: events.
 
 use super::error::Error;
-use super::guard::{Sized_, guard, question};
+use super::guard::{guard, question, SizeFirst};
 use super::handle::{self, handle};
 pub use super::payload::{
     syncline_change_target, syncline_event_type, syncline_list_op, syncline_map_op,
@@ -45,8 +45,8 @@ pub struct syncline_change_info {
     pub targets: *const syncline_change_target,
 }
 
-// SAFETY: repr(C), size first; the origin has a variant for zero and is never read from C.
-unsafe impl Sized_ for syncline_change_info {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_change_info {}
 
 /// What an UPDATE event says. Borrowed from the event.
 #[repr(C)]
@@ -64,8 +64,8 @@ pub struct syncline_update_info {
     pub update_v2: syncline_bytes,
 }
 
-// SAFETY: as syncline_change_info.
-unsafe impl Sized_ for syncline_update_info {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_update_info {}
 
 /// One delivery of a payload to one subscription.
 pub(crate) struct EventCore {

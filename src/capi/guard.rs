@@ -189,7 +189,7 @@ impl<'a> Caller<'a> {
     }
 
     /// A struct that begins with its size, zero-extended to ours; all defaults for NULL.
-    pub(crate) fn sized<T: Sized_>(self, pointer: *const T, name: &str) -> Result<T, Error> {
+    pub(crate) fn sized<T: OptionStruct>(self, pointer: *const T, name: &str) -> Result<T, Error> {
         if pointer.is_null() {
             return Ok(T::zeroed());
         }
@@ -204,7 +204,7 @@ impl<'a> Caller<'a> {
         }
         let mut value = T::zeroed();
         // SAFETY: both ranges are valid for the smaller of the sizes and do not overlap; every
-        // bit pattern is a value of a `Sized_` type.
+        // bit pattern is a value of a `OptionStruct` type.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 given.as_ptr(),
@@ -216,7 +216,7 @@ impl<'a> Caller<'a> {
     }
 
     /// An out-parameter struct that begins with its size, set by the caller.
-    pub(crate) fn out_sized<T: Sized_>(
+    pub(crate) fn out_sized<T: SizeFirst>(
         self,
         pointer: *mut T,
         name: &str,
@@ -225,7 +225,7 @@ impl<'a> Caller<'a> {
         Ok(OutSized { pointer, size, call: PhantomData })
     }
 
-    fn struct_size<T: Sized_>(self, pointer: *const T, name: &str) -> Result<usize, Error> {
+    fn struct_size<T: SizeFirst>(self, pointer: *const T, name: &str) -> Result<usize, Error> {
         let size = *self.read(pointer.cast::<usize>(), name)?;
         if !(size_of::<usize>()..=STRUCT_SIZE_MAX).contains(&size) {
             return Err(Error::argument(format!("{name}: struct_size is not set")));
@@ -240,9 +240,15 @@ const STRUCT_SIZE_MAX: usize = 1 << 16;
 /// A struct of the header that begins with `size_t struct_size`.
 ///
 /// # Safety
-/// `repr(C)`, begins with a `usize`, and every bit pattern is a value: integers, pointers and
-/// nullable function pointers only. Pointers in it are believed only inside of a [`Caller`].
-pub(crate) unsafe trait Sized_: Sized {
+/// `repr(C)`, and the first field is a `usize`.
+pub(crate) unsafe trait SizeFirst: Sized {}
+
+/// A struct of that form that C gives and Rust reads.
+///
+/// # Safety
+/// As [`SizeFirst`], and every bit pattern is a value: integers, pointers and nullable function
+/// pointers only. Pointers in it are believed only inside of a [`Caller`].
+pub(crate) unsafe trait OptionStruct: SizeFirst {
     /// All defaults.
     fn zeroed() -> Self {
         // SAFETY: every bit pattern is a value, so all zeroes are one.
@@ -308,7 +314,7 @@ pub(crate) struct OutSized<'a, T> {
     call: PhantomData<&'a mut T>,
 }
 
-impl<T: Sized_> OutSized<'_, T> {
+impl<T: SizeFirst> OutSized<'_, T> {
     /// Writes as much as the caller knows and zeroes the rest. `struct_size` stays.
     pub(crate) fn give(self, value: T) -> Answer {
         let skip = size_of::<usize>();
@@ -336,8 +342,10 @@ mod tests {
         struct_size: usize,
         number: u64,
     }
+    // SAFETY: the first field is the size.
+    unsafe impl SizeFirst for Options {}
     // SAFETY: integers only.
-    unsafe impl Sized_ for Options {}
+    unsafe impl OptionStruct for Options {}
 
     #[repr(C)]
     struct LaterOptions {

@@ -2,7 +2,7 @@
 
 use super::document::{DocumentCore, syncline_document};
 use super::error::Error;
-use super::guard::{Caller, Sized_, guard, question};
+use super::guard::{Caller, guard, question, OptionStruct, SizeFirst};
 use super::handle::{self, handle};
 use super::hub::Scope;
 use super::iterator::{IteratorCore, syncline_iterator};
@@ -83,8 +83,10 @@ pub struct syncline_handler_options {
     pub type_name: syncline_string,
 }
 
-// SAFETY: repr(C), size first, integers and pointers only.
-unsafe impl Sized_ for syncline_handler_options {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_handler_options {}
+// SAFETY: integers and nullable pointers only.
+unsafe impl OptionStruct for syncline_handler_options {}
 
 /// The options in the terms of `document`. `kind` is the only one the function makes.
 pub(crate) fn spec(

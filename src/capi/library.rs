@@ -2,7 +2,7 @@
 
 use super::delivery;
 use super::error::Error;
-use super::guard::{Sized_, guard, question};
+use super::guard::{guard, question, OptionStruct, SizeFirst};
 use super::handle;
 use super::types::*;
 use std::ffi::c_char;
@@ -48,8 +48,10 @@ pub struct syncline_library_options {
     pub thread_name: syncline_string,
 }
 
-// SAFETY: repr(C), size first, integers and pointers only.
-unsafe impl Sized_ for syncline_library_options {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_library_options {}
+// SAFETY: integers and nullable pointers only.
+unsafe impl OptionStruct for syncline_library_options {}
 
 /// What the library uses at this moment.
 #[repr(C)]
@@ -67,8 +69,8 @@ pub struct syncline_library_stats {
     pub reserved_1: u32,
 }
 
-// SAFETY: repr(C), size first, integers only.
-unsafe impl Sized_ for syncline_library_stats {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_library_stats {}
 
 /// The number in the name of the shared library; see `SYNCLINE_ABI` in the header.
 const ABI: u32 = 0;
@@ -185,11 +187,13 @@ pub unsafe extern "C" fn syncline_library_get_stats(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out_sized(out_stats, "out_stats")?;
-        let mut stats = syncline_library_stats::zeroed();
-        stats.live_handles = handle::live_handles();
-        stats.heap_bytes = super::document::heap_bytes_of_all() + delivery::waiting_bytes_of_all();
-        stats.threads = delivery::running_threads();
-        out.give(stats)
+        out.give(syncline_library_stats {
+            struct_size: 0,
+            live_handles: handle::live_handles(),
+            heap_bytes: super::document::heap_bytes_of_all() + delivery::waiting_bytes_of_all(),
+            threads: delivery::running_threads(),
+            reserved_1: 0,
+        })
     })
 }
 

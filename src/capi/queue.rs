@@ -3,7 +3,7 @@
 use super::delivery::{self, DartPost, NoEvent, QUEUE_BYTES_MAX, Queue, Source, Subscription, Wakeup};
 use super::error::Error;
 use super::event::{syncline_event, syncline_event_fn};
-use super::guard::{Answer, Caller, Out, Sized_, guard, question};
+use super::guard::{Answer, Caller, guard, question, OptionStruct, SizeFirst};
 use super::handle::{self, Handle, handle};
 use super::types::*;
 use std::ffi::c_void;
@@ -37,8 +37,10 @@ pub struct syncline_listener {
     pub mask: u64,
 }
 
-// SAFETY: repr(C), size first, integers and nullable pointers only.
-unsafe impl Sized_ for syncline_listener {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_listener {}
+// SAFETY: integers and nullable pointers only.
+unsafe impl OptionStruct for syncline_listener {}
 
 /// Settings of a queue.
 #[repr(C)]
@@ -50,8 +52,10 @@ pub struct syncline_queue_options {
     pub bytes_max: u64,
 }
 
-// SAFETY: repr(C), size first, integers only.
-unsafe impl Sized_ for syncline_queue_options {}
+// SAFETY: repr(C), the first field is the size.
+unsafe impl SizeFirst for syncline_queue_options {}
+// SAFETY: integers and nullable pointers only.
+unsafe impl OptionStruct for syncline_queue_options {}
 
 /// The application's hold on a queue; the queue closes with the last handle.
 pub(crate) struct QueueHandle(Arc<Queue>);
@@ -311,12 +315,13 @@ pub unsafe extern "C" fn syncline_subscription_is_active(
 pub(crate) fn subscribe(
     caller: Caller<'_>,
     listener: *const syncline_listener,
-    out: Out<'_, *mut syncline_subscription>,
+    out_subscription: *mut *mut syncline_subscription,
     register: impl FnOnce(&Arc<Subscription>) -> Result<Arc<dyn Source>, Error>,
 ) -> Answer {
     let listener = caller.sized(listener, "listener")?;
     // From here on the user data is ours, whatever happens.
     let user = UserData::new(listener.user_data, listener.free_user_data);
+    let out = caller.out(out_subscription, "out_subscription")?;
     let queue = match caller.object_or_null(listener.queue)? {
         Some(queue) => queue.0.clone(),
         None if listener.callback.is_some() => Queue::default_queue().clone(),
