@@ -515,7 +515,7 @@ pub unsafe extern "C" fn syncline_document_rollback(
 
 impl DocumentCore {
     fn begin(&self, tag: &[u8]) -> Result<(), Error> {
-        self.shared.begin(tag)?;
+        self.shared.begin(tag)??;
         // Looked at under the lock: closing waits for it.
         let opened = self.edit(|_| Ok(()));
         if opened.is_err() {

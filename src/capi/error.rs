@@ -87,6 +87,11 @@ impl Error {
         Error::new(SYNCLINE_ERROR_INTERNAL, format!("a bug in Syncline: {text}"))
     }
 
+    /// As `remember`, for functions that cannot answer with a status.
+    pub(crate) fn note(&self) {
+        self.clone().remember();
+    }
+
     /// Makes this the last error of the thread.
     pub(crate) fn remember(self) -> syncline_status {
         let status = self.status;
@@ -178,7 +183,6 @@ impl From<DocumentError> for Error {
             DocumentError::Limit(limit) => limit_exceeded(limit),
             DocumentError::Apply(error) => error.into(),
             DocumentError::Decode(error) => error.into(),
-            other => Error::new(SYNCLINE_ERROR_INTERNAL, format!("unknown failure {other:?}")),
         }
     }
 }
@@ -197,10 +201,7 @@ impl From<LockError> for Error {
             LockError::NoTransaction => {
                 Error::new(SYNCLINE_ERROR_NO_TRANSACTION, "no transaction was begun")
             }
-            LockError::Poisoned => Error::new(
-                SYNCLINE_ERROR_POISONED,
-                "an earlier internal error left this document unusable",
-            ),
+            LockError::Poisoned => Error::new(SYNCLINE_ERROR_POISONED, error.to_string()),
         }
     }
 }

@@ -48,21 +48,33 @@ pub(crate) unsafe fn ask<T>(otherwise: T, body: impl FnOnce(Caller<'_>) -> Resul
     }
 }
 
+/// Tells the compiler what kind of closure this is, outside of the `unsafe` of the macros.
+pub(crate) fn answering<F: FnOnce(Caller<'_>) -> Answer>(body: F) -> F {
+    body
+}
+
+/// As [`answering`].
+pub(crate) fn asking<T, F: FnOnce(Caller<'_>) -> Result<T, Error>>(body: F) -> F {
+    body
+}
+
 /// `call` as the exported functions use it.
 macro_rules! guard {
-    ($body:expr) => {
+    ($body:expr) => {{
+        let body = $crate::capi::guard::answering($body);
         // SAFETY: the arguments are those of an exported function, whose caller keeps the promise
         // of the header's introduction.
-        unsafe { $crate::capi::guard::call($body) }
-    };
+        unsafe { $crate::capi::guard::call(body) }
+    }};
 }
 
 /// `ask` as the exported functions use it.
 macro_rules! question {
-    ($otherwise:expr, $body:expr) => {
+    ($otherwise:expr, $body:expr) => {{
+        let body = $crate::capi::guard::asking($body);
         // SAFETY: as in `guard!`.
-        unsafe { $crate::capi::guard::ask($otherwise, $body) }
-    };
+        unsafe { $crate::capi::guard::ask($otherwise, body) }
+    }};
 }
 
 pub(crate) use {guard, question};

@@ -126,9 +126,7 @@ pub(crate) unsafe fn free<T: Handle>(handle: *mut T) {
     // SAFETY: the promise of this function is the one that `ask` wants.
     let shell = unsafe {
         super::guard::ask(None, |caller| {
-            caller.owned(handle).map(Some).inspect_err(|error| {
-                error.clone().remember();
-            })
+            caller.owned(handle).map(Some).inspect_err(Error::note)
         })
     };
     let Some(shell) = shell else { return };

@@ -35,6 +35,9 @@ struct HubState {
     listeners: Vec<Listener>,
     /// What the document was asked to compute deltas for.
     observed: HashSet<Scope>,
+    /// The end of the last commit in the document's log, while that is known: several commits may
+    /// be reported at once.
+    position: Option<LogPosition>,
     /// For units other than UTF-16: observed texts as they were after the last commit.
     texts: HashMap<HandlerIdx, Vec<u16>>,
 }
@@ -108,6 +111,8 @@ impl Hub {
             observe(document, *new, true);
         }
         state.observed = wanted;
+        // Inside of a transaction the log may hold imports that its commit will count.
+        state.position = (!document.in_transaction()).then(|| document.log_position());
         if self.unit != TextUnit::Utf16 {
             state.refresh_texts(document);
         }
@@ -150,6 +155,17 @@ impl HubState {
         }
     }
 
+    /// Where the changes of a commit begin in the log; moves on to the next commit.
+    fn start_of(&mut self, document: &Document, commit: &Commit) -> LogPosition {
+        let end = document.log_position();
+        let start = match self.position {
+            Some(position) if position.generation == end.generation => position,
+            _ => LogPosition { index: end.index.saturating_sub(commit.change_count), ..end },
+        };
+        self.position = Some(LogPosition { index: start.index + commit.change_count, ..start });
+        start
+    }
+
     fn target(
         &mut self,
         document: &Document,
@@ -181,7 +197,8 @@ impl DocumentObserver for Hub {
     fn committed(&self, document: &Document, commit: &Commit) {
         let mut state = self.state.lock();
         self.push_changes(&mut state, document, commit);
-        self.push_update(&state, document, commit);
+        let start = state.start_of(document, commit);
+        self.push_update(&state, document, commit, start);
     }
 
     fn after_commit(&self) {
@@ -231,7 +248,13 @@ impl Hub {
     }
 
     /// One UPDATE for each subscription to the document.
-    fn push_update(&self, state: &HubState, document: &Document, commit: &Commit) {
+    fn push_update(
+        &self,
+        state: &HubState,
+        document: &Document,
+        commit: &Commit,
+        start: LogPosition,
+    ) {
         let wants = |listener: &&Listener| {
             listener.scope == Scope::Document && listener.subscription.wants(SYNCLINE_EVENT_UPDATE)
         };
@@ -240,12 +263,10 @@ impl Hub {
         if listeners.peek().is_none() || !happened {
             return;
         }
-        let end = document.log_position();
-        let start =
-            LogPosition { index: end.index.saturating_sub(commit.change_count), ..end };
-        // The positions are of this moment, so the log knows them; if it does not, nothing is
-        // lost: an update without changes says "exchange anew".
-        let changes = document.changes_since(start).unwrap_or_default();
+        // If history was rewritten meanwhile the log does not know the place any more: an update
+        // without changes says "exchange anew".
+        let mut changes = document.changes_since(start).unwrap_or_default();
+        changes.truncate(usize::try_from(commit.change_count).unwrap_or(usize::MAX));
         let payload = Arc::new(Payload::Update(UpdatePayload {
             origin: commit.origin.into(),
             change_count: u32::try_from(changes.len()).unwrap_or(u32::MAX),

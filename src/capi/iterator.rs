@@ -25,9 +25,9 @@ pub(crate) struct Item {
     pub(crate) handler: Option<HandlerRef>,
     pub(crate) bytes: Option<Vec<u8>>,
     /// The value as C sees it, made when somebody looks.
-    block: OnceLock<Block>,
+    pub(crate) block: OnceLock<Block>,
     /// The bytes of the change, made when somebody looks.
-    encoded: OnceLock<Vec<u8>>,
+    pub(crate) encoded: OnceLock<Vec<u8>>,
 }
 
 /// The copy and the place in it.

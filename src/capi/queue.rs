@@ -227,7 +227,7 @@ pub unsafe extern "C" fn syncline_queue_length(queue: *const syncline_queue) -> 
 pub unsafe extern "C" fn syncline_queue_fd(queue: *mut syncline_queue) -> isize {
     question!(-1, |caller| {
         let fd = caller.object(queue)?.0.fd();
-        Ok(fd.inspect_err(|error| drop(error.clone().remember()))? as isize)
+        Ok(fd.inspect_err(Error::note)? as isize)
     })
 }
 

@@ -147,7 +147,7 @@ pub unsafe extern "C" fn syncline_text_subscribe(
 /// Length in the document's text unit. 0 when the document is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_text_length(text: *const syncline_text) -> u64 {
-    question!(0, |caller| view(caller, text, View::length))
+    question!(0, |caller| view(caller, text, |view| view.length()))
 }
 
 /// Inserts text before a position.
@@ -469,22 +469,17 @@ pub unsafe extern "C" fn syncline_text_copy(
 /// parted from its other half is left for the next time.
 fn whole_characters(units: &[u16], bytes_max: usize) -> String {
     let mut content = String::new();
-    let mut rest = units.len();
+    let mut left = units.len();
     for decoded in char::decode_utf16(units.iter().copied()) {
-        let is_parted = rest == 1 && units.len() > 1 && decoded.is_err();
+        let may_be_parted = left == 1 && decoded.is_err() && !content.is_empty();
         let character = decoded.unwrap_or(char::REPLACEMENT_CHARACTER);
-        rest -= if decoded_len(character, units, rest) { 2 } else { 1 };
-        if is_parted || content.len() + character.len_utf8() > bytes_max {
+        if may_be_parted || content.len() + character.len_utf8() > bytes_max {
             break;
         }
+        left -= character.len_utf16();
         content.push(character);
     }
     content
-}
-
-/// Whether the character that begins `rest` units before the end took a pair.
-fn decoded_len(character: char, _units: &[u16], _rest: usize) -> bool {
-    character.len_utf16() == 2
 }
 
 /// A position in another unit.
@@ -535,7 +530,7 @@ pub unsafe extern "C" fn syncline_text_diff(
                 SegmentKind::Insert => TextOp::Insert(after[segment.new].to_vec()),
             })
             .collect();
-        let steps = units::convert_whole_characters(&ops, &mut text, unit);
+        let steps = units::convert(&ops, &mut text, unit);
         let delta = Value::Array(steps.iter().map(step_value).collect());
         out.give(Block::from_value(&delta).into_raw())
     })

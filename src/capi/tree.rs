@@ -497,7 +497,7 @@ impl Writer {
         unsafe {
             match source.view() {
                 View::Null => {}
-                View::Undefined => set(SYNCLINE_VALUE_UNDEFINED, data),
+                View::Undefined => set(SYNCLINE_VALUE_UNDEFINED, syncline_value_data { object: empty }),
                 View::Bool(value) => {
                     let boolean = BoolArg::from(value);
                     set(SYNCLINE_VALUE_BOOL, syncline_value_data { boolean });

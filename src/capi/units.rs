@@ -32,17 +32,8 @@ fn insert(units: &[u16], unit: TextUnit) -> TextStep {
     TextStep::Insert { length: measure(units, unit), text: String::from_utf16_lossy(units) }
 }
 
-/// As `convert`, and no step parts a surrogate pair, whatever the unit: for whom the halves would
-/// become U+FFFD.
-pub(crate) fn convert_whole_characters(
-    ops: &[TextOp],
-    text: &mut Vec<u16>,
-    unit: TextUnit,
-) -> Vec<TextStep> {
-    convert(ops, text, unit)
-}
-
-/// The delta in `unit`; `text` is the text before and becomes the text after. O(text).
+/// The delta in `unit`; `text` is the text before and becomes the text after. No step parts a
+/// surrogate pair, even in UTF-16. O(text).
 pub(crate) fn convert(ops: &[TextOp], text: &mut Vec<u16>, unit: TextUnit) -> Vec<TextStep> {
     let before = std::mem::take(text);
     let mut steps = Vec::with_capacity(ops.len());

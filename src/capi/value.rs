@@ -1,5 +1,6 @@
 //! Section 5: values.
 
+use super::error::Error;
 use super::guard::{guard, question};
 pub use super::tree::{
     syncline_value, syncline_value_array, syncline_value_data, syncline_value_object,
@@ -19,7 +20,7 @@ pub unsafe extern "C" fn syncline_value_free(value: *mut syncline_value) {
         if !value.is_null() {
             // SAFETY: the caller got this value from the library and gives it up.
             let block = unsafe { Block::from_raw(value) };
-            block.inspect_err(|error| drop(error.clone().remember()))?;
+            block.inspect_err(Error::note)?;
         }
         Ok(())
     })
