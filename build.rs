@@ -116,7 +116,7 @@ fn with_section_titles(root: &Path, header: &str) -> Result<String, String> {
         titles.push((name.ok_or(format!("{file}.rs exports nothing"))?.to_owned(), *title));
     }
     let declares = |block: &str, name: &str| {
-        block.contains("SYNCLINE_API ") && block.contains(&format!("{name}("))
+        block.contains("SYNCLINE_API") && block.contains(&format!("{name}("))
     };
     let mut blocks = Vec::new();
     for block in header.split("\n\n") {

@@ -1417,6 +1417,8 @@ SYNCLINE_API const char *syncline_status_name(syncline_status status);
  */
 SYNCLINE_API const char *syncline_status_description(syncline_status status);
 
+/* ---- Log ---- */
+
 /**
  * Sends log records to a function. Waits for a record that is being written by the sink before.
  *
@@ -1621,6 +1623,8 @@ enum syncline_status syncline_iterator_handler(const struct syncline_iterator *i
 SYNCLINE_API
 enum syncline_status syncline_iterator_change(const struct syncline_iterator *iterator,
                                               struct syncline_change **out_change);
+
+/* ---- Queues and subscriptions ---- */
 
 /**
  * Makes a queue of your own.
@@ -1976,6 +1980,8 @@ SYNCLINE_API
 int syncline_operation_id_compare(const struct syncline_operation_id *a,
                                   const struct syncline_operation_id *b);
 
+/* ---- Version vectors ---- */
+
 /**
  * Makes an empty vector.
  *
@@ -2121,6 +2127,8 @@ SYNCLINE_API
 enum syncline_status syncline_version_vector_to_json(const struct syncline_version_vector *vector,
                                                      struct syncline_buffer *out_json);
 
+/* ---- Changes ---- */
+
 /**
  * Joins the parts of a change; nothing is applied.
  *
@@ -2222,6 +2230,8 @@ int syncline_change_compare(const struct syncline_change *a,
 SYNCLINE_API
 enum syncline_status syncline_change_to_json(const struct syncline_change *change,
                                              struct syncline_buffer *out_json);
+
+/* ---- Documents: life, transactions, handlers ---- */
 
 /**
  * Makes an empty document in memory.
@@ -2456,6 +2466,8 @@ enum syncline_status syncline_document_new_handler_id(struct syncline_document *
 SYNCLINE_API
 enum syncline_status syncline_document_to_json(const struct syncline_document *document,
                                                struct syncline_buffer *out_json);
+
+/* ---- Documents: versions, changes, snapshots ---- */
 
 /**
  * Everything the document has seen.
