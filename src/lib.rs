@@ -8,3 +8,4 @@ pub mod clock;
 pub mod codec;
 pub mod document;
 pub mod replica;
+pub mod sync;

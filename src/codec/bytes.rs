@@ -50,7 +50,10 @@ impl<'a> Reader<'a> {
 
     /// An error at the current offset.
     pub fn error(&self, expected: &'static str) -> DecodeError {
-        DecodeError { offset: self.offset, expected }
+        DecodeError {
+            offset: self.offset,
+            expected,
+        }
     }
 
     /// The next `len` bytes.
@@ -64,7 +67,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` bytes.
-    pub fn array<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], DecodeError> {
+    pub fn array<const N: usize>(
+        &mut self,
+        expected: &'static str,
+    ) -> Result<[u8; N], DecodeError> {
         let taken = self.take(N, expected)?;
         Ok(taken.try_into().expect("take gave N bytes"))
     }
@@ -86,7 +92,10 @@ impl<'a> Reader<'a> {
             if group != 0 {
                 // 63 bits: the reference has signed integers.
                 if shift >= 63 {
-                    return Err(DecodeError { offset: start, expected: "a varint exceeds 63 bits" });
+                    return Err(DecodeError {
+                        offset: start,
+                        expected: "a varint exceeds 63 bits",
+                    });
                 }
                 value |= group << shift;
             }
@@ -103,7 +112,10 @@ impl<'a> Reader<'a> {
         let start = self.offset;
         let count = self.uvarint()?;
         if count > (self.remaining() / size_min.max(1)) as u64 {
-            return Err(DecodeError { offset: start, expected: "a count exceeds the input" });
+            return Err(DecodeError {
+                offset: start,
+                expected: "a count exceeds the input",
+            });
         }
         Ok(count as usize)
     }
@@ -112,6 +124,16 @@ impl<'a> Reader<'a> {
     pub fn prefixed(&mut self) -> Result<&'a [u8], DecodeError> {
         let len = self.count(1)?;
         self.take(len, "a length exceeds the input")
+    }
+
+    /// `uv(len) ‖ UTF-8`, read as [`text`].
+    pub fn text(&mut self) -> Result<&'a str, DecodeError> {
+        let bytes = self.prefixed()?;
+        let start = self.offset - bytes.len();
+        text(bytes).map_err(|error| DecodeError {
+            offset: start + error.offset,
+            ..error
+        })
     }
 
     /// All that is left.
@@ -123,8 +145,22 @@ impl<'a> Reader<'a> {
 
     /// Refuses trailing bytes.
     pub fn finish(&self) -> Result<(), DecodeError> {
-        if self.is_at_end() { Ok(()) } else { Err(self.error("trailing bytes")) }
+        if self.is_at_end() {
+            Ok(())
+        } else {
+            Err(self.error("trailing bytes"))
+        }
     }
+}
+
+/// Strict UTF-8 without one leading byte order mark, as Dart reads names (specification 1.2).
+pub fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|error| DecodeError {
+        offset: error.valid_up_to(),
+        expected: "UTF-8",
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Appends a minimal varint.

@@ -1,18 +1,172 @@
-//! Changes as bytes (specification 6). STUB, owned by the codec work.
-use super::{DecodeError, Envelope};
+//! Changes as bytes (specification 6): one change, the export blob, and the list of blobs.
+
+use super::bytes::{uvarint_len, write_prefixed, write_uvarint};
+use super::{DecodeError, Envelope, Reader};
 use crate::clock::OperationId;
+
+/// The only binary schema that was ever released.
+const SCHEMA: u8 = 2;
+const LIST_MAGIC: &[u8; 6] = b"CRDTLF";
+const LIST_VERSION: u8 = 1;
+
 /// One change as it travels: who and when, what it builds on, and the operation as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change { pub id: OperationId, pub deps: Vec<OperationId>, pub payload: Vec<u8> }
-impl Change {
-    /// `Change.toBytes` (6.2): schema byte 2.
-    pub fn encode(&self) -> Vec<u8> { todo!() }
-    pub fn decode(_bytes: &[u8]) -> Result<Self, DecodeError> { todo!() }
-    /// The blob of `binaryExportChanges` (6.3).
-    pub fn encode_blob(&self, _out: &mut Vec<u8>) { todo!() }
-    pub fn decode_blob(_bytes: &[u8]) -> Result<Self, DecodeError> { todo!() }
-    pub fn envelope(&self) -> Result<Envelope<'_>, DecodeError> { Envelope::decode(&self.payload) }
+pub struct Change {
+    /// Author and clock.
+    pub id: OperationId,
+    /// The changes it builds on, in the order of the author's frontier. A repeated one is kept.
+    pub deps: Vec<OperationId>,
+    /// The operation (see [`Envelope`]); not inspected here, any bytes survive.
+    pub payload: Vec<u8>,
 }
-/// `CRDTLF` framing of `binaryExportChanges` blobs.
-pub fn encode_list<'a>(_changes: impl ExactSizeIterator<Item = &'a Change>) -> Vec<u8> { todo!() }
-pub fn decode_list(_bytes: &[u8]) -> Result<Vec<Change>, DecodeError> { todo!() }
+
+impl Change {
+    /// The bytes of one change (6.2).
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.encoded_len());
+        out.push(SCHEMA);
+        self.write_head(&mut out);
+        write_prefixed(&mut out, &self.payload);
+        out
+    }
+
+    /// How many bytes [`encode`](Self::encode) gives.
+    pub fn encoded_len(&self) -> usize {
+        1 + self.encoded_blob_len() + uvarint_len(self.payload.len() as u64)
+    }
+
+    /// Reads one change.
+    ///
+    /// # Errors
+    /// Another schema, too few bytes, trailing bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        if reader.byte("the schema of a change")? != SCHEMA {
+            return Err(Reader::new(bytes).error("the schema of a change is 2"));
+        }
+        let (id, deps) = Self::read_head(&mut reader)?;
+        let payload = reader.prefixed()?;
+        reader.finish()?;
+        Ok(Change {
+            id,
+            deps,
+            payload: payload.to_vec(),
+        })
+    }
+
+    /// Appends the blob of an export list (6.3): no schema, no length of the payload.
+    pub fn encode_blob(&self, out: &mut Vec<u8>) {
+        self.write_head(out);
+        out.extend_from_slice(&self.payload);
+    }
+
+    /// How many bytes [`encode_blob`](Self::encode_blob) appends.
+    pub fn encoded_blob_len(&self) -> usize {
+        let ids = (1 + self.deps.len()) * OperationId::BYTES;
+        uvarint_len(self.deps.len() as u64) + ids + self.payload.len()
+    }
+
+    /// Reads a blob of an export list; the payload is all that follows the dependencies.
+    ///
+    /// # Errors
+    /// Too few bytes for id and dependencies.
+    pub fn decode_blob(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let (id, deps) = Self::read_head(&mut reader)?;
+        Ok(Change {
+            id,
+            deps,
+            payload: reader.rest().to_vec(),
+        })
+    }
+
+    /// The payload, read as an operation.
+    ///
+    /// # Errors
+    /// As [`Envelope::decode`].
+    pub fn envelope(&self) -> Result<Envelope<'_>, DecodeError> {
+        Envelope::decode(&self.payload)
+    }
+
+    fn write_head(&self, out: &mut Vec<u8>) {
+        write_uvarint(out, self.deps.len() as u64);
+        out.extend_from_slice(&self.id.to_bytes());
+        for dep in &self.deps {
+            out.extend_from_slice(&dep.to_bytes());
+        }
+    }
+
+    fn read_head(reader: &mut Reader<'_>) -> Result<(OperationId, Vec<OperationId>), DecodeError> {
+        // Bounded by the input with checked arithmetic, where Dart's wraps (defect 13.19).
+        let count = reader.count(OperationId::BYTES)?;
+        let id = OperationId::from_bytes(&reader.array("the id of a change")?);
+        let deps = (0..count).map(|_| reader.array("a dependency of a change"));
+        let deps: Result<Vec<_>, _> = deps.map(|dep| Ok(OperationId::from_bytes(&dep?))).collect();
+        Ok((id, deps?))
+    }
+}
+
+/// The bytes of `binaryExportChanges` (6.3).
+pub fn encode_list<'a>(changes: impl ExactSizeIterator<Item = &'a Change>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_list_head(&mut out, changes.len());
+    for change in changes {
+        write_uvarint(&mut out, change.encoded_blob_len() as u64);
+        change.encode_blob(&mut out);
+    }
+    out
+}
+
+/// Reads the bytes of `binaryExportChanges`. All or nothing.
+///
+/// # Errors
+/// As [`decode_list_blobs`], and any blob that is not a change.
+pub fn decode_list(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
+    let blobs = decode_list_blobs(bytes)?;
+    blobs
+        .into_iter()
+        .map(|(offset, blob)| {
+            Change::decode_blob(blob).map_err(|error| DecodeError {
+                offset: offset + error.offset,
+                ..error
+            })
+        })
+        .collect()
+}
+
+/// The list framing around any blobs.
+pub fn encode_list_blobs(blobs: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_list_head(&mut out, blobs.len());
+    blobs.iter().for_each(|blob| write_prefixed(&mut out, blob));
+    out
+}
+
+/// Opens the list framing: the blobs with their offsets, not inspected.
+///
+/// # Errors
+/// Wrong magic or version, a blob that is cut off, trailing bytes.
+pub fn decode_list_blobs(bytes: &[u8]) -> Result<Vec<(usize, &[u8])>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    if &reader.array::<6>("the magic of a change list")? != LIST_MAGIC {
+        return Err(Reader::new(bytes).error("the magic of a change list is CRDTLF"));
+    }
+    let version = reader.clone();
+    if reader.byte("the version of a change list")? != LIST_VERSION {
+        return Err(version.error("the version of a change list is 1"));
+    }
+    let count = reader.count(1)?;
+    let mut blobs = Vec::new();
+    for _ in 0..count {
+        let blob = reader.prefixed()?;
+        blobs.push((reader.offset() - blob.len(), blob));
+    }
+    reader.finish()?;
+    Ok(blobs)
+}
+
+fn write_list_head(out: &mut Vec<u8>, count: usize) {
+    out.extend_from_slice(LIST_MAGIC);
+    out.push(LIST_VERSION);
+    write_uvarint(out, count as u64);
+}

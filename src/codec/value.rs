@@ -1,7 +1,77 @@
-//! JSON-like values. STUB, owned by the codec work.
+//! JSON-like values: what the handlers hold.
+
 use super::wtf8::Wtf8String;
-/// Any value a handler can hold. Integers and doubles are different values; objects keep order.
+
+/// Any value a handler can hold. Integers and doubles are different values (`1` and `1.0` are
+/// written differently); objects keep the order of their members.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    Null, Bool(bool), Int(i64), Double(f64), String(Wtf8String), Bytes(Vec<u8>), Array(Vec<Value>), Object(Vec<(Wtf8String, Value)>),
+    /// JSON `null`.
+    Null,
+    /// JSON `true` or `false`.
+    Bool(bool),
+    /// A number without fraction and exponent.
+    Int(i64),
+    /// A number with fraction or exponent, or beyond 64 bits.
+    Double(f64),
+    /// Text.
+    String(Wtf8String),
+    /// Opaque bytes of a handler whose codec is the application's. JSON cannot carry them.
+    Bytes(Vec<u8>),
+    /// A list.
+    Array(Vec<Value>),
+    /// Members in order; a key appears once.
+    Object(Vec<(Wtf8String, Value)>),
+}
+
+impl Value {
+    /// Heap memory held, in bytes (estimated by what the parts ask for). O(size).
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
+            Value::String(text) => text.heap_bytes(),
+            Value::Bytes(bytes) => bytes.capacity(),
+            Value::Array(items) => {
+                let own = items.capacity() * size_of::<Value>();
+                own + items.iter().map(Value::heap_bytes).sum::<usize>()
+            }
+            Value::Object(members) => {
+                let own = members.capacity() * size_of::<(Wtf8String, Value)>();
+                let inner = members.iter();
+                own + inner
+                    .map(|(key, value)| key.heap_bytes() + value.heap_bytes())
+                    .sum::<usize>()
+            }
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Value::Int(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Value::Double(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::String(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::String(text.into())
+    }
 }

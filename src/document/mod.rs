@@ -4,6 +4,8 @@ use crate::codec::{Change, Snapshot, Value, Wtf8String, DecodeError};
 use crate::replica::*;
 use std::sync::Arc;
 
+pub mod myers;
+
 /// Where physical time comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WallClock { #[default] System, Fixed(i64) }
