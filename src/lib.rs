@@ -8,4 +8,5 @@ pub mod clock;
 pub mod codec;
 pub mod document;
 pub mod replica;
+pub mod store;
 pub mod sync;

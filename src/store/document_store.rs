@@ -10,7 +10,8 @@
 use super::tracker::Tracker;
 use super::writer::Hub;
 use super::{
-    Content, DocumentInfo, DocumentMeta, KIND_CRDT, Store, StoreError, StoreObserver, Write, check_name, loading,
+    Content, DocumentInfo, DocumentMeta, KIND_CRDT, Store, StoreError, StoreObserver, Write,
+    check_name, loading,
 };
 use crate::clock::{PeerId, VersionVector};
 use crate::document::{DocumentOptions, SharedDocument};
@@ -35,7 +36,11 @@ pub struct DocumentStoreOptions {
 
 impl Default for DocumentStoreOptions {
     fn default() -> Self {
-        DocumentStoreOptions { flush_delay_ms: 20, compact_bytes: 0, drop_timeout_ms: 5_000 }
+        DocumentStoreOptions {
+            flush_delay_ms: 20,
+            compact_bytes: 0,
+            drop_timeout_ms: 5_000,
+        }
     }
 }
 
@@ -81,7 +86,9 @@ pub struct StoredDocument {
 impl DocumentStore {
     /// Binds documents to `backend`, which must not be used by anybody else.
     pub fn new(backend: Arc<dyn Store>, options: DocumentStoreOptions) -> Self {
-        DocumentStore { hub: Hub::new(backend, options) }
+        DocumentStore {
+            hub: Hub::new(backend, options),
+        }
     }
 
     /// The live document of this name: loaded, made, or the one that is open already (then
@@ -116,7 +123,12 @@ impl DocumentStore {
         }
     }
 
-    fn load(&self, name: &str, options: &OpenOptions, slot: &mut SlotState) -> Result<StoredDocument, StoreError> {
+    fn load(
+        &self,
+        name: &str,
+        options: &OpenOptions,
+        slot: &mut SlotState,
+    ) -> Result<StoredDocument, StoreError> {
         let backend = self.hub.backend();
         let found = backend.load(name)?;
         if found.is_none() && !options.create {
@@ -127,25 +139,49 @@ impl DocumentStore {
         // what is not stored keeps its document alive.
         let own_peer = match (slot.meta, stored_meta) {
             (Some(meta), _) => Some(meta.peer_id),
-            (None, Some(meta)) if meta.closed_cleanly && !backend.is_read_only() => Some(meta.peer_id),
+            (None, Some(meta)) if meta.closed_cleanly && !backend.is_read_only() => {
+                Some(meta.peer_id)
+            }
             _ => None,
         };
-        let peer_id = options.document.peer_id.or(own_peer).unwrap_or_else(PeerId::random);
-        let meta = DocumentMeta { kind: KIND_CRDT, peer_id, closed_cleanly: !options.edits_leave_unstored };
+        let peer_id = options
+            .document
+            .peer_id
+            .or(own_peer)
+            .unwrap_or_else(PeerId::random);
+        let meta = DocumentMeta {
+            kind: KIND_CRDT,
+            peer_id,
+            closed_cleanly: !options.edits_leave_unstored,
+        };
         let mut document_options = options.document.clone();
         document_options.document_id = name.to_owned();
         document_options.peer_id = Some(peer_id);
         let (document, size) = match &found {
             Some(state) => loading::load(name, document_options, state)?,
-            None => (crate::document::Document::new(document_options), Default::default()),
+            None => (
+                crate::document::Document::new(document_options),
+                Default::default(),
+            ),
         };
         if backend.is_read_only() {
             let document = SharedDocument::new(document, options.lock_timeout);
-            *slot = SlotState { document: Arc::downgrade(&document), session: 1, ..SlotState::default() };
-            return Ok(StoredDocument { document, tracker: None });
+            *slot = SlotState {
+                document: Arc::downgrade(&document),
+                session: 1,
+                ..SlotState::default()
+            };
+            return Ok(StoredDocument {
+                document,
+                tracker: None,
+            });
         }
         if options.edits_leave_unstored {
-            backend.commit(&[Write { document: name, meta, content: Content::Keep }])?;
+            backend.commit(&[Write {
+                document: name,
+                meta,
+                content: Content::Keep,
+            }])?;
         }
         self.hub.start()?;
         let session = self.hub.registry.next_session();
@@ -159,19 +195,31 @@ impl DocumentStore {
             meta: Some(meta),
             retired: false,
         };
-        Ok(StoredDocument { document, tracker: Some(tracker) })
+        Ok(StoredDocument {
+            document,
+            tracker: Some(tracker),
+        })
     }
 
     /// A document that was opened by somebody who holds edits back is now used by somebody who
     /// does not.
-    fn expect_unstored_edits(&self, name: &str, slot: &mut SlotState, stored: &StoredDocument) -> Result<(), StoreError> {
+    fn expect_unstored_edits(
+        &self,
+        name: &str,
+        slot: &mut SlotState,
+        stored: &StoredDocument,
+    ) -> Result<(), StoreError> {
         let Some(tracker) = &stored.tracker else {
             return Ok(());
         };
         let mut meta = tracker.meta();
         if meta.closed_cleanly {
             meta.closed_cleanly = false;
-            self.hub.backend().commit(&[Write { document: name, meta, content: Content::Keep }])?;
+            self.hub.backend().commit(&[Write {
+                document: name,
+                meta,
+                content: Content::Keep,
+            }])?;
             tracker.set_meta(meta);
             slot.meta = Some(meta);
         }
@@ -183,7 +231,10 @@ impl DocumentStore {
         let slot = self.hub.registry.find(name)?;
         let state = slot.state.lock();
         let document = state.document.upgrade()?;
-        Some(StoredDocument { document, tracker: state.tracker.upgrade() })
+        Some(StoredDocument {
+            document,
+            tracker: state.tracker.upgrade(),
+        })
     }
 
     /// Drops the stored document; false if there was none.
@@ -194,7 +245,9 @@ impl DocumentStore {
         let slot = self.hub.registry.slot(name);
         let mut state = slot.state.lock();
         if state.document.strong_count() > 0 {
-            return Err(StoreError::InUse { document: name.to_owned() });
+            return Err(StoreError::InUse {
+                document: name.to_owned(),
+            });
         }
         let removed = self.hub.backend().remove(name);
         if (removed.is_ok() || state.session == 0) && !state.retired {
@@ -287,7 +340,11 @@ impl StoredDocument {
     /// Calls `then` once when everything committed so far is on the device: at once if it is, else
     /// on the writer's thread, which must not be blocked. A `patient` caller is not told of failed
     /// attempts, but waits until one succeeds or the store is closed.
-    pub fn when_stored(&self, patient: bool, then: impl FnOnce(Result<(), StoreError>) + Send + 'static) {
+    pub fn when_stored(
+        &self,
+        patient: bool,
+        then: impl FnOnce(Result<(), StoreError>) + Send + 'static,
+    ) {
         match &self.tracker {
             Some(tracker) => tracker.when_stored(patient, Box::new(then)),
             None => then(Err(StoreError::ReadOnly)),
@@ -310,12 +367,16 @@ impl StoredDocument {
 
     /// Changes that are made but not stored.
     pub fn unstored_changes(&self) -> u64 {
-        self.tracker.as_ref().map_or(0, |tracker| tracker.changes_unstored())
+        self.tracker
+            .as_ref()
+            .map_or(0, |tracker| tracker.changes_unstored())
     }
 
     /// What is on the device.
     pub fn stored_vector(&self) -> VersionVector {
-        self.tracker.as_ref().map_or_else(VersionVector::new, |tracker| tracker.vector_stored())
+        self.tracker
+            .as_ref()
+            .map_or_else(VersionVector::new, |tracker| tracker.vector_stored())
     }
 
     /// Why the last write failed; `None` after one that succeeded.
@@ -328,7 +389,9 @@ fn wait_stored(tracker: &Tracker, deadline: Instant) -> Result<(), StoreError> {
     let (sender, receiver) = crossbeam_channel::bounded(1);
     // The receiver may have stopped waiting; then nobody wants the answer.
     tracker.when_stored(false, Box::new(move |result| drop(sender.send(result))));
-    receiver.recv_deadline(deadline).unwrap_or(Err(StoreError::Timeout))
+    receiver
+        .recv_deadline(deadline)
+        .unwrap_or(Err(StoreError::Timeout))
 }
 
 /// The names that are live, or were until a moment ago.
@@ -381,7 +444,10 @@ impl Registry {
 
     fn trackers(&self) -> Vec<Arc<Tracker>> {
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
-        slots.iter().filter_map(|slot| slot.state.lock().tracker.upgrade()).collect()
+        slots
+            .iter()
+            .filter_map(|slot| slot.state.lock().tracker.upgrade())
+            .collect()
     }
 
     /// Forgets documents that were dropped and not opened again, after `write` has put on the
@@ -392,7 +458,9 @@ impl Registry {
         closed: Vec<(String, u64)>,
         write: impl FnOnce(&[(String, DocumentMeta)]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let found = closed.into_iter().filter_map(|(name, session)| Some((self.find(&name)?, name, session)));
+        let found = closed
+            .into_iter()
+            .filter_map(|(name, session)| Some((self.find(&name)?, name, session)));
         let found: Vec<(Arc<Slot>, String, u64)> = found.collect();
         let mut locked: Vec<(&str, MutexGuard<'_, SlotState>)> = Vec::new();
         for (slot, name, session) in &found {
@@ -406,7 +474,13 @@ impl Registry {
         }
         let metas = locked.iter().filter_map(|(name, state)| {
             let meta = state.meta.filter(|meta| !meta.closed_cleanly)?;
-            Some(((*name).to_owned(), DocumentMeta { closed_cleanly: true, ..meta }))
+            Some((
+                (*name).to_owned(),
+                DocumentMeta {
+                    closed_cleanly: true,
+                    ..meta
+                },
+            ))
         });
         let result = write(&metas.collect::<Vec<_>>());
         for (name, state) in &mut locked {

@@ -53,20 +53,36 @@ pub enum StoreError {
 
 impl StoreError {
     /// Damage inside one document.
-    pub(crate) fn corrupt(document: &str, sequence: Option<u64>, detail: impl Into<String>) -> Self {
-        StoreError::Corrupt { document: Some(document.to_owned()), sequence, detail: detail.into() }
+    pub(crate) fn corrupt(
+        document: &str,
+        sequence: Option<u64>,
+        detail: impl Into<String>,
+    ) -> Self {
+        StoreError::Corrupt {
+            document: Some(document.to_owned()),
+            sequence,
+            detail: detail.into(),
+        }
     }
 
     /// Damage that cannot be blamed on one document.
     pub(crate) fn corrupt_file(detail: impl Into<String>) -> Self {
-        StoreError::Corrupt { document: None, sequence: None, detail: detail.into() }
+        StoreError::Corrupt {
+            document: None,
+            sequence: None,
+            detail: detail.into(),
+        }
     }
 
     /// Whether the same call may succeed later without anybody repairing anything.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            StoreError::Full | StoreError::Busy | StoreError::InUse { .. } | StoreError::Io { .. } | StoreError::Timeout
+            StoreError::Full
+                | StoreError::Busy
+                | StoreError::InUse { .. }
+                | StoreError::Io { .. }
+                | StoreError::Timeout
         )
     }
 }
@@ -74,7 +90,11 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreError::Corrupt { document, sequence, detail } => {
+            StoreError::Corrupt {
+                document,
+                sequence,
+                detail,
+            } => {
                 f.write_str("stored data is damaged")?;
                 if let Some(document) = document {
                     write!(f, " in document {document:?}")?;
@@ -87,7 +107,10 @@ impl fmt::Display for StoreError {
             StoreError::ReadOnly => f.write_str("the store is read-only"),
             StoreError::Full => f.write_str("no space is left for the store"),
             StoreError::UnsupportedVersion { found, supported } => {
-                write!(f, "the store has version {found}; this program reads up to {supported}")
+                write!(
+                    f,
+                    "the store has version {found}; this program reads up to {supported}"
+                )
             }
             StoreError::Busy => f.write_str("another process uses the store"),
             StoreError::NotFound => f.write_str("there is no such document"),

@@ -10,21 +10,40 @@ use crate::document::{Document, DocumentOptions, Origin};
 use crate::replica::ApplyError;
 
 /// Makes a document from its stored state.
-pub(super) fn load(name: &str, options: DocumentOptions, state: &StoredState) -> Result<(Document, LogSize), StoreError> {
+pub(super) fn load(
+    name: &str,
+    options: DocumentOptions,
+    state: &StoredState,
+) -> Result<(Document, LogSize), StoreError> {
     if state.meta.kind != KIND_CRDT {
-        return Err(StoreError::UnsupportedVersion { found: state.meta.kind.into(), supported: KIND_CRDT.into() });
+        return Err(StoreError::UnsupportedVersion {
+            found: state.meta.kind.into(),
+            supported: KIND_CRDT.into(),
+        });
     }
     let (snapshot, changes) = decode(name, state)?;
     let mut document = Document::new(options);
     if let Some(snapshot) = &snapshot {
-        let applied = document.import_snapshot(snapshot, true).map_err(|error| refused(name, error))?;
+        let applied = document
+            .import_snapshot(snapshot, true)
+            .map_err(|error| refused(name, error))?;
         if !applied {
-            return Err(StoreError::corrupt(name, None, "the document refuses the snapshot"));
+            return Err(StoreError::corrupt(
+                name,
+                None,
+                "the document refuses the snapshot",
+            ));
         }
     }
-    let outcome = document.import_changes(changes, b"", Origin::Load).map_err(|error| refused(name, error))?;
+    let outcome = document
+        .import_changes(changes, b"", Origin::Load)
+        .map_err(|error| refused(name, error))?;
     if outcome.not_ready > 0 {
-        return Err(StoreError::corrupt(name, None, "changes lack what they depend on"));
+        return Err(StoreError::corrupt(
+            name,
+            None,
+            "changes lack what they depend on",
+        ));
     }
     Ok((document, size(state)))
 }
@@ -50,11 +69,27 @@ fn refused(name: &str, error: ApplyError) -> StoreError {
 
 /// A log of few records counts as rewritten, one of many as appended to: the next write merges it.
 fn size(state: &StoredState) -> LogSize {
-    let bytes = state.records.iter().map(|record| record.content.len() as u64).sum();
-    let snapshot_bytes = state.snapshot.as_ref().map_or(0, |snapshot| snapshot.len() as u64);
+    let bytes = state
+        .records
+        .iter()
+        .map(|record| record.content.len() as u64)
+        .sum();
+    let snapshot_bytes = state
+        .snapshot
+        .as_ref()
+        .map_or(0, |snapshot| snapshot.len() as u64);
     let records = state.records.len() as u64;
     match records {
-        0..64 => LogSize { bytes_rewritten: bytes, snapshot_bytes, ..LogSize::default() },
-        _ => LogSize { bytes_appended: bytes, records_appended: records, snapshot_bytes, ..LogSize::default() },
+        0..64 => LogSize {
+            bytes_rewritten: bytes,
+            snapshot_bytes,
+            ..LogSize::default()
+        },
+        _ => LogSize {
+            bytes_appended: bytes,
+            records_appended: records,
+            snapshot_bytes,
+            ..LogSize::default()
+        },
     }
 }

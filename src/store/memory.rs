@@ -3,7 +3,8 @@
 //! Layer: `store`. Keeps the same promises as the one on disk, but for the crash.
 
 use super::{
-    Content, DocumentInfo, DocumentMeta, Store, StoreError, StoredRecord, StoredState, Write, check_name, wall_clock_ms,
+    Content, DocumentInfo, DocumentMeta, Store, StoreError, StoredRecord, StoredState, Write,
+    check_name, wall_clock_ms,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -26,7 +27,10 @@ struct Entry {
 impl Entry {
     fn append(&mut self, records: &[Vec<u8>]) {
         for content in records {
-            self.records.push(StoredRecord { sequence: self.sequence_next, content: content.clone() });
+            self.records.push(StoredRecord {
+                sequence: self.sequence_next,
+                content: content.clone(),
+            });
             self.sequence_next += 1;
         }
     }
@@ -40,11 +44,20 @@ impl Entry {
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        MemoryStore { documents: Mutex::new(Some(BTreeMap::new())) }
+        MemoryStore {
+            documents: Mutex::new(Some(BTreeMap::new())),
+        }
     }
 
-    fn with<R>(&self, body: impl FnOnce(&mut BTreeMap<String, Entry>) -> R) -> Result<R, StoreError> {
-        self.documents.lock().as_mut().map(body).ok_or(StoreError::Closed)
+    fn with<R>(
+        &self,
+        body: impl FnOnce(&mut BTreeMap<String, Entry>) -> R,
+    ) -> Result<R, StoreError> {
+        self.documents
+            .lock()
+            .as_mut()
+            .map(body)
+            .ok_or(StoreError::Closed)
     }
 }
 
@@ -71,13 +84,15 @@ impl Store for MemoryStore {
         }
         self.with(|documents| {
             for write in batch {
-                let entry = documents.entry(write.document.to_owned()).or_insert_with(|| Entry {
-                    meta: write.meta,
-                    snapshot: None,
-                    records: Vec::new(),
-                    sequence_next: 1,
-                    changed_ms: 0,
-                });
+                let entry = documents
+                    .entry(write.document.to_owned())
+                    .or_insert_with(|| Entry {
+                        meta: write.meta,
+                        snapshot: None,
+                        records: Vec::new(),
+                        sequence_next: 1,
+                        changed_ms: 0,
+                    });
                 entry.meta = write.meta;
                 entry.changed_ms = wall_clock_ms();
                 match write.content {

@@ -24,7 +24,12 @@ pub enum RecordKind {
 }
 
 /// Frames `content`.
-pub fn encode(kind: RecordKind, document: &str, sequence: u64, content: &[u8]) -> Result<Vec<u8>, StoreError> {
+pub fn encode(
+    kind: RecordKind,
+    document: &str,
+    sequence: u64,
+    content: &[u8],
+) -> Result<Vec<u8>, StoreError> {
     if content.len() > CONTENT_BYTES_MAX {
         return Err(StoreError::Limit("CONTENT_BYTES_MAX"));
     }
@@ -37,20 +42,29 @@ pub fn encode(kind: RecordKind, document: &str, sequence: u64, content: &[u8]) -
 }
 
 /// Checks a record and removes its header in place.
-pub fn decode(kind: RecordKind, document: &str, sequence: u64, mut record: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+pub fn decode(
+    kind: RecordKind,
+    document: &str,
+    sequence: u64,
+    mut record: Vec<u8>,
+) -> Result<Vec<u8>, StoreError> {
     let corrupt = |detail| StoreError::corrupt(document, Some(sequence), detail);
     let Some((header, content)) = record.split_at_checked(HEADER_BYTES) else {
         return Err(corrupt("shorter than a record header"));
     };
     let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
     let (length, expected) = (word(1), word(5));
-    let sound = length as usize == content.len() && checksum(kind, document, sequence, content) == expected;
+    let sound =
+        length as usize == content.len() && checksum(kind, document, sequence, content) == expected;
     match header[0] {
         RECORD_VERSION if sound => {}
         RECORD_VERSION => return Err(corrupt("length or checksum differ")),
         // The frame of a later version may differ, so its checksum cannot be asked.
         later if later > RECORD_VERSION && !sound => {
-            return Err(StoreError::UnsupportedVersion { found: later.into(), supported: RECORD_VERSION.into() });
+            return Err(StoreError::UnsupportedVersion {
+                found: later.into(),
+                supported: RECORD_VERSION.into(),
+            });
         }
         _ => return Err(corrupt("unknown record version")),
     }
@@ -79,7 +93,10 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_as_it_was() {
-        assert_eq!(decode(RecordKind::Log, "notes", 7, sample()).unwrap(), b"some content");
+        assert_eq!(
+            decode(RecordKind::Log, "notes", 7, sample()).unwrap(),
+            b"some content"
+        );
         let empty = encode(RecordKind::Snapshot, "", 0, b"").unwrap();
         assert_eq!(decode(RecordKind::Snapshot, "", 0, empty).unwrap(), b"");
     }
@@ -89,21 +106,32 @@ mod tests {
         for bit in 0..sample().len() * 8 {
             let mut record = sample();
             record[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(RecordKind::Log, "notes", 7, record).is_err(), "bit {bit}");
+            assert!(
+                decode(RecordKind::Log, "notes", 7, record).is_err(),
+                "bit {bit}"
+            );
         }
         for len in 0..sample().len() {
             let cut = sample()[..len].to_vec();
-            assert!(decode(RecordKind::Log, "notes", 7, cut).is_err(), "length {len}");
+            assert!(
+                decode(RecordKind::Log, "notes", 7, cut).is_err(),
+                "length {len}"
+            );
         }
     }
 
     #[test]
     fn a_record_in_another_place_is_refused() {
-        for (kind, document, sequence) in
-            [(RecordKind::Snapshot, "notes", 7), (RecordKind::Log, "note", 7), (RecordKind::Log, "notes", 8)]
-        {
+        for (kind, document, sequence) in [
+            (RecordKind::Snapshot, "notes", 7),
+            (RecordKind::Log, "note", 7),
+            (RecordKind::Log, "notes", 8),
+        ] {
             let refused = decode(kind, document, sequence, sample());
-            assert!(matches!(refused, Err(StoreError::Corrupt { .. })), "{kind:?} {document} {sequence}");
+            assert!(
+                matches!(refused, Err(StoreError::Corrupt { .. })),
+                "{kind:?} {document} {sequence}"
+            );
         }
     }
 
@@ -113,6 +141,12 @@ mod tests {
         record[0] = RECORD_VERSION + 1;
         record.push(0);
         let refused = decode(RecordKind::Log, "notes", 7, record);
-        assert_eq!(refused, Err(StoreError::UnsupportedVersion { found: 2, supported: 1 }));
+        assert_eq!(
+            refused,
+            Err(StoreError::UnsupportedVersion {
+                found: 2,
+                supported: 1
+            })
+        );
     }
 }

@@ -6,7 +6,10 @@
 
 use super::record::{self, RecordKind};
 use super::sqlite_schema::{DocumentRow, create, is_empty};
-use super::{Content, DocumentInfo, Store, StoreError, StoredRecord, StoredState, Write, check_name, wall_clock_ms};
+use super::{
+    Content, DocumentInfo, Store, StoreError, StoredRecord, StoredState, Write, check_name,
+    wall_clock_ms,
+};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi, params};
 use std::collections::HashMap;
@@ -40,7 +43,12 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        SqliteOptions { durability: Durability::Full, read_only: false, busy_timeout_ms: 2_000, file_bytes_max: 0 }
+        SqliteOptions {
+            durability: Durability::Full,
+            read_only: false,
+            busy_timeout_ms: 2_000,
+            file_bytes_max: 0,
+        }
     }
 }
 
@@ -70,17 +78,26 @@ impl SqliteStore {
         let path = path.as_ref();
         // Names with a meaning of their own for SQLite: a database that vanishes.
         if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
-            return Err(StoreError::Io { code: ffi::SQLITE_CANTOPEN, message: "not the path of a file".into() });
+            return Err(StoreError::Io {
+                code: ffi::SQLITE_CANTOPEN,
+                message: "not the path of a file".into(),
+            });
         }
+        check_length(path)?;
         let connection = match options.read_only {
             true => open_read_only(path, options)?,
             false => open_writable(path, options)?,
         };
         let mut id_max = 0;
         DocumentRow::for_each(&connection, |row| id_max = id_max.max(row.id))?;
-        let id_next = id_max.checked_add(1).ok_or_else(|| StoreError::corrupt_file("a document id is too large"))?;
+        let id_next = id_max
+            .checked_add(1)
+            .ok_or_else(|| StoreError::corrupt_file("a document id is too large"))?;
         Ok(SqliteStore {
-            inner: Mutex::new(Some(Inner { connection, id_next })),
+            inner: Mutex::new(Some(Inner {
+                connection,
+                id_next,
+            })),
             read_only: options.read_only,
             path: path.to_owned(),
         })
@@ -91,12 +108,33 @@ impl SqliteStore {
         &self.path
     }
 
-    fn with<R>(&self, body: impl FnOnce(&mut Inner) -> Result<R, StoreError>) -> Result<R, StoreError> {
+    fn with<R>(
+        &self,
+        body: impl FnOnce(&mut Inner) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
         body(self.inner.lock().as_mut().ok_or(StoreError::Closed)?)
     }
 }
 
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_EXRESCODE);
+
+/// SQLite takes a file that lost all but a piece of its first page for an empty one.
+fn check_length(path: &Path) -> Result<(), StoreError> {
+    const PAGE_BYTES_MIN: u64 = 512;
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    // With a journal beside it the file is being made; SQLite repairs that.
+    let journal = [beside(path, "-journal"), beside(path, "-wal")];
+    if (1..PAGE_BYTES_MIN).contains(&length) && !journal.iter().any(|path| path.exists()) {
+        return Err(StoreError::corrupt_file("the file is shorter than a page"));
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
 
 fn open_writable(path: &Path, options: &SqliteOptions) -> Result<Connection, StoreError> {
     let flags = FLAGS | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
@@ -108,9 +146,13 @@ fn open_writable(path: &Path, options: &SqliteOptions) -> Result<Connection, Sto
     // Before the first access: the lock is then kept, and no shared memory file is needed.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     let empty = is_empty(&connection)?;
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(StoreError::Io { code: 0, message: format!("the journal mode is {mode}, not wal") });
+        return Err(StoreError::Io {
+            code: 0,
+            message: format!("the journal mode is {mode}, not wal"),
+        });
     }
     let level = match options.durability {
         Durability::Full => "FULL",
@@ -145,7 +187,9 @@ fn open_read_only(path: &Path, options: &SqliteOptions) -> Result<Connection, St
     match open(path, flags) {
         // The folder is read-only, too, so that SQLite cannot make its helper files. Without a
         // write-ahead log it needs none.
-        Err(StoreError::Io { code, .. }) if code & 0xff == ffi::SQLITE_CANTOPEN && is_checkpointed(path) => {
+        Err(StoreError::Io { code, .. })
+            if code & 0xff == ffi::SQLITE_CANTOPEN && is_checkpointed(path) =>
+        {
             open(&immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)
         }
         result => result,
@@ -153,13 +197,16 @@ fn open_read_only(path: &Path, options: &SqliteOptions) -> Result<Connection, St
 }
 
 fn is_checkpointed(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    path.is_file() && std::fs::metadata(log).map_or(true, |metadata| metadata.len() == 0)
+    let log = std::fs::metadata(beside(path, "-wal"));
+    path.is_file() && log.map_or(true, |metadata| metadata.len() == 0)
 }
 
 fn immutable_uri(path: &Path) -> PathBuf {
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let escaped = path
+        .to_string_lossy()
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
     PathBuf::from(format!("file:{escaped}?immutable=1"))
 }
 
@@ -193,7 +240,9 @@ impl Store for SqliteStore {
             check_name(write.document)?;
         }
         self.with(|inner| {
-            let transaction = inner.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = inner
+                .connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut rows: HashMap<&str, DocumentRow> = HashMap::new();
             for write in batch {
                 let mut row = match rows.remove(write.document) {
@@ -221,7 +270,9 @@ impl Store for SqliteStore {
             return Err(StoreError::ReadOnly);
         }
         self.with(|inner| {
-            let transaction = inner.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = inner
+                .connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)?;
             let Some(row) = DocumentRow::find(&transaction, document)? else {
                 return Ok(false);
             };
@@ -253,7 +304,10 @@ impl Store for SqliteStore {
 
     fn count(&self) -> Result<u64, StoreError> {
         self.with(|inner| {
-            let count: i64 = inner.connection.query_row("SELECT count(*) FROM document", [], |row| row.get(0))?;
+            let count: i64 =
+                inner
+                    .connection
+                    .query_row("SELECT count(*) FROM document", [], |row| row.get(0))?;
             Ok(count as u64)
         })
     }
@@ -262,7 +316,11 @@ impl Store for SqliteStore {
         if self.read_only {
             return Ok(());
         }
-        self.with(|inner| Ok(inner.connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?))
+        self.with(|inner| {
+            Ok(inner
+                .connection
+                .query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?)
+        })
     }
 
     fn close(&self) -> Result<(), StoreError> {
@@ -293,7 +351,11 @@ fn new_row(write: &Write<'_>, id: i64) -> DocumentRow {
     }
 }
 
-fn apply(connection: &Connection, row: &mut DocumentRow, write: &Write<'_>) -> Result<(), StoreError> {
+fn apply(
+    connection: &Connection,
+    row: &mut DocumentRow,
+    write: &Write<'_>,
+) -> Result<(), StoreError> {
     row.meta = write.meta;
     row.changed_ms = wall_clock_ms();
     match write.content {
@@ -306,9 +368,16 @@ fn apply(connection: &Connection, row: &mut DocumentRow, write: &Write<'_>) -> R
             row.generation += 1;
             row.snapshot_bytes = snapshot.map_or(-1, |snapshot| snapshot.len() as i64);
             if let Some(snapshot) = snapshot {
-                let record = record::encode(RecordKind::Snapshot, &row.name, row.generation as u64, snapshot)?;
+                let record = record::encode(
+                    RecordKind::Snapshot,
+                    &row.name,
+                    row.generation as u64,
+                    snapshot,
+                )?;
                 connection
-                    .prepare_cached("INSERT INTO snapshot(document_id, generation, record) VALUES (?1, ?2, ?3)")?
+                    .prepare_cached(
+                        "INSERT INTO snapshot(document_id, generation, record) VALUES (?1, ?2, ?3)",
+                    )?
                     .execute(params![row.id, row.generation, record])?;
             }
             append(connection, row, records)
@@ -316,11 +385,20 @@ fn apply(connection: &Connection, row: &mut DocumentRow, write: &Write<'_>) -> R
     }
 }
 
-fn append(connection: &Connection, row: &mut DocumentRow, records: &[Vec<u8>]) -> Result<(), StoreError> {
+fn append(
+    connection: &Connection,
+    row: &mut DocumentRow,
+    records: &[Vec<u8>],
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO log(document_id, sequence, record) VALUES (?1, ?2, ?3)";
     let mut statement = connection.prepare_cached(sql)?;
     for content in records {
-        let record = record::encode(RecordKind::Log, &row.name, row.sequence_next as u64, content)?;
+        let record = record::encode(
+            RecordKind::Log,
+            &row.name,
+            row.sequence_next as u64,
+            content,
+        )?;
         statement.execute(params![row.id, row.sequence_next, record])?;
         row.sequence_next += 1;
         row.log_bytes += content.len() as i64;
@@ -329,25 +407,43 @@ fn append(connection: &Connection, row: &mut DocumentRow, records: &[Vec<u8>]) -
 }
 
 fn delete_content(connection: &Connection, row: &DocumentRow) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM log WHERE document_id = ?1")?.execute([row.id])?;
-    connection.prepare_cached("DELETE FROM snapshot WHERE document_id = ?1")?.execute([row.id])?;
+    connection
+        .prepare_cached("DELETE FROM log WHERE document_id = ?1")?
+        .execute([row.id])?;
+    connection
+        .prepare_cached("DELETE FROM snapshot WHERE document_id = ?1")?
+        .execute([row.id])?;
     Ok(())
 }
 
-fn read_snapshot(connection: &Connection, row: &DocumentRow) -> Result<Option<Vec<u8>>, StoreError> {
+fn read_snapshot(
+    connection: &Connection,
+    row: &DocumentRow,
+) -> Result<Option<Vec<u8>>, StoreError> {
     let corrupt = |detail: &str| StoreError::corrupt(&row.name, None, detail);
     let sql = "SELECT generation, record FROM snapshot WHERE document_id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([row.id]).map_err(|error| blame(error, row))?;
+    let mut rows = statement
+        .query([row.id])
+        .map_err(|error| blame(error, row))?;
     let mut snapshot = None;
     while let Some(found) = rows.next().map_err(|error| blame(error, row))? {
         let (generation, record) = read_pair(found, row)?;
         if generation != row.generation || snapshot.is_some() {
             return Err(corrupt("a snapshot of another generation"));
         }
-        snapshot = Some(record::decode(RecordKind::Snapshot, &row.name, generation as u64, record)?);
+        snapshot = Some(record::decode(
+            RecordKind::Snapshot,
+            &row.name,
+            generation as u64,
+            record,
+        )?);
     }
-    if snapshot.as_ref().map_or(-1, |snapshot| snapshot.len() as i64) != row.snapshot_bytes {
+    if snapshot
+        .as_ref()
+        .map_or(-1, |snapshot| snapshot.len() as i64)
+        != row.snapshot_bytes
+    {
         return Err(corrupt("the snapshot is missing"));
     }
     Ok(snapshot)
@@ -355,10 +451,14 @@ fn read_snapshot(connection: &Connection, row: &DocumentRow) -> Result<Option<Ve
 
 /// The log without a hole: a record that a damaged page swallowed must not go unnoticed.
 fn read_log(connection: &Connection, row: &DocumentRow) -> Result<Vec<StoredRecord>, StoreError> {
-    let corrupt = |sequence: i64| StoreError::corrupt(&row.name, Some(sequence as u64), "the record is missing");
+    let corrupt = |sequence: i64| {
+        StoreError::corrupt(&row.name, Some(sequence as u64), "the record is missing")
+    };
     let sql = "SELECT sequence, record FROM log WHERE document_id = ?1 ORDER BY sequence";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([row.id]).map_err(|error| blame(error, row))?;
+    let mut rows = statement
+        .query([row.id])
+        .map_err(|error| blame(error, row))?;
     let mut records = Vec::new();
     let (mut expected, mut bytes) = (row.sequence_first, 0);
     while let Some(found) = rows.next().map_err(|error| blame(error, row))? {
@@ -369,7 +469,10 @@ fn read_log(connection: &Connection, row: &DocumentRow) -> Result<Vec<StoredReco
         let content = record::decode(RecordKind::Log, &row.name, sequence as u64, record)?;
         bytes += content.len() as i64;
         expected += 1;
-        records.push(StoredRecord { sequence: sequence as u64, content });
+        records.push(StoredRecord {
+            sequence: sequence as u64,
+            content,
+        });
     }
     if expected != row.sequence_next || bytes != row.log_bytes {
         return Err(corrupt(expected));
@@ -385,7 +488,9 @@ fn read_pair(found: &rusqlite::Row<'_>, row: &DocumentRow) -> Result<(i64, Vec<u
 /// Names the document whose pages are damaged.
 fn blame(error: rusqlite::Error, row: &DocumentRow) -> StoreError {
     match error.into() {
-        StoreError::Corrupt { sequence, detail, .. } => StoreError::corrupt(&row.name, sequence, detail),
+        StoreError::Corrupt {
+            sequence, detail, ..
+        } => StoreError::corrupt(&row.name, sequence, detail),
         other => other,
     }
 }

@@ -77,7 +77,9 @@ impl DocumentRow {
             self.log_bytes,
             self.snapshot_bytes,
         ];
-        numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+        numbers
+            .iter()
+            .for_each(|number| hasher.update(&number.to_le_bytes()));
         hasher.finalize()
     }
 
@@ -103,28 +105,38 @@ impl DocumentRow {
 
     fn checked((document, checksum): (Self, u32)) -> Result<Self, StoreError> {
         if document.checksum() != checksum {
-            return Err(StoreError::corrupt(&document.name, None, "the checksum of its row differs"));
+            return Err(StoreError::corrupt(
+                &document.name,
+                None,
+                "the checksum of its row differs",
+            ));
         }
         Ok(document)
     }
 
     /// The row of one document.
     pub fn find(connection: &Connection, name: &str) -> Result<Option<Self>, StoreError> {
-        let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM document WHERE name = ?1"))?;
+        let mut statement = connection
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM document WHERE name = ?1"))?;
         let found = statement.query_row([name], Self::read).optional()?;
         found.map(Self::checked).transpose()
     }
 
     /// Calls `body` with every row, in the order of the names' bytes.
     pub fn for_each(connection: &Connection, mut body: impl FnMut(Self)) -> Result<(), StoreError> {
-        let mut statement = connection.prepare(&format!("SELECT {COLUMNS} FROM document ORDER BY name"))?;
+        let mut statement =
+            connection.prepare(&format!("SELECT {COLUMNS} FROM document ORDER BY name"))?;
         let mut rows = statement.query([])?;
         let mut previous: Option<String> = None;
         while let Some(row) = rows.next()? {
             let document = Self::checked(Self::read(row)?)?;
             // A damaged inner page can put sound rows where a search does not find them.
             if previous.is_some_and(|previous| previous >= document.name) {
-                return Err(StoreError::corrupt(&document.name, None, "its row is out of order"));
+                return Err(StoreError::corrupt(
+                    &document.name,
+                    None,
+                    "its row is out of order",
+                ));
             }
             previous = Some(document.name.clone());
             body(document);
@@ -134,7 +146,9 @@ impl DocumentRow {
 
     /// Writes the row, new or not.
     pub fn put(&self, connection: &Connection) -> Result<(), StoreError> {
-        let sql = format!("INSERT OR REPLACE INTO document({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)");
+        let sql = format!(
+            "INSERT OR REPLACE INTO document({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"
+        );
         connection.prepare_cached(&sql)?.execute(params![
             self.name,
             self.id,
@@ -157,17 +171,24 @@ impl DocumentRow {
 /// Recognises the file without changing it: true if it is empty. Refuses those of others, of newer
 /// programs, and damaged ones.
 pub(super) fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application == 0 && version == 0 && tables == 0 {
         return Ok(true);
     }
     if application != APPLICATION_ID {
-        return Err(StoreError::corrupt_file("the file is not a store of this library"));
+        return Err(StoreError::corrupt_file(
+            "the file is not a store of this library",
+        ));
     }
     if version > SCHEMA_VERSION {
-        return Err(StoreError::UnsupportedVersion { found: version as u64, supported: SCHEMA_VERSION as u64 });
+        return Err(StoreError::UnsupportedVersion {
+            found: version as u64,
+            supported: SCHEMA_VERSION as u64,
+        });
     }
     if version != SCHEMA_VERSION {
         return Err(StoreError::corrupt_file("unknown schema version"));
@@ -192,9 +213,13 @@ fn check_tables(connection: &Connection) -> Result<(), StoreError> {
     let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
     let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found = found.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
-    let expected = TABLES.iter().map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned()));
+    let expected = TABLES
+        .iter()
+        .map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned()));
     if !found.into_iter().eq(expected) {
-        return Err(StoreError::corrupt_file("the tables differ from those of this version"));
+        return Err(StoreError::corrupt_file(
+            "the tables differ from those of this version",
+        ));
     }
     Ok(())
 }
@@ -208,13 +233,22 @@ impl From<rusqlite::Error> for StoreError {
             return StoreError::corrupt_file(error.to_string());
         };
         match failure.code {
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::corrupt_file(error.to_string()),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+                StoreError::corrupt_file(error.to_string())
+            }
             ErrorCode::ReadOnly => StoreError::ReadOnly,
             ErrorCode::DiskFull => StoreError::Full,
-            ErrorCode::SystemIoFailure if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE => StoreError::Full,
+            ErrorCode::SystemIoFailure
+                if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE =>
+            {
+                StoreError::Full
+            }
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy,
             ErrorCode::TooBig => StoreError::Limit("CONTENT_BYTES_MAX"),
-            _ => StoreError::Io { code: failure.extended_code, message: error.to_string() },
+            _ => StoreError::Io {
+                code: failure.extended_code,
+                message: error.to_string(),
+            },
         }
     }
 }

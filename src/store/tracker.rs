@@ -59,7 +59,8 @@ impl LogSize {
             bytes => bytes,
         };
         let doubled = self.bytes_appended >= self.bytes_rewritten;
-        doubled && (self.bytes_appended >= threshold || self.records_appended >= RECORDS_APPENDED_MAX)
+        doubled
+            && (self.bytes_appended >= threshold || self.records_appended >= RECORDS_APPENDED_MAX)
             || self.records_appended >= 16 * RECORDS_APPENDED_MAX
     }
 }
@@ -129,7 +130,14 @@ pub(super) struct Advance {
 
 impl Tracker {
     /// Follows a document whose log is stored up to `document`'s present position.
-    pub fn new(hub: Arc<Hub>, name: &str, session: u64, meta: DocumentMeta, document: &Document, size: LogSize) -> Arc<Self> {
+    pub fn new(
+        hub: Arc<Hub>,
+        name: &str,
+        session: u64,
+        meta: DocumentMeta,
+        document: &Document,
+        size: LogSize,
+    ) -> Arc<Self> {
         let state = State {
             meta,
             commits: 0,
@@ -204,7 +212,11 @@ impl Tracker {
             return then(Err(StoreError::Closed));
         }
         let commits = state.commits;
-        state.waiters.push(Waiter { commits, patient, then });
+        state.waiters.push(Waiter {
+            commits,
+            patient,
+            then,
+        });
         self.enqueue(&mut state);
         drop(state);
         self.hub.hurry();
@@ -235,11 +247,21 @@ impl Tracker {
             if state.commits_stored == state.commits {
                 return None;
             }
-            let compact = state.compact || state.size.wants_compaction(self.hub.options().compact_bytes);
-            let appended = if compact { None } else { document.changes_since(state.position) };
+            let compact = state.compact
+                || state
+                    .size
+                    .wants_compaction(self.hub.options().compact_bytes);
+            let appended = if compact {
+                None
+            } else {
+                document.changes_since(state.position)
+            };
             let (replace, changes) = match appended {
                 Some(changes) => (None, changes),
-                None => (Some(document.last_snapshot().cloned()), document.all_changes()),
+                None => (
+                    Some(document.last_snapshot().cloned()),
+                    document.all_changes(),
+                ),
             };
             let end = Mark {
                 commits: state.commits,
@@ -247,7 +269,12 @@ impl Tracker {
                 position: document.log_position(),
                 vector: document.version_vector(),
             };
-            Some(Delta { meta: state.meta, replace, changes, end })
+            Some(Delta {
+                meta: state.meta,
+                replace,
+                changes,
+                end,
+            })
         })
     }
 
@@ -272,12 +299,16 @@ impl Tracker {
             state.size.records_appended += written.records;
         }
         let waiters = std::mem::take(&mut state.waiters);
-        let (done, waiting) = waiters.into_iter().partition(|waiter| waiter.commits <= end.commits);
+        let (done, waiting) = waiters
+            .into_iter()
+            .partition(|waiter| waiter.commits <= end.commits);
         state.waiters = waiting;
         Advance {
             vector: state.vector_stored.clone(),
             done,
-            compacted: delta.replace.map(|_| written.log_bytes + written.snapshot_bytes),
+            compacted: delta
+                .replace
+                .map(|_| written.log_bytes + written.snapshot_bytes),
         }
     }
 
@@ -288,7 +319,9 @@ impl Tracker {
         self.enqueue(&mut state);
         let waiters = std::mem::take(&mut state.waiters);
         let final_error = *error == StoreError::Closed;
-        let (waiting, told) = waiters.into_iter().partition(|waiter| waiter.patient && !final_error);
+        let (waiting, told) = waiters
+            .into_iter()
+            .partition(|waiter| waiter.patient && !final_error);
         state.waiters = waiting;
         told
     }
@@ -334,11 +367,21 @@ mod tests {
 
     #[test]
     fn many_small_records_are_merged() {
-        let size = LogSize { records_appended: RECORDS_APPENDED_MAX, bytes_appended: 1, ..LogSize::default() };
+        let size = LogSize {
+            records_appended: RECORDS_APPENDED_MAX,
+            bytes_appended: 1,
+            ..LogSize::default()
+        };
         assert!(size.wants_compaction(0));
-        let size = LogSize { bytes_rewritten: 2, ..size };
+        let size = LogSize {
+            bytes_rewritten: 2,
+            ..size
+        };
         assert!(!size.wants_compaction(0));
-        let size = LogSize { records_appended: 16 * RECORDS_APPENDED_MAX, ..size };
+        let size = LogSize {
+            records_appended: 16 * RECORDS_APPENDED_MAX,
+            ..size
+        };
         assert!(size.wants_compaction(0));
     }
 }

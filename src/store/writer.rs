@@ -83,7 +83,9 @@ impl Hub {
     }
 
     pub fn remove_observer(&self, observer: &Arc<dyn StoreObserver>) {
-        self.observers.write().retain(|known| !Arc::ptr_eq(known, observer));
+        self.observers
+            .write()
+            .retain(|known| !Arc::ptr_eq(known, observer));
     }
 
     /// Starts the thread if it does not run.
@@ -95,10 +97,12 @@ impl Hub {
         if queue.thread.is_none() {
             let hub = self.clone();
             let thread = std::thread::Builder::new().name("syncline-store".into());
-            let thread = thread.spawn(move || hub.run()).map_err(|error| StoreError::Io {
-                code: 0,
-                message: format!("no thread for the store: {error}"),
-            })?;
+            let thread = thread
+                .spawn(move || hub.run())
+                .map_err(|error| StoreError::Io {
+                    code: 0,
+                    message: format!("no thread for the store: {error}"),
+                })?;
             queue.thread = Some(thread);
         }
         Ok(())
@@ -177,13 +181,24 @@ impl Hub {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the three parts of the queue, used once")]
-    fn wait_for_work(&self) -> (Vec<(Arc<Tracker>, Arc<SharedDocument>)>, Vec<(String, u64)>, bool) {
+    #[expect(
+        clippy::type_complexity,
+        reason = "the three parts of the queue, used once"
+    )]
+    fn wait_for_work(
+        &self,
+    ) -> (
+        Vec<(Arc<Tracker>, Arc<SharedDocument>)>,
+        Vec<(String, u64)>,
+        bool,
+    ) {
         let mut queue = self.queue.lock();
         loop {
             let due = match (queue.dirty_since, queue.retry_at) {
                 (Some(_), Some(retry_at)) => Some(retry_at),
-                (Some(since), None) => Some(since + Duration::from_millis(self.options.flush_delay_ms.into())),
+                (Some(since), None) => {
+                    Some(since + Duration::from_millis(self.options.flush_delay_ms.into()))
+                }
                 (None, _) if !queue.closed.is_empty() => Some(Instant::now()),
                 (None, _) => None,
             };
@@ -200,7 +215,10 @@ impl Hub {
         queue.urgent = false;
         queue.retry_at = None;
         queue.dirty_since = None;
-        let (dirty, closed) = (std::mem::take(&mut queue.dirty), std::mem::take(&mut queue.closed));
+        let (dirty, closed) = (
+            std::mem::take(&mut queue.dirty),
+            std::mem::take(&mut queue.closed),
+        );
         (dirty, closed, queue.stopped)
     }
 
@@ -245,11 +263,16 @@ impl Hub {
             // One document must not keep the others from being stored.
             Err(error) if jobs.len() > 1 && !error.is_transient() => {
                 drop(writes);
-                jobs.into_iter().fold(true, |sound, job| self.commit(vec![job]) && sound)
+                let mut sound = true;
+                for job in jobs {
+                    sound &= self.commit(vec![job]);
+                }
+                sound
             }
             Err(error) => {
                 drop(writes);
-                jobs.iter().for_each(|job| self.report(&job.tracker, &error));
+                jobs.iter()
+                    .for_each(|job| self.report(&job.tracker, &error));
                 false
             }
         }
@@ -259,7 +282,10 @@ impl Hub {
         let written = Written {
             log_bytes: job.records.iter().map(|record| record.len() as u64).sum(),
             records: job.records.len() as u64,
-            snapshot_bytes: job.snapshot.as_ref().map_or(0, |snapshot| snapshot.len() as u64),
+            snapshot_bytes: job
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.len() as u64),
         };
         let advance = job.tracker.advance(job.delta, &written);
         for observer in self.observers.read().iter() {
@@ -268,7 +294,10 @@ impl Hub {
                 observer.compacted(&job.tracker.name, bytes);
             }
         }
-        advance.done.into_iter().for_each(|waiter| (waiter.then)(Ok(())));
+        advance
+            .done
+            .into_iter()
+            .for_each(|waiter| (waiter.then)(Ok(())));
         // May be the last user: then the tracker reports the document as closed.
         drop(job.document);
     }
@@ -286,9 +315,19 @@ impl Hub {
     /// the next opening takes a new peer id, which is harmless.
     fn mark_closed(&self, closed: Vec<(String, u64)>) {
         let result = self.registry.retire(closed, |metas| {
-            let write = |(name, meta): &(String, _)| Write { document: name, meta: *meta, content: Content::Keep };
-            let writes: Vec<Write<'_>> = metas.iter().map(write).collect();
-            if writes.is_empty() { Ok(()) } else { self.backend.commit(&writes) }
+            let writes: Vec<Write<'_>> = metas
+                .iter()
+                .map(|(name, meta)| Write {
+                    document: name,
+                    meta: *meta,
+                    content: Content::Keep,
+                })
+                .collect();
+            if writes.is_empty() {
+                Ok(())
+            } else {
+                self.backend.commit(&writes)
+            }
         });
         if let Err(error) = result {
             log::warn!(target: "store", "closed documents could not be marked: {error}");
@@ -298,32 +337,57 @@ impl Hub {
 
 impl Job {
     fn new(tracker: Arc<Tracker>, document: Arc<SharedDocument>, delta: Delta) -> Self {
-        let snapshot = delta.replace.as_ref().and_then(Option::as_ref).map(|snapshot| snapshot.encode());
+        let snapshot = delta
+            .replace
+            .as_ref()
+            .and_then(Option::as_ref)
+            .map(|snapshot| snapshot.encode());
         let records = encode_records(&delta.changes);
-        Job { tracker, document, delta, snapshot, records }
+        Job {
+            tracker,
+            document,
+            delta,
+            snapshot,
+            records,
+        }
     }
 
     fn bytes(&self) -> usize {
-        self.records.iter().map(Vec::len).sum::<usize>() + self.snapshot.as_ref().map_or(0, Vec::len)
+        self.records.iter().map(Vec::len).sum::<usize>()
+            + self.snapshot.as_ref().map_or(0, Vec::len)
     }
 
     fn write(&self) -> Write<'_> {
         let content = match self.delta.replace {
-            Some(_) => Content::Replace { snapshot: self.snapshot.as_deref(), records: &self.records },
+            Some(_) => Content::Replace {
+                snapshot: self.snapshot.as_deref(),
+                records: &self.records,
+            },
             None => Content::Append(&self.records),
         };
-        Write { document: &self.tracker.name, meta: self.delta.meta, content }
+        Write {
+            document: &self.tracker.name,
+            meta: self.delta.meta,
+            content,
+        }
     }
 }
 
 fn tell(waiters: Vec<Waiter>, error: &StoreError) {
-    waiters.into_iter().for_each(|waiter| (waiter.then)(Err(error.clone())));
+    waiters
+        .into_iter()
+        .for_each(|waiter| (waiter.then)(Err(error.clone())));
 }
 
 fn lock_error(name: &str, error: LockError) -> StoreError {
     match error {
-        LockError::Poisoned => StoreError::Io { code: 0, message: format!("document {name:?} is poisoned") },
-        _ => StoreError::InUse { document: name.to_owned() },
+        LockError::Poisoned => StoreError::Io {
+            code: 0,
+            message: format!("document {name:?} is poisoned"),
+        },
+        _ => StoreError::InUse {
+            document: name.to_owned(),
+        },
     }
 }
 
