@@ -7,6 +7,12 @@
 pub mod clock;
 pub mod codec;
 pub mod document;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod replica;
+mod sequence;
 pub mod store;
 pub mod sync;
+#[cfg(test)]
+mod testing;
+mod tree;

@@ -17,13 +17,20 @@ pub fn sorted(changes: Vec<Change>) -> Vec<Change> {
         return changes;
     }
     let mut slots: Vec<Option<Change>> = changes.into_iter().map(Some).collect();
-    order.into_iter().map(|from| slots[from].take().expect("each index occurs once")).collect()
+    order
+        .into_iter()
+        .map(|from| slots[from].take().expect("each index occurs once"))
+        .collect()
 }
 
 /// Depth first from each change in turn, without recursion: the depth is up to the sender.
 fn order_of(changes: &[Change]) -> Vec<usize> {
-    let places: HashMap<OperationId, usize> =
-        changes.iter().enumerate().rev().map(|(at, change)| (change.id, at)).collect();
+    let places: HashMap<OperationId, usize> = changes
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(at, change)| (change.id, at))
+        .collect();
     let predecessors = predecessors_of(changes);
     let mut order = Vec::with_capacity(changes.len());
     let mut entered = vec![false; changes.len()];
@@ -82,7 +89,11 @@ mod tests {
     }
 
     fn change(id: OperationId, deps: &[OperationId]) -> Change {
-        Change { id, deps: deps.to_vec(), payload: Vec::new() }
+        Change {
+            id,
+            deps: deps.to_vec(),
+            payload: Vec::new(),
+        }
     }
 
     fn ids(changes: &[Change]) -> Vec<OperationId> {
@@ -91,7 +102,11 @@ mod tests {
 
     #[test]
     fn a_causal_list_stays_as_it_is() {
-        let list = vec![change(id(2, 1), &[]), change(id(1, 2), &[id(2, 1)]), change(id(2, 3), &[id(1, 2)])];
+        let list = vec![
+            change(id(2, 1), &[]),
+            change(id(1, 2), &[id(2, 1)]),
+            change(id(2, 3), &[id(1, 2)]),
+        ];
         assert_eq!(sorted(list.clone()), list);
     }
 
@@ -108,7 +123,11 @@ mod tests {
 
     #[test]
     fn a_forged_cycle_loses_nothing() {
-        let list = vec![change(id(1, 1), &[id(2, 2)]), change(id(2, 2), &[id(1, 1)]), change(id(1, 1), &[])];
+        let list = vec![
+            change(id(1, 1), &[id(2, 2)]),
+            change(id(2, 2), &[id(1, 1)]),
+            change(id(1, 1), &[]),
+        ];
         assert_eq!(sorted(list).len(), 3);
     }
 
@@ -141,8 +160,13 @@ mod tests {
                     let place = result.iter().position(|other| other.id == *dep).unwrap();
                     assert!(place < at, "seed {seed}: {dep} after {}", change.id);
                 }
-                let rivals = result[at..].iter().filter(|other| other.id.peer == change.id.peer);
-                assert!(rivals.clone().all(|other| other.id.hlc >= change.id.hlc), "seed {seed}");
+                let rivals = result[at..]
+                    .iter()
+                    .filter(|other| other.id.peer == change.id.peer);
+                assert!(
+                    rivals.clone().all(|other| other.id.hlc >= change.id.hlc),
+                    "seed {seed}"
+                );
             }
         }
     }

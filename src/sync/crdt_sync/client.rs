@@ -1,248 +1,315 @@
 //! One document of a client on one socket.
+//!
+//! What to send follows from version vectors alone: a change goes out when it is newer than both
+//! what the server reported and what was sent since. So nothing is queued while offline, nothing
+//! is sent twice on a healthy connection, and after any accident the next report of the server
+//! puts things right.
 
-use super::{Framing, Limits};
-use crate::clock::{OperationId, PeerId, VersionVector};
-use crate::replica::{ApplyError, Replica};
+mod backoff;
+mod options;
+mod session;
 
-/// How a client behaves. Times in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientOptions {
-    /// The document.
-    pub document_id: String,
-    /// The peer id of the document.
-    pub author: PeerId,
-    /// How frames are sent; both kinds are received.
-    pub framing: Framing,
-    /// What is accepted.
-    pub limits: Limits,
-    /// Time from opening the transport to the handshake response.
-    pub handshake_timeout_ms: i64,
-    /// Time between two pings.
-    pub ping_interval_ms: i64,
-    /// Silence after a ping that means the connection is dead.
-    pub ping_timeout_ms: i64,
-    /// Attempts to reconnect in a row before giving up; none: without limit.
-    pub reconnect_attempts_max: Option<u32>,
-    /// Upper bound of the first delay before reconnecting; doubles with each attempt.
-    pub reconnect_delay_first_ms: i64,
-    /// Upper bound of every delay before reconnecting.
-    pub reconnect_delay_max_ms: i64,
-    /// A connection that lasted this long makes the next delay start small again.
-    pub reconnect_healthy_after_ms: i64,
-    /// Bytes of a `changes` message at which it is split.
-    pub push_bytes_max: usize,
-    /// Bytes of frames made and not fetched by `poll` at which pushing pauses.
-    pub queue_bytes_max: usize,
-    /// Bytes of a single change above which it cannot be sent.
-    pub change_bytes_max: usize,
-    /// Up to so many local changes are sent as one message each, as Dart does.
-    pub single_changes_max: usize,
-    /// Whether to ask the server what it has after changes were sent (the dialect has no
-    /// acknowledgement of its own).
-    pub want_acknowledgement: bool,
-    /// Quiet time after sending before asking.
-    pub acknowledgement_delay_ms: i64,
-    /// Longest time between sending and asking while changes keep being made, and longest time
-    /// between two questions while the server has nothing new.
-    pub acknowledgement_delay_max_ms: i64,
-}
+pub use options::{
+    ClientAction, ClientEvent, ClientOptions, ClientStatus, FailureReason, Progress,
+};
 
-impl ClientOptions {
-    /// The defaults for a document.
-    pub fn new(_document_id: impl Into<String>, _author: PeerId) -> Self {
-        todo!()
-    }
-}
+use super::constants::close_code;
+use super::{Message, frame};
+use crate::clock::VersionVector;
+use crate::codec::Wtf8String;
+use crate::replica::Replica;
+use backoff::Backoff;
+use session::Session;
+use std::collections::VecDeque;
 
-/// What the application sees of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientStatus {
-    /// Not connected and not trying.
-    #[default]
-    Disconnected,
-    /// First attempt since `connect`.
-    Connecting,
-    /// The handshake is done.
-    Connected,
-    /// The connection was lost or an attempt failed; trying, or waiting to try.
-    Reconnecting,
-    /// Given up; only `connect` helps.
-    Error,
-}
+/// Actions that wait for `poll` above which further [`ClientAction::Event`]s are dropped.
+pub const ACTIONS_MAX: usize = 4096;
 
-/// How far the server is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Stored changes that the server does not have for sure.
-    pub pending: usize,
-    /// Connected, and nothing is pending.
-    pub synced: bool,
-}
-
-/// Why an attempt or a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FailureReason {
-    /// The transport could not be opened or was closed; what it said.
-    Transport(String),
-    /// No handshake response in time.
-    HandshakeTimeout,
-    /// No answer to a ping.
-    PingTimeout,
-    /// The server refused the handshake.
-    Refused {
-        /// The code of the server's error.
-        code: String,
-        /// The text of the server's error.
-        message: String,
-    },
-}
-
-/// Something the application may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientEvent {
-    /// The handshake is done.
-    SessionStarted {
-        /// The session's name.
-        session_id: String,
-    },
-    /// An attempt failed or the connection was lost.
-    ConnectionFailed {
-        /// Why.
-        reason: FailureReason,
-        /// When the next attempt starts; none: given up.
-        retry_at_ms: Option<i64>,
-    },
-    /// Remote changes or a snapshot were applied.
-    RemoteChanges {
-        /// How many changes.
-        applied: usize,
-        /// Whether a snapshot was taken over.
-        snapshot_applied: bool,
-    },
-    /// The server's version rose: see [`Client::server_vector`].
-    ServerAdvanced,
-    /// A frame was dropped.
-    FrameDropped(super::MessageError),
-    /// The server sent an error (not one that ends the attempt).
-    ServerError {
-        /// Its code.
-        code: String,
-        /// Its text.
-        message: String,
-    },
-    /// The document refuses a remote change.
-    ChangeRefused {
-        /// The change.
-        change: OperationId,
-        /// Why.
-        error: ApplyError,
-    },
-    /// The document refuses an import.
-    ImportRefused(ApplyError),
-    /// A local change is too large to be sent; pushing stops until the next connection.
-    ChangeTooLarge {
-        /// The change.
-        change: OperationId,
-        /// Its size.
-        bytes: usize,
-    },
-}
-
-/// Something a client wants done, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientAction {
-    /// Open a transport; answer with `transport_opened` or `transport_closed`.
-    Open,
-    /// Send a binary WebSocket message.
-    Send(Vec<u8>),
-    /// Close the transport (or give up opening it). No answer is expected.
-    CloseTransport {
-        /// WebSocket close code.
-        code: u16,
-    },
-    /// The status changed.
-    Status(ClientStatus),
-    /// Tell the application.
-    Event(ClientEvent),
-}
-
-/// Protocol state of one document on one socket.
+/// Protocol state of one document on one socket. Memory: the frames that wait for
+/// [`poll`](Client::poll), bounded by the options, and two version vectors.
 #[derive(Debug)]
 pub struct Client {
-    _p: (),
+    options: ClientOptions,
+    document_id: Wtf8String,
+    phase: Phase,
+    status: ClientStatus,
+    backoff: Backoff,
+    session_id: Option<String>,
+    /// What the server said it has, the last time it did.
+    server: Option<VersionVector>,
+    queue: Queue,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing is wanted.
+    Idle,
+    /// Until the next attempt.
+    Waiting { retry_at_ms: i64 },
+    /// The transport is being opened.
+    Opening { deadline_ms: i64 },
+    /// The handshake request is out: until the answer, nothing but pongs may be sent.
+    Joining { deadline_ms: i64 },
+    /// The handshake is done.
+    Joined(Session),
+}
+
+/// What `poll` gives out.
+#[derive(Debug, Default)]
+struct Queue {
+    actions: VecDeque<ClientAction>,
+    /// Bytes of the `Send` actions.
+    frame_bytes: usize,
+}
+
+impl Queue {
+    fn push(&mut self, action: ClientAction) {
+        if let ClientAction::Send(frame) = &action {
+            self.frame_bytes += frame.len();
+        }
+        self.actions.push_back(action);
+    }
+
+    fn event(&mut self, event: ClientEvent) {
+        if self.actions.len() < ACTIONS_MAX {
+            self.actions.push_back(ClientAction::Event(event));
+        }
+    }
+
+    fn pop(&mut self) -> Option<ClientAction> {
+        let action = self.actions.pop_front();
+        if let Some(ClientAction::Send(frame)) = &action {
+            self.frame_bytes -= frame.len();
+        }
+        action
+    }
+
+    /// Frames for a transport that is gone.
+    fn drop_frames(&mut self) {
+        self.actions
+            .retain(|action| !matches!(action, ClientAction::Send(_)));
+        self.frame_bytes = 0;
+    }
 }
 
 impl Client {
     /// A disconnected client. The seed is for the jitter of reconnects.
-    pub fn new(_options: ClientOptions, _seed: u64) -> Self {
-        todo!()
+    pub fn new(options: ClientOptions, seed: u64) -> Self {
+        Client {
+            document_id: Wtf8String::from(options.document_id.as_str()),
+            options,
+            phase: Phase::Idle,
+            status: ClientStatus::Disconnected,
+            backoff: Backoff::new(seed),
+            session_id: None,
+            server: None,
+            queue: Queue::default(),
+        }
+    }
+
+    /// How it behaves.
+    pub fn options(&self) -> &ClientOptions {
+        &self.options
     }
 
     /// What the application sees of the connection.
     pub fn status(&self) -> ClientStatus {
-        todo!()
+        self.status
     }
 
-    /// The name of the session, once there was one.
+    /// The name of the session, from the first handshake until `disconnect`.
     pub fn session_id(&self) -> Option<&str> {
-        todo!()
+        self.session_id.as_deref()
     }
 
     /// What the server has for sure, once it said so.
     pub fn server_vector(&self) -> Option<&VersionVector> {
-        todo!()
+        self.server.as_ref()
     }
 
-    /// How far the server is. Cheap when nothing is pending.
-    pub fn progress(&self, _replica: &dyn Replica) -> Progress {
-        todo!()
+    /// How far the server is. Cheap when nothing is pending, else as listing what is.
+    pub fn progress(&self, replica: &dyn Replica) -> Progress {
+        let covered = self.server.as_ref().is_some_and(|server| {
+            server.is_strictly_newer_or_equal_than(&replica.version_vector())
+        });
+        let pending = match &self.server {
+            _ if covered => 0,
+            Some(server) => replica.changes_newer_than(server).len(),
+            None => replica.change_count(),
+        };
+        Progress {
+            pending,
+            synced: covered && matches!(self.phase, Phase::Joined(_)),
+        }
     }
 
     /// Starts connecting, at once even if a reconnect is scheduled for later.
-    pub fn connect(&mut self, _now_ms: i64) {
-        todo!()
+    pub fn connect(&mut self, now_ms: i64) {
+        match self.phase {
+            Phase::Idle => self.set_status(ClientStatus::Connecting),
+            Phase::Waiting { .. } => {}
+            Phase::Opening { .. } | Phase::Joining { .. } | Phase::Joined(_) => return,
+        }
+        self.backoff.forgive();
+        self.open(now_ms);
     }
 
-    /// Ends the connection and all attempts. The document stays usable.
-    pub fn disconnect(&mut self, _now_ms: i64) {
-        todo!()
+    /// Ends the connection and all attempts. The document stays usable. Frames that wait for
+    /// `poll` still come out before the closure.
+    pub fn disconnect(&mut self) {
+        if self.has_transport() {
+            self.queue.push(ClientAction::CloseTransport {
+                code: close_code::NORMAL,
+            });
+        }
+        self.phase = Phase::Idle;
+        self.session_id = None;
+        self.set_status(ClientStatus::Disconnected);
     }
 
     /// The transport asked for by [`ClientAction::Open`] is open.
-    pub fn transport_opened(&mut self, _now_ms: i64, _replica: &mut dyn Replica) {
-        todo!()
+    pub fn transport_opened(&mut self, now_ms: i64, replica: &dyn Replica) {
+        if !matches!(self.phase, Phase::Opening { .. }) {
+            return;
+        }
+        let deadline_ms = now_ms.saturating_add(self.options.handshake_timeout_ms);
+        self.phase = Phase::Joining { deadline_ms };
+        self.send(Message::HandshakeRequest {
+            document_id: self.document_id.clone(),
+            author: self.options.author,
+            version_vector: replica.version_vector(),
+        });
     }
 
-    /// The transport could not be opened, or is closed.
-    pub fn transport_closed(&mut self, _now_ms: i64, _reason: &str) {
-        todo!()
+    /// The transport could not be opened, or was closed by somebody else than
+    /// [`ClientAction::CloseTransport`].
+    pub fn transport_closed(&mut self, now_ms: i64, reason: &str) {
+        if self.has_transport() {
+            self.fail(now_ms, FailureReason::Transport(reason.to_owned()), false);
+        }
     }
 
     /// A text or binary WebSocket message arrived.
-    pub fn receive(&mut self, _frame: &[u8], _now_ms: i64, _replica: &mut dyn Replica) {
-        todo!()
+    pub fn receive(&mut self, frame: &[u8], now_ms: i64, replica: &mut dyn Replica) {
+        match &mut self.phase {
+            Phase::Joined(session) => session.heard_something(),
+            Phase::Joining { .. } => {}
+            // A late frame of a transport that is given up.
+            Phase::Idle | Phase::Waiting { .. } | Phase::Opening { .. } => return,
+        }
+        match frame::decode(frame, &self.options.limits) {
+            Ok(message) => self.message(message, now_ms, replica),
+            Err(error) => self.queue.event(ClientEvent::FrameDropped(error)),
+        }
     }
 
     /// The application committed changes: sends what the server lacks.
-    pub fn local_changes(&mut self, _now_ms: i64, _replica: &mut dyn Replica) {
-        todo!()
+    pub fn local_changes(&mut self, now_ms: i64, replica: &dyn Replica) {
+        self.push(now_ms, replica, self.options.single_changes_max);
     }
 
-    /// When [`tick`](Self::tick) wants to be called; in the past if more can be sent at once.
+    /// Asks the server for everything this document lacks, and sends what the server lacks when it
+    /// answers. Never needed on a sound connection.
+    pub fn request_sync(&mut self, now_ms: i64, replica: &dyn Replica) {
+        self.ask(now_ms, replica);
+    }
+
+    /// When [`tick`](Self::tick) wants to be called; in the past if it has something to do now.
     pub fn next_deadline(&self) -> Option<i64> {
-        todo!()
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Waiting { retry_at_ms } => Some(*retry_at_ms),
+            Phase::Opening { deadline_ms } | Phase::Joining { deadline_ms } => Some(*deadline_ms),
+            Phase::Joined(session) => {
+                let room = self.queue.frame_bytes < self.options.queue_bytes_max;
+                Some(session.next_deadline(&self.options, room))
+            }
+        }
     }
 
     /// Time passed, or the queue was emptied.
-    pub fn tick(&mut self, _now_ms: i64, _replica: &mut dyn Replica) {
-        todo!()
+    pub fn tick(&mut self, now_ms: i64, replica: &dyn Replica) {
+        match &self.phase {
+            Phase::Idle => {}
+            Phase::Waiting { retry_at_ms } => {
+                if now_ms >= *retry_at_ms {
+                    self.open(now_ms);
+                }
+            }
+            Phase::Opening { deadline_ms } | Phase::Joining { deadline_ms } => {
+                if now_ms >= *deadline_ms {
+                    self.fail(now_ms, FailureReason::HandshakeTimeout, true);
+                }
+            }
+            Phase::Joined(_) => self.tick_session(now_ms, replica),
+        }
     }
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<ClientAction> {
-        todo!()
+        self.queue.pop()
+    }
+
+    fn has_transport(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Opening { .. } | Phase::Joining { .. } | Phase::Joined(_)
+        )
+    }
+
+    fn open(&mut self, now_ms: i64) {
+        let deadline_ms = now_ms.saturating_add(self.options.open_timeout_ms);
+        self.phase = Phase::Opening { deadline_ms };
+        self.queue.push(ClientAction::Open);
+    }
+
+    /// The attempt or the connection is over; the next one is planned unless the limit is reached.
+    fn fail(&mut self, now_ms: i64, reason: FailureReason, close: bool) {
+        self.queue.drop_frames();
+        if close {
+            self.queue.push(ClientAction::CloseTransport {
+                code: close_code::NORMAL,
+            });
+        }
+        if let Phase::Joined(session) = &self.phase {
+            self.backoff
+                .connection_ended(session.age_ms(now_ms), &self.options);
+        }
+        let delay_ms = self.backoff.next_delay_ms(&self.options);
+        let retry_at_ms = delay_ms.map(|delay_ms| now_ms.saturating_add(delay_ms));
+        self.queue.event(ClientEvent::ConnectionFailed {
+            reason,
+            retry_at_ms,
+        });
+        match retry_at_ms {
+            Some(retry_at_ms) => {
+                self.phase = Phase::Waiting { retry_at_ms };
+                self.set_status(ClientStatus::Reconnecting);
+            }
+            None => {
+                self.phase = Phase::Idle;
+                self.set_status(ClientStatus::Error);
+            }
+        }
+    }
+
+    fn set_status(&mut self, status: ClientStatus) {
+        if self.status != status {
+            self.status = status;
+            self.queue.push(ClientAction::Status(status));
+        }
+    }
+
+    /// Everything that is sent passes here. A message that is not a push is dropped while the
+    /// queue is full: each of them will be due again.
+    fn send(&mut self, message: Message) -> bool {
+        if self.queue.frame_bytes >= self.options.queue_bytes_max {
+            return false;
+        }
+        self.queue.push(ClientAction::Send(frame::encode(
+            &message,
+            self.options.framing,
+        )));
+        true
     }
 }

@@ -19,7 +19,11 @@ pub(super) fn decode(text: &[u8], limits: &Limits) -> Result<Message, MessageErr
     let Some(Value::Int(kind)) = last(entries, "type") else {
         return Err(MessageError::NotAMessage);
     };
-    let fields = Fields { entries, message_type: *kind, limits };
+    let fields = Fields {
+        entries,
+        message_type: *kind,
+        limits,
+    };
     match fields.message_type {
         message_type::HANDSHAKE_REQUEST => Ok(Message::HandshakeRequest {
             document_id: fields.document_id()?,
@@ -71,7 +75,11 @@ pub(super) fn decode(text: &[u8], limits: &Limits) -> Result<Message, MessageErr
                 Some(Value::String(text)) => Some(text.clone()),
                 _ => None,
             };
-            Ok(Message::Unknown { message_type, document_id, body })
+            Ok(Message::Unknown {
+                message_type,
+                document_id,
+                body,
+            })
         }
     }
 }
@@ -118,7 +126,10 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
 
 /// The last entry of a key wins, as in Dart.
 fn last<'v>(entries: &'v [(Wtf8String, Value)], key: &str) -> Option<&'v Value> {
-    let found = entries.iter().rev().find(|(name, _)| name.as_bytes() == key.as_bytes());
+    let found = entries
+        .iter()
+        .rev()
+        .find(|(name, _)| name.as_bytes() == key.as_bytes());
     found.map(|(_, value)| value)
 }
 
@@ -131,11 +142,18 @@ struct Fields<'v> {
 
 impl<'v> Fields<'v> {
     fn invalid(&self, field: &'static str) -> MessageError {
-        MessageError::Field { message_type: self.message_type, field }
+        MessageError::Field {
+            message_type: self.message_type,
+            field,
+        }
     }
 
     fn damaged(&self, field: &'static str, error: DecodeError) -> MessageError {
-        MessageError::Payload { message_type: self.message_type, field, error }
+        MessageError::Payload {
+            message_type: self.message_type,
+            field,
+            error,
+        }
     }
 
     /// The value of a field; absent is null.
@@ -170,7 +188,10 @@ impl<'v> Fields<'v> {
     }
 
     fn author(&self) -> Result<PeerId, MessageError> {
-        let text = self.string("author")?.as_str().ok_or(self.invalid("author"))?;
+        let text = self
+            .string("author")?
+            .as_str()
+            .ok_or(self.invalid("author"))?;
         PeerId::parse(text).map_err(|_| self.invalid("author"))
     }
 
@@ -190,7 +211,9 @@ impl<'v> Fields<'v> {
             return Ok(None);
         };
         let bytes = self.payload(field, value)?;
-        version_vector::decode(&bytes).map(Some).map_err(|error| self.damaged(field, error))
+        version_vector::decode(&bytes)
+            .map(Some)
+            .map_err(|error| self.damaged(field, error))
     }
 
     /// Dart ignores trailing bytes of a snapshot, and of a snapshot only.
@@ -200,7 +223,9 @@ impl<'v> Fields<'v> {
             return Ok(None);
         };
         let bytes = self.payload(FIELD, value)?;
-        Snapshot::decode_lenient(&bytes).map(Some).map_err(|error| self.damaged(FIELD, error))
+        Snapshot::decode_lenient(&bytes)
+            .map(Some)
+            .map_err(|error| self.damaged(FIELD, error))
     }
 
     fn change(&self) -> Result<Change, MessageError> {

@@ -9,13 +9,23 @@ use crate::codec::{Change, Snapshot, Wtf8String, json, version_vector};
 /// Appends the JSON text of a message.
 pub(super) fn encode(message: &Message, out: &mut Vec<u8>) {
     match message {
-        Message::HandshakeRequest { document_id, author, version_vector } => {
+        Message::HandshakeRequest {
+            document_id,
+            author,
+            version_vector,
+        } => {
             let mut object = Object::begin(out, message_type::HANDSHAKE_REQUEST, document_id);
             object.text("author", &author.to_string());
             object.vector("versionVector", Some(version_vector));
             object.end();
         }
-        Message::HandshakeResponse { document_id, snapshot, changes, session_id, version_vector } => {
+        Message::HandshakeResponse {
+            document_id,
+            snapshot,
+            changes,
+            session_id,
+            version_vector,
+        } => {
             let mut object = Object::begin(out, message_type::HANDSHAKE_RESPONSE, document_id);
             object.snapshot(snapshot.as_ref());
             object.changes(changes.as_deref());
@@ -23,25 +33,40 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) {
             object.vector("versionVector", Some(version_vector));
             object.end();
         }
-        Message::Change { document_id, change } => {
+        Message::Change {
+            document_id,
+            change,
+        } => {
             let mut object = Object::begin(out, message_type::CHANGE, document_id);
             object.key("change");
             object.payload(&change.encode());
             object.end();
         }
-        Message::DocumentStatus { document_id, snapshot, changes, version_vector } => {
+        Message::DocumentStatus {
+            document_id,
+            snapshot,
+            changes,
+            version_vector,
+        } => {
             let mut object = Object::begin(out, message_type::DOCUMENT_STATUS, document_id);
             object.snapshot(snapshot.as_ref());
             object.changes(changes.as_deref());
             object.vector("versionVector", Some(version_vector));
             object.end();
         }
-        Message::DocumentStatusRequest { document_id, version_vector } => {
+        Message::DocumentStatusRequest {
+            document_id,
+            version_vector,
+        } => {
             let mut object = Object::begin(out, message_type::DOCUMENT_STATUS_REQUEST, document_id);
             object.vector("versionVector", version_vector.as_ref());
             object.end();
         }
-        Message::Ping { document_id, timestamp, version_vector } => {
+        Message::Ping {
+            document_id,
+            timestamp,
+            version_vector,
+        } => {
             let mut object = Object::begin(out, message_type::PING, document_id);
             object.integer("timestamp", *timestamp);
             // The one field that is left out instead of written as null.
@@ -50,19 +75,30 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) {
             }
             object.end();
         }
-        Message::Pong { document_id, original_timestamp, response_timestamp } => {
+        Message::Pong {
+            document_id,
+            original_timestamp,
+            response_timestamp,
+        } => {
             let mut object = Object::begin(out, message_type::PONG, document_id);
             object.integer("originalTimestamp", *original_timestamp);
             object.integer("responseTimestamp", *response_timestamp);
             object.end();
         }
-        Message::Error { document_id, code, message } => {
+        Message::Error {
+            document_id,
+            code,
+            message,
+        } => {
             let mut object = Object::begin(out, message_type::ERROR, document_id);
             object.text("code", code);
             object.text("message", message);
             object.end();
         }
-        Message::Changes { document_id, changes } => {
+        Message::Changes {
+            document_id,
+            changes,
+        } => {
             let mut object = Object::begin(out, message_type::CHANGES, document_id);
             object.changes(Some(changes));
             object.end();

@@ -50,7 +50,11 @@ impl Default for Limits {
 impl Framing {
     /// What a received frame is packed as: no JSON text starts with the gzip magic.
     pub fn of(frame: &[u8]) -> Framing {
-        if frame.starts_with(&[0x1f, 0x8b]) { Framing::Gzip } else { Framing::Plain }
+        if frame.starts_with(&[0x1f, 0x8b]) {
+            Framing::Gzip
+        } else {
+            Framing::Plain
+        }
     }
 }
 
@@ -86,7 +90,9 @@ pub fn encode(message: &Message, framing: Framing) -> Vec<u8> {
 fn inflate(frame: &[u8], text_bytes_max: usize) -> Result<Vec<u8>, MessageError> {
     let mut text = Vec::new();
     let mut members = MultiGzDecoder::new(frame).take(text_bytes_max as u64 + 1);
-    members.read_to_end(&mut text).map_err(|_| MessageError::Gzip)?;
+    members
+        .read_to_end(&mut text)
+        .map_err(|_| MessageError::Gzip)?;
     if text.len() > text_bytes_max {
         return Err(MessageError::Limit("text_bytes_max"));
     }
@@ -95,7 +101,10 @@ fn inflate(frame: &[u8], text_bytes_max: usize) -> Result<Vec<u8>, MessageError>
 
 fn deflate(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text).and_then(|()| encoder.finish()).expect("a Vec takes every write")
+    encoder
+        .write_all(text)
+        .and_then(|()| encoder.finish())
+        .expect("a Vec takes every write")
 }
 
 /// A message for many connections: encoded at most once per framing.
@@ -109,7 +118,11 @@ pub struct SharedMessage {
 impl SharedMessage {
     /// Takes a message to share.
     pub fn new(message: Message) -> Arc<Self> {
-        Arc::new(SharedMessage { message, plain: OnceLock::new(), gzip: OnceLock::new() })
+        Arc::new(SharedMessage {
+            message,
+            plain: OnceLock::new(),
+            gzip: OnceLock::new(),
+        })
     }
 
     /// The message.
@@ -123,6 +136,7 @@ impl SharedMessage {
             Framing::Plain => &self.plain,
             Framing::Gzip => &self.gzip,
         };
-        cell.get_or_init(|| encode(&self.message, framing).into()).clone()
+        cell.get_or_init(|| encode(&self.message, framing).into())
+            .clone()
     }
 }

@@ -137,10 +137,17 @@ impl fmt::Display for MessageError {
             MessageError::Gzip => f.write_str("the gzip data is damaged"),
             MessageError::Json(error) => write!(f, "not JSON: {error}"),
             MessageError::NotAMessage => f.write_str("not an object with an integer type"),
-            MessageError::Field { message_type, field } => {
+            MessageError::Field {
+                message_type,
+                field,
+            } => {
                 write!(f, "message of type {message_type}: no valid field {field}")
             }
-            MessageError::Payload { message_type, field, error } => {
+            MessageError::Payload {
+                message_type,
+                field,
+                error,
+            } => {
                 write!(f, "message of type {message_type}: field {field}: {error}")
             }
         }

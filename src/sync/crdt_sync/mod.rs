@@ -10,6 +10,7 @@
 //! The awareness plugin and the relay mode share the envelope: their types arrive here as
 //! [`Message::Unknown`].
 
+mod batch;
 pub mod client;
 pub mod constants;
 mod decode;
@@ -21,7 +22,9 @@ mod room;
 mod server;
 mod server_event;
 
-pub use client::{Client, ClientAction, ClientEvent, ClientOptions, ClientStatus, Progress};
+pub use client::{
+    Client, ClientAction, ClientEvent, ClientOptions, ClientStatus, FailureReason, Progress,
+};
 pub use frame::{Framing, Limits, SharedMessage};
 pub use message::{Message, MessageError};
 pub use room::{Room, RoomInput, RoomOutput, RoomOutputs};

@@ -12,7 +12,10 @@ pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     } else {
         STANDARD.decode(text)
     };
-    result.map_err(|error| DecodeError { offset: offset_of(&error), expected: "padded base64" })
+    result.map_err(|error| DecodeError {
+        offset: offset_of(&error),
+        expected: "padded base64",
+    })
 }
 
 /// Appends the standard form.
@@ -20,7 +23,9 @@ pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let len = base64::encoded_len(bytes.len(), true).expect("half of the address space");
     out.resize(start + len, 0);
-    STANDARD.encode_slice(bytes, &mut out[start..]).expect("the length was computed for it");
+    STANDARD
+        .encode_slice(bytes, &mut out[start..])
+        .expect("the length was computed for it");
 }
 
 /// Length of the standard form.
@@ -70,7 +75,9 @@ mod tests {
 
     #[test]
     fn refuses_what_dart_refuses() {
-        for text in ["AA", "AA=", "AA=\n=", " AA==", "AB==", "A%3DAA", "AA%3", "@@@@", "AA==AA=="] {
+        for text in [
+            "AA", "AA=", "AA=\n=", " AA==", "AB==", "A%3DAA", "AA%3", "@@@@", "AA==AA==",
+        ] {
             assert!(decode(text.as_bytes()).is_err(), "{text}");
         }
     }

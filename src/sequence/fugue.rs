@@ -1,0 +1,381 @@
+//! Where a foreign chain goes (crdt_lf specification 10.2 and 10.3), without building the Fugue
+//! tree: runs know parent and side of their first element, and that is enough.
+//!
+//! A new element hangs below its parent among siblings sorted by id. In the flat order its
+//! siblings and their subtrees lie right behind (right children) or right before (left children)
+//! the parent, and between the origins there are only elements that the author did not know. So
+//! the scan below usually looks at nothing; with concurrent edits at one place it looks at the
+//! runs of those edits, never at the document.
+
+use super::list::{Chain, Sequence};
+use super::run::{ElementKey, Place, Run, Side};
+use crate::clock::Authors;
+use crate::tree::RunPos;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// A chain that was refused because its first id is already taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DuplicateElement;
+
+/// What `integrate` did.
+#[derive(Clone, Copy, Debug)]
+pub struct Integrated {
+    /// Where the first new element is: its visible unit, when it was asked for.
+    pub unit: Option<u32>,
+    /// How many elements were new: fewer than given if a later id was taken.
+    pub len: u32,
+    /// An origin was named that is not known here: the place depends on the order of arrival.
+    pub unknown_origin: bool,
+}
+
+/// A gap between elements: before element `offset` of the run at `pos`, or at the very end.
+#[derive(Clone, Copy, Debug)]
+enum Gap {
+    Before(RunPos, u32),
+    End,
+}
+
+/// Which siblings a right or root child has.
+#[derive(Clone, Copy)]
+struct Siblings {
+    parent: ElementKey,
+    side: Side,
+}
+
+impl Sequence {
+    /// Places a foreign chain. Cost: O(log n) and the concurrent runs between its origins.
+    pub fn integrate(
+        &mut self,
+        mut chain: Chain,
+        want_unit: bool,
+        authors: &Authors,
+    ) -> Result<Integrated, DuplicateElement> {
+        let new = self.new_prefix(chain.id, chain.len).ok_or(DuplicateElement)?;
+        if new < chain.len {
+            // Only dense chains have several elements.
+            (chain.len, chain.units) = (new, new);
+        }
+        let left = self.find_origin(chain.left);
+        let right = self.find_origin(chain.right);
+        let mut place = Place {
+            side: Side::Right,
+            below_root: false,
+            left_unknown: left.is_none() && !chain.left.is_null(),
+            right_unknown: right.is_none() && !chain.right.is_null(),
+        };
+        let gap = match (left, right) {
+            (Some(left), Some(right)) if self.is_below(left, right) => {
+                place.side = Side::Left;
+                self.gap_for_left_child(&chain, right, Some(left), authors)
+            }
+            (Some(left), right) => {
+                let siblings = Siblings { parent: chain.left, side: Side::Right };
+                self.gap_for_right_child(&chain, self.after(left), siblings, right, authors)
+            }
+            (None, Some(right)) => {
+                place.side = Side::Left;
+                self.gap_for_left_child(&chain, right, None, authors)
+            }
+            (None, None) => {
+                place.below_root = true;
+                place.side = if chain.left.is_null() { Side::Right } else { Side::Left };
+                let siblings = Siblings { parent: ElementKey::NULL, side: place.side };
+                self.gap_for_right_child(&chain, self.start_gap(), siblings, None, authors)
+            }
+        };
+        let pos = self.fill(gap, &chain, place);
+        let unit = want_unit.then(|| {
+            let (pos, offset) = pos;
+            self.tree.measure_before(pos).visible + offset
+        });
+        let unknown_origin = place.left_unknown || place.right_unknown;
+        Ok(Integrated { unit, len: chain.len, unknown_origin })
+    }
+
+    /// Adds `chain` as a left child of `parent`, which is known: a replacement of it (10.4).
+    pub fn integrate_below(
+        &mut self,
+        parent: ElementKey,
+        mut chain: Chain,
+        want_unit: bool,
+        authors: &Authors,
+    ) -> Result<Integrated, DuplicateElement> {
+        self.new_prefix(chain.id, 1).ok_or(DuplicateElement)?;
+        chain.left = ElementKey::NULL;
+        chain.right = parent;
+        let right = self.find(parent).expect("the caller looked");
+        let gap = self.gap_for_left_child(&chain, right, None, authors);
+        let place = Place { side: Side::Left, below_root: false, left_unknown: true, right_unknown: false };
+        let (pos, offset) = self.fill(gap, &chain, place);
+        let unit = want_unit.then(|| self.tree.measure_before(pos).visible + offset);
+        Ok(Integrated { unit, len: 1, unknown_origin: false })
+    }
+
+    /// How many of the ids from `first` on are new, until the first that is not. None: not one.
+    fn new_prefix(&self, first: ElementKey, len: u32) -> Option<u32> {
+        if self.contains(first) {
+            return None;
+        }
+        Some(self.unknown_stretch(first, len))
+    }
+
+    fn find_origin(&self, origin: ElementKey) -> Option<(RunPos, u32)> {
+        if origin.is_null() { None } else { self.find(origin) }
+    }
+
+    /// 10.2 `below`: whether `left` is a proper ancestor of `right`.
+    fn is_below(&self, left: (RunPos, u32), right: (RunPos, u32)) -> bool {
+        let (left_run, right_run) = (self.tree.run(left.0), self.tree.run(right.0));
+        if left.0 == right.0 {
+            // Each element of a run is the parent of the next.
+            return left.1 < right.1;
+        }
+        let left_key = left_run.id.plus(left.1);
+        if right.1 == 0 {
+            return self.is_ancestor(left_run, left_key, right.0);
+        }
+        // The ancestors of a later element of a run are those of the first, and the run itself.
+        if right_run.contains(left_key) {
+            return left_key.counter < right_run.id.counter + right.1;
+        }
+        self.climb(left_key, right.0)
+    }
+
+    /// Whether `key`, an element of `run`, is a proper ancestor of the first element at `below`.
+    pub(super) fn is_ancestor(&self, run: &Run, key: ElementKey, below: RunPos) -> bool {
+        let right = self.tree.run(below);
+        if run.right == right.id && run.right_was_known() {
+            // `key` was placed when `right` was there: it is the younger one.
+            return false;
+        }
+        if right.left == key && right.left_was_known() {
+            // With its left origin known, an element hangs below it, or to the left of a
+            // descendant of it.
+            return true;
+        }
+        self.climb(key, below)
+    }
+
+    fn climb(&self, key: ElementKey, from: RunPos) -> bool {
+        let mut pos = from;
+        loop {
+            let parent = self.tree.run(pos).parent();
+            if parent.is_null() {
+                return false;
+            }
+            let (run, offset) = self.find(parent).expect("a parent is known");
+            let run_start = self.tree.run(run).id;
+            if key.author == run_start.author
+                && key.counter >= run_start.counter
+                && key.counter <= run_start.counter + offset
+            {
+                let is_left_child = key == parent && self.tree.run(pos).side() == Side::Left;
+                return !is_left_child || self.has_right_child(run, key);
+            }
+            pos = run;
+        }
+    }
+
+    /// Whether an element of the run at `pos` has a right child. Only a peer that names its
+    /// origins in reverse order makes this matter.
+    fn has_right_child(&self, pos: RunPos, key: ElementKey) -> bool {
+        let run = self.tree.run(pos);
+        match self.tree.next(pos) {
+            _ if key != run.last() => true,
+            Some(next) => self.is_ancestor(run, key, next),
+            None => false,
+        }
+    }
+
+    fn start_gap(&self) -> Gap {
+        match self.tree.first() {
+            Some(pos) => Gap::Before(pos, 0),
+            None => Gap::End,
+        }
+    }
+
+    fn after(&self, (pos, offset): (RunPos, u32)) -> Gap {
+        if offset + 1 < self.tree.run(pos).len {
+            return Gap::Before(pos, offset + 1);
+        }
+        match self.tree.next(pos) {
+            Some(next) => Gap::Before(next, 0),
+            None => Gap::End,
+        }
+    }
+
+    /// Scans forwards from behind the parent (or from the start, below the root).
+    fn gap_for_right_child(
+        &self,
+        chain: &Chain,
+        start: Gap,
+        siblings: Siblings,
+        stop: Option<(RunPos, u32)>,
+        authors: &Authors,
+    ) -> Gap {
+        let mut seen = Seen::default();
+        let mut gap = start;
+        let mut cursor = start;
+        while let Gap::Before(pos, offset) = cursor {
+            if stop == Some((pos, offset)) {
+                break;
+            }
+            let run = self.piece(pos, offset);
+            let class = if is_sibling(&run, siblings) {
+                if compare(run.id, chain.id, authors) == Ordering::Greater {
+                    break;
+                }
+                Class::Inside
+            } else if run.is_below_root() {
+                // Left children of the root come before all right ones.
+                match siblings.parent.is_null() && run.side() == Side::Left {
+                    true => Class::Inside,
+                    false => break,
+                }
+            } else if run.side() == Side::Left {
+                Class::Waits
+            } else {
+                match seen.class_of(run.parent()) {
+                    Some(class) => class,
+                    None => break,
+                }
+            };
+            let next = match self.tree.next(pos) {
+                Some(next) => Gap::Before(next, 0),
+                None => Gap::End,
+            };
+            seen.add(&run, class);
+            if class == Class::Inside {
+                gap = next;
+            }
+            cursor = next;
+        }
+        gap
+    }
+
+    /// Scans backwards from before the parent: the mirror image.
+    fn gap_for_left_child(
+        &self,
+        chain: &Chain,
+        parent: (RunPos, u32),
+        stop: Option<(RunPos, u32)>,
+        authors: &Authors,
+    ) -> Gap {
+        let (pos, offset) = parent;
+        let mut gap = Gap::Before(pos, offset);
+        if offset > 0 {
+            // The element before is the parent of `parent`: there are no left children.
+            return gap;
+        }
+        let siblings = Siblings { parent: self.tree.run(pos).id, side: Side::Left };
+        let mut seen = Seen::default();
+        let mut cursor = self.tree.previous(pos);
+        while let Some(pos) = cursor {
+            if stop.is_some_and(|(stop, _)| stop == pos) {
+                break;
+            }
+            let run = *self.tree.run(pos);
+            let class = if is_sibling(&run, siblings) {
+                if compare(run.id, chain.id, authors) == Ordering::Less {
+                    break;
+                }
+                Class::Inside
+            } else if run.is_below_root() {
+                break;
+            } else if run.side() == Side::Right {
+                Class::Waits
+            } else {
+                match seen.class_of(run.parent()) {
+                    Some(class) => class,
+                    None => break,
+                }
+            };
+            seen.add(&run, class);
+            if class == Class::Inside {
+                gap = Gap::Before(pos, 0);
+            }
+            cursor = self.tree.previous(pos);
+        }
+        gap
+    }
+
+    /// The run at `pos` without its first `offset` elements.
+    fn piece(&self, pos: RunPos, offset: u32) -> Run {
+        let mut run = *self.tree.run(pos);
+        if offset > 0 {
+            run.drop_front(offset);
+        }
+        run
+    }
+
+    /// Puts the chain into the gap; returns where its first element is.
+    fn fill(&mut self, gap: Gap, chain: &Chain, place: Place) -> (RunPos, u32) {
+        let before = match gap {
+            Gap::Before(pos, 0) => self.tree.previous(pos),
+            Gap::Before(..) => None,
+            Gap::End => self.tree.last(),
+        };
+        if let Some(before) = before {
+            let offset = self.tree.run(before).len;
+            if place.side == Side::Right && !place.below_root && self.try_extend(before, chain, place.right_unknown) {
+                return (before, offset);
+            }
+        }
+        let pos = match (gap, before) {
+            (Gap::Before(pos, offset), _) if offset > 0 => self.split(pos, offset),
+            (_, Some(before)) => RunPos { at: before.at + 1, ..before },
+            _ => self.tree.start(),
+        };
+        (self.insert_run(pos, chain, place), 0)
+    }
+}
+
+fn is_sibling(run: &Run, siblings: Siblings) -> bool {
+    let at_root = siblings.parent.is_null();
+    run.side() == siblings.side && run.is_below_root() == at_root && (at_root || run.parent() == siblings.parent)
+}
+
+/// The order of siblings: peer id, then counter (3.3).
+fn compare(a: ElementKey, b: ElementKey, authors: &Authors) -> Ordering {
+    if a.author == b.author {
+        return a.counter.cmp(&b.counter);
+    }
+    authors.peer(a.author).cmp(&authors.peer(b.author))
+}
+
+/// Whether a run that the scan has passed belongs below the siblings already passed, or below
+/// something that is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Inside,
+    Waits,
+}
+
+/// The runs that a scan has passed.
+#[derive(Default)]
+struct Seen {
+    /// First element -> number of elements and place in the scan.
+    runs: BTreeMap<ElementKey, (u32, u32)>,
+    /// Runs up to this place in the scan are inside.
+    inside_through: u32,
+}
+
+impl Seen {
+    fn add(&mut self, run: &Run, class: Class) {
+        let place = self.runs.len() as u32 + 1;
+        self.runs.insert(run.id, (run.len, place));
+        if class == Class::Inside {
+            // What waited hangs below this run.
+            self.inside_through = place;
+        }
+    }
+
+    fn class_of(&self, parent: ElementKey) -> Option<Class> {
+        let (first, (len, place)) = self.runs.range(..=parent).next_back()?;
+        if first.author != parent.author || parent.counter - first.counter >= *len {
+            return None;
+        }
+        Some(if *place <= self.inside_through { Class::Inside } else { Class::Waits })
+    }
+}

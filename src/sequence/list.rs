@@ -1,0 +1,419 @@
+//! The runs of one sequence in order, found by visible position and by element id. Local edits
+//! work at the cached position of the tree; foreign ones are placed by `fugue`.
+
+use super::run::{Content, ElementKey, Place, Run, Side};
+use crate::clock::{AuthorIdx, Authors};
+use crate::tree::{IntervalMap, LeafIdx, RunPos, RunTree};
+
+/// Elements to insert: one author's consecutive ids, in a chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain {
+    /// Id of the first element.
+    pub id: ElementKey,
+    /// Number of elements.
+    pub len: u32,
+    /// Units of content: as many as elements, or any number for a single element.
+    pub units: u32,
+    /// Where the content is.
+    pub content: Content,
+    /// Left origin of the first element.
+    pub left: ElementKey,
+    /// Right origin of all.
+    pub right: ElementKey,
+}
+
+/// What a removal took out of sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// First element.
+    pub id: ElementKey,
+    /// Elements, with consecutive counters.
+    pub len: u32,
+    /// Their units.
+    pub units: u32,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Sequence {
+    pub(super) tree: RunTree<Run>,
+    /// By author: first counter of each run -> leaf.
+    index: Vec<IntervalMap>,
+}
+
+impl Sequence {
+    /// Visible units.
+    pub fn len_units(&self) -> u32 {
+        self.tree.measure().visible
+    }
+
+    /// Visible units of wide content.
+    pub fn wide_units(&self) -> u32 {
+        self.tree.measure().wide
+    }
+
+    /// Whether the element was ever inserted.
+    pub fn contains(&self, key: ElementKey) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// The visible content in order: pool place and units.
+    pub fn visible(&self) -> impl Iterator<Item = (Content, u32)> + '_ {
+        let live = self.tree.iter().filter(|run| !run.is_deleted());
+        live.map(|run| (run.content, run.units()))
+    }
+
+    /// The visible content from unit `start` on: pool place and units of each stretch.
+    pub fn visible_from(&self, start: u32) -> impl Iterator<Item = (Content, u32)> + '_ {
+        let (leaf, before) = self.tree.leaf_where(|through| through.visible > start);
+        let mut skip = start - before.visible.min(start);
+        let first = leaf.map(|leaf| RunPos { leaf, at: 0 });
+        std::iter::successors(first, |pos| self.tree.next(*pos)).filter_map(move |pos| {
+            let run = self.tree.run(pos);
+            let visible = if run.is_deleted() { 0 } else { run.units() };
+            let skipped = skip.min(visible);
+            skip -= skipped;
+            (skipped < visible).then(|| (run.content.plus(skipped), visible - skipped))
+        })
+    }
+
+    /// What is visible before the last leaf in which `reached(visible, wide)` is still false at
+    /// its start: visible and wide units. For index conversion.
+    pub fn measure_where(&self, reached: impl Fn(u32, u32) -> bool) -> (u32, u32) {
+        let (_, before) = self.tree.leaf_where(|through| reached(through.visible, through.wide));
+        (before.visible, before.wide)
+    }
+
+    /// The live elements in order: id, elements, place of content, units.
+    pub fn live_runs(&self) -> impl Iterator<Item = (ElementKey, u32, Content, u32)> + '_ {
+        let live = self.tree.iter().filter(|run| !run.is_deleted());
+        live.map(|run| (run.id, run.len, run.content, run.units()))
+    }
+
+    /// Moves the content of every live run: `moved` is given place and units and gives the new
+    /// place. What deleted runs say of their content no longer means anything.
+    pub fn move_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
+        let mut next = self.tree.first();
+        while let Some(pos) = next {
+            let run = *self.tree.run(pos);
+            if !run.is_deleted() {
+                let content = moved(run.content, run.units());
+                self.tree.update(pos, |run| run.content = content);
+            }
+            next = self.tree.next(pos);
+        }
+    }
+
+    /// The live element that holds the unit before `unit`: what a caret there sticks to.
+    pub fn element_before(&mut self, unit: u32) -> ElementKey {
+        let unit = unit.min(self.len_units());
+        if unit == 0 {
+            return ElementKey::NULL;
+        }
+        let (pos, offset) = self.tree.locate(unit - 1);
+        let run = self.tree.run(pos);
+        if run.is_dense() { run.id.plus(offset) } else { run.id }
+    }
+
+    /// Visible units up to and including the element, or before it if it is deleted.
+    pub fn units_through(&self, key: ElementKey) -> Option<u32> {
+        let (pos, offset) = self.find(key)?;
+        let run = self.tree.run(pos);
+        let before = self.tree.measure_before(pos).visible;
+        Some(match run.is_deleted() {
+            true => before,
+            false if run.is_dense() => before + offset + 1,
+            false => before + run.units(),
+        })
+    }
+
+    /// Inserts new elements of the local author before visible unit `unit`. `chain.left` and
+    /// `chain.right` are found here and returned.
+    pub fn insert_local(&mut self, unit: u32, mut chain: Chain, _authors: &Authors) -> (ElementKey, ElementKey) {
+        if unit == 0 {
+            let first = self.tree.first();
+            chain.right = first.map_or(ElementKey::NULL, |pos| self.tree.run(pos).id);
+            let side = if chain.right.is_null() { Side::Right } else { Side::Left };
+            self.insert_run(self.tree.start(), &chain, local_place(side, chain.right.is_null()));
+            return (chain.left, chain.right);
+        }
+        let (pos, offset) = self.tree.locate(unit - 1);
+        let run = *self.tree.run(pos);
+        if offset + 1 < run.units() && run.is_dense() {
+            // Between two elements of a run: the second is a right child of the first.
+            chain.left = run.id.plus(offset);
+            chain.right = run.id.plus(offset + 1);
+            let tail = self.split(pos, offset + 1);
+            self.insert_run(tail, &chain, local_place(Side::Left, false));
+            return (chain.left, chain.right);
+        }
+        // Behind the run (or behind an element of several units, which cannot be parted).
+        let next = self.tree.next(pos);
+        chain.left = run.last();
+        chain.right = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+        if extends(&run, &chain) && run.right == chain.right && run.right_was_known() {
+            self.tree.update(pos, |run| run.extend(chain.len));
+            return (chain.left, chain.right);
+        }
+        let below = match next {
+            Some(next) => self.is_ancestor(&run, chain.left, next),
+            None => false,
+        };
+        let side = if below { Side::Left } else { Side::Right };
+        self.insert_run(RunPos { at: pos.at + 1, ..pos }, &chain, local_place(side, false));
+        (chain.left, chain.right)
+    }
+
+    /// Removes `count` visible units from `unit` on, which must exist. An element of several
+    /// units goes as a whole. `removed` is told of each stretch in order.
+    pub fn remove_local(&mut self, unit: u32, count: u32, mut removed: impl FnMut(Removed)) {
+        let mut left = count;
+        while left > 0 && unit < self.len_units() {
+            let (pos, offset) = self.tree.locate(unit);
+            let run = *self.tree.run(pos);
+            if run.is_dense() {
+                let len = left.min(run.len - offset);
+                removed(Removed { id: run.id.plus(offset), len, units: len });
+                self.mark_deleted(pos, offset, len);
+                left -= len;
+            } else {
+                removed(Removed { id: run.id, len: 1, units: run.units() });
+                self.mark_deleted(pos, 0, 1);
+                left -= left.min(run.units() - offset);
+            }
+        }
+    }
+
+    /// The ids of the visible elements that hold `count` units from `unit` on.
+    pub fn elements_at(&mut self, unit: u32, count: u32, mut element: impl FnMut(Removed)) {
+        let end = unit.saturating_add(count).min(self.len_units());
+        let mut unit = unit;
+        while unit < end {
+            let (pos, offset) = self.tree.locate(unit);
+            let run = self.tree.run(pos);
+            if run.is_dense() {
+                let len = (end - unit).min(run.len - offset);
+                element(Removed { id: run.id.plus(offset), len, units: len });
+                unit += len;
+            } else {
+                element(Removed { id: run.id, len: 1, units: run.units() });
+                unit += run.units() - offset;
+            }
+        }
+    }
+
+    /// Removes `len` elements from `first` on; those already removed stay so. `removed` is told
+    /// the visible position of each stretch at that moment. Returns false if some are unknown.
+    pub fn remove_by_id(&mut self, first: ElementKey, len: u32, mut removed: impl FnMut(u32, Removed)) -> bool {
+        let mut all_known = true;
+        let mut done = 0;
+        while done < len {
+            let Some((pos, offset)) = self.find(first.plus(done)) else {
+                all_known = false;
+                done += self.unknown_stretch(first.plus(done), len - done);
+                continue;
+            };
+            let run = *self.tree.run(pos);
+            let count = (len - done).min(run.len - offset);
+            if !run.is_deleted() {
+                let units = if run.is_dense() { count } else { run.units() };
+                let inside = if run.is_dense() { offset } else { 0 };
+                let unit = self.tree.measure_before(pos).visible + inside;
+                removed(unit, Removed { id: first.plus(done), len: count, units });
+                self.mark_deleted(pos, offset, count);
+            }
+            done += count;
+        }
+        all_known
+    }
+
+    /// How many elements from `key` on are unknown; at most `limit`.
+    pub(super) fn unknown_stretch(&self, key: ElementKey, limit: u32) -> u32 {
+        // Runs of an author are few beside the elements that a forged removal may name.
+        let starts = self.index.get(key.author.0 as usize).and_then(|map| map.next_start(key.counter));
+        starts.map_or(limit, |start| (start - key.counter).clamp(1, limit))
+    }
+
+    /// Where an element is: its run and its offset there.
+    pub(super) fn find(&self, key: ElementKey) -> Option<(RunPos, u32)> {
+        let leaf = LeafIdx(self.index.get(key.author.0 as usize)?.find(key.counter)?);
+        let runs = self.tree.leaf_runs(leaf);
+        let at = runs.iter().position(|run| run.contains(key))?;
+        Some((RunPos { leaf, at }, key.counter - runs[at].id.counter))
+    }
+
+    /// Splits a run before its element `offset`; returns the place of the second part.
+    pub(super) fn split(&mut self, pos: RunPos, offset: u32) -> RunPos {
+        let mut tail = *self.tree.run(pos);
+        self.tree.update(pos, |run| tail = run.split_off(offset));
+        self.put(RunPos { at: pos.at + 1, ..pos }, tail)
+    }
+
+    pub(super) fn insert_run(&mut self, pos: RunPos, chain: &Chain, place: Place) -> RunPos {
+        let Chain { id, len, units, content, left, right } = *chain;
+        self.put(pos, Run::new(id, len, units, content, [left, right], place))
+    }
+
+    fn put(&mut self, pos: RunPos, run: Run) -> RunPos {
+        self.index_of(run.id.author);
+        let (pos, moved) = self.tree.insert(pos, run);
+        if let Some(leaf) = moved {
+            for run in self.tree.leaf_runs(leaf) {
+                self.index[run.id.author.0 as usize].set(run.id.counter, leaf.0);
+            }
+        }
+        if moved != Some(pos.leaf) {
+            self.index_of(run.id.author).set(run.id.counter, pos.leaf.0);
+        }
+        pos
+    }
+
+    fn index_of(&mut self, author: AuthorIdx) -> &mut IntervalMap {
+        let author = author.0 as usize;
+        if self.index.len() <= author {
+            self.index.resize_with(author + 1, IntervalMap::default);
+        }
+        &mut self.index[author]
+    }
+
+    /// Adds a chain behind the run at `pos` without a new run, if it continues that run.
+    pub(super) fn try_extend(&mut self, pos: RunPos, chain: &Chain, right_unknown: bool) -> bool {
+        let run = self.tree.run(pos);
+        let fits = extends(run, chain)
+            && chain.left == run.last()
+            && chain.right == run.right
+            && run.right_was_known() != right_unknown;
+        if fits {
+            self.tree.update(pos, |run| run.extend(chain.len));
+        }
+        fits
+    }
+
+    /// Marks elements of a live run as deleted, keeping neighbours that are deleted in one run.
+    fn mark_deleted(&mut self, pos: RunPos, offset: u32, len: u32) {
+        let run = *self.tree.run(pos);
+        let end = offset + len;
+        if offset == 0 && end == run.len {
+            self.tree.update(pos, Run::delete);
+            self.merge_deleted(pos);
+        } else if end == run.len {
+            if !self.give_to_next(pos, len) {
+                let tail = self.split(pos, offset);
+                self.tree.update(tail, Run::delete);
+            }
+        } else if offset == 0 {
+            if !self.give_to_previous(pos, len) {
+                self.split(pos, end);
+                let (pos, _) = self.find(run.id).expect("the first part kept its id");
+                self.tree.update(pos, Run::delete);
+            }
+        } else {
+            self.split(pos, end);
+            let (pos, _) = self.find(run.id).expect("the first part kept its id");
+            let tail = self.split(pos, offset);
+            self.tree.update(tail, Run::delete);
+        }
+    }
+
+    /// Backspacing: the last `len` elements join the deleted run behind.
+    fn give_to_next(&mut self, pos: RunPos, len: u32) -> bool {
+        let next = RunPos { at: pos.at + 1, ..pos };
+        let runs = self.tree.leaf_runs(pos.leaf);
+        let Some(receiver) = runs.get(next.at) else {
+            return false;
+        };
+        if !receiver.is_deleted() || !runs[pos.at].is_continued_by(receiver) {
+            return false;
+        }
+        let id = receiver.id;
+        self.tree.update(pos, |run| run.drop_back(len));
+        self.tree.update(next, |run| run.extend_front(len));
+        let index = self.index_of(id.author);
+        index.remove(id.counter);
+        index.set(id.counter - len, pos.leaf.0);
+        true
+    }
+
+    /// Deleting forwards: the first `len` elements join the deleted run before.
+    fn give_to_previous(&mut self, pos: RunPos, len: u32) -> bool {
+        let Some(at) = pos.at.checked_sub(1) else {
+            return false;
+        };
+        let runs = self.tree.leaf_runs(pos.leaf);
+        let (receiver, run) = (&runs[at], runs[pos.at]);
+        if !receiver.is_deleted() || !receiver.is_continued_by(&run) {
+            return false;
+        }
+        self.tree.update(RunPos { at, ..pos }, |run| run.extend(len));
+        self.tree.update(pos, |run| run.drop_front(len));
+        let index = self.index_of(run.id.author);
+        index.remove(run.id.counter);
+        index.set(run.id.counter + len, pos.leaf.0);
+        true
+    }
+
+    /// Joins a deleted run with its deleted neighbours in the leaf.
+    fn merge_deleted(&mut self, pos: RunPos) {
+        self.merge_with_next(pos);
+        if let Some(at) = pos.at.checked_sub(1) {
+            self.merge_with_next(RunPos { at, ..pos });
+        }
+    }
+
+    fn merge_with_next(&mut self, pos: RunPos) {
+        let runs = self.tree.leaf_runs(pos.leaf);
+        let (Some(run), Some(next)) = (runs.get(pos.at), runs.get(pos.at + 1)) else {
+            return;
+        };
+        if !run.is_deleted() || !next.is_deleted() || !run.is_continued_by(next) {
+            return;
+        }
+        let next = self.tree.remove(RunPos { at: pos.at + 1, ..pos });
+        self.tree.update(pos, |run| run.extend(next.len));
+        self.index_of(next.id.author).remove(next.id.counter);
+    }
+
+    /// Every element in order, deleted ones too: id and whether it is live. For tests.
+    pub fn elements(&self) -> impl Iterator<Item = (ElementKey, bool)> + '_ {
+        self.tree.iter().flat_map(|run| (0..run.len).map(|nth| (run.id.plus(nth), !run.is_deleted())))
+    }
+
+    /// Memory held, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let index: usize = self.index.iter().map(IntervalMap::heap_bytes).sum();
+        self.tree.heap_bytes() + index + self.index.capacity() * size_of::<IntervalMap>()
+    }
+
+    /// Panics if an invariant is broken. Walks everything.
+    pub fn check(&self) {
+        self.tree.check();
+        let mut runs = 0;
+        let mut next = self.tree.first();
+        while let Some(pos) = next {
+            let run = self.tree.run(pos);
+            assert!(run.len > 0);
+            assert_eq!(self.find(run.id), Some((pos, 0)));
+            assert_eq!(self.find(run.last()), Some((pos, run.len - 1)));
+            runs += 1;
+            next = self.tree.next(pos);
+        }
+        let indexed: usize = self.index.iter().map(|map| map.iter().count()).sum();
+        assert_eq!(indexed, runs);
+        self.index.iter().for_each(IntervalMap::check);
+    }
+}
+
+/// Whether a chain continues a run in ids and content.
+fn extends(run: &Run, chain: &Chain) -> bool {
+    chain.id.author == run.id.author
+        && chain.id.counter == run.id.counter + run.len
+        && chain.content == run.content.plus(run.len)
+        && !run.is_deleted()
+        && run.is_dense()
+        && chain.len == chain.units
+        && run.units() + chain.units <= super::UNITS_MAX
+}
+
+fn local_place(side: Side, below_root: bool) -> Place {
+    Place { side, below_root, left_unknown: false, right_unknown: false }
+}

@@ -1,0 +1,17 @@
+//! The sequence CRDT core: an ordered list of runs, one author's consecutive elements each.
+//!
+//! Layer: above `tree` and `clock`; knows no bytes and no document. `run` is the unit of storage,
+//! `list` keeps runs in order and finds them by position and by id, `fugue` decides where a
+//! foreign element goes (crdt_lf specification, chapter 10).
+
+mod fugue;
+mod list;
+#[cfg(test)]
+mod model;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use fugue::{DuplicateElement, Integrated};
+pub use list::{Chain, Removed, Sequence};
+pub use run::{Content, ElementKey, UNITS_MAX};

@@ -1,0 +1,212 @@
+//! Random scripts against the literal tree of the specification.
+
+use super::model::Model;
+use super::{Chain, Content, ElementKey, Sequence};
+use crate::clock::{AuthorIdx, Authors, PeerId};
+use crate::testing::Rng;
+
+fn peers(rng: &mut Rng, count: usize) -> Authors {
+    let mut authors = Authors::default();
+    for _ in 0..count {
+        let mut bytes = [0; 16];
+        bytes[0] = rng.next_u64() as u8;
+        bytes[1] = rng.next_u64() as u8;
+        authors.intern(PeerId::from_bytes(bytes));
+    }
+    authors
+}
+
+fn key(author: usize, counter: usize) -> ElementKey {
+    ElementKey { author: AuthorIdx(author as u32), counter: counter as u32 }
+}
+
+fn chain(id: ElementKey, len: u32, left: ElementKey, right: ElementKey) -> Chain {
+    Chain { id, len, units: len, content: Content::new(id.counter, false), left, right }
+}
+
+/// Any origins, known or not, any ids, used or not: whatever a peer may send.
+#[test]
+fn arbitrary_operations_agree_with_the_tree() {
+    for seed in 0..1500 {
+        let mut rng = Rng::new(seed);
+        let authors = peers(&mut rng, 3);
+        let mut list = Sequence::default();
+        let mut model = Model::default();
+        for _ in 0..60 {
+            let any = |rng: &mut Rng| match rng.below(8) {
+                0 => ElementKey::NULL,
+                _ => key(rng.below(3), rng.below(30)),
+            };
+            let (id, left, right) = (key(rng.below(3), rng.below(30)), any(&mut rng), any(&mut rng));
+            match rng.below(6) {
+                0 => {
+                    let len = 1 + rng.below(3) as u32;
+                    list.remove_by_id(id, len, |_, _| ());
+                    (0..len).for_each(|nth| model.delete(id.plus(nth)));
+                }
+                1 => {
+                    let new = key(rng.below(3), rng.below(30));
+                    if list.contains(id) && !list.contains(new) {
+                        list.remove_by_id(id, 1, |_, _| ());
+                        let replacement = chain(new, 1, ElementKey::NULL, ElementKey::NULL);
+                        list.integrate_below(id, replacement, false, &authors).unwrap();
+                    }
+                    model.update(id, new, &authors);
+                }
+                _ => {
+                    let len = 1 + rng.below(4) as u32;
+                    let integrated = list.integrate(chain(id, len, left, right), false, &authors);
+                    let whole = model.insert_chain(id, len, left, right, &authors);
+                    assert_eq!(integrated.is_ok_and(|done| done.len == len), whole, "seed {seed}");
+                }
+            }
+            list.check();
+            assert!(list.elements().eq(model.elements()), "seed {seed}");
+        }
+    }
+}
+
+/// One operation as it travels.
+#[derive(Clone)]
+enum Op {
+    Insert(Chain),
+    Delete(ElementKey, u32),
+    Update(ElementKey, ElementKey),
+}
+
+struct Peer {
+    list: Sequence,
+    model: Model,
+    counter: u32,
+    seen: Vec<usize>,
+}
+
+/// Editing replicas that receive each other's operations in causal order: each agrees with the
+/// tree after every step, with the local fast paths in use, and all agree in the end.
+#[test]
+fn replicas_agree_with_the_tree_and_each_other() {
+    for seed in 0..600 {
+        let mut rng = Rng::new(seed);
+        let count = 2 + rng.below(3);
+        let authors = peers(&mut rng, count);
+        let new_peer = || Peer { list: Sequence::default(), model: Model::default(), counter: 0, seen: vec![0; count] };
+        let mut replicas: Vec<Peer> = (0..count).map(|_| new_peer()).collect();
+        // Per author: its operations, each with what it had seen of the others.
+        let mut logs: Vec<Vec<(Vec<usize>, Op)>> = vec![Vec::new(); count];
+        for _ in 0..80 {
+            let who = rng.below(count);
+            if rng.below(3) > 0 {
+                let before = replicas[who].seen.clone();
+                for op in edit(&mut rng, who, &mut replicas[who], &authors, seed) {
+                    logs[who].push((before.clone(), op));
+                    replicas[who].seen[who] += 1;
+                }
+            } else {
+                receive(&mut rng, &mut replicas[who], who, &logs, &authors);
+            }
+            replicas[who].list.check();
+            assert!(replicas[who].list.elements().eq(replicas[who].model.elements()), "seed {seed}");
+        }
+        for (who, replica) in replicas.iter_mut().enumerate() {
+            while replica.seen.iter().zip(&logs).any(|(seen, log)| *seen < log.len()) {
+                receive(&mut rng, replica, who, &logs, &authors);
+            }
+            replica.list.check();
+        }
+        let first: Vec<_> = replicas[0].list.elements().collect();
+        for replica in &replicas {
+            assert!(replica.list.elements().eq(first.iter().copied()), "seed {seed}");
+        }
+    }
+}
+
+fn edit(rng: &mut Rng, who: usize, peer: &mut Peer, authors: &Authors, seed: u64) -> Vec<Op> {
+    let live = peer.model.live();
+    assert_eq!(peer.list.len_units() as usize, live.len(), "seed {seed}");
+    let at = match rng.below(3) {
+        0 => live.len(),
+        1 => live.len() / 2,
+        _ => rng.below(live.len() + 1),
+    };
+    match rng.below(5) {
+        0 | 1 if at < live.len() => {
+            let count = (1 + rng.below(3)).min(live.len() - at);
+            let mut ops = Vec::new();
+            let mut named = Vec::new();
+            peer.list.elements_at(at as u32, count as u32, |part| {
+                named.extend((0..part.len).map(|nth| part.id.plus(nth)));
+            });
+            peer.list.remove_local(at as u32, count as u32, |gone| ops.push(Op::Delete(gone.id, gone.len)));
+            assert_eq!(named, live[at..at + count], "seed {seed}");
+            live[at..at + count].iter().for_each(|id| peer.model.delete(*id));
+            ops
+        }
+        2 if at < live.len() && rng.below(3) == 0 => {
+            let new = key(who, peer.counter as usize);
+            peer.counter += 1;
+            apply(peer, &Op::Update(live[at], new), authors);
+            vec![Op::Update(live[at], new)]
+        }
+        _ => {
+            let len = 1 + rng.below(3) as u32;
+            let id = key(who, peer.counter as usize);
+            peer.counter += len;
+            let mut new = chain(id, len, ElementKey::NULL, ElementKey::NULL);
+            (new.left, new.right) = peer.list.insert_local(at as u32, new, authors);
+            let expected_left = if at == 0 { ElementKey::NULL } else { live[at - 1] };
+            let all: Vec<_> = peer.model.elements().into_iter().map(|(id, _)| id).collect();
+            let after = all.iter().position(|id| *id == expected_left).map_or(0, |left| left + 1);
+            let expected_right = all.get(after).copied().unwrap_or(ElementKey::NULL);
+            assert_eq!((new.left, new.right), (expected_left, expected_right), "seed {seed}");
+            peer.model.insert_chain(id, len, new.left, new.right, authors);
+            let caret = peer.list.element_before(at as u32 + len);
+            assert_eq!(caret, id.plus(len - 1), "seed {seed}");
+            assert_eq!(peer.list.units_through(caret), Some(at as u32 + len), "seed {seed}");
+            vec![Op::Insert(new)]
+        }
+    }
+}
+
+fn receive(rng: &mut Rng, peer: &mut Peer, who: usize, logs: &[Vec<(Vec<usize>, Op)>], authors: &Authors) {
+    let start = rng.below(logs.len());
+    for nth in 0..logs.len() {
+        let from = (start + nth) % logs.len();
+        let Some((needs, op)) = logs[from].get(peer.seen[from]) else {
+            continue;
+        };
+        if from != who && needs.iter().zip(&peer.seen).all(|(need, seen)| need <= seen) {
+            apply(peer, op, authors);
+            peer.seen[from] += 1;
+            return;
+        }
+    }
+}
+
+fn apply(peer: &mut Peer, op: &Op, authors: &Authors) {
+    match op {
+        Op::Insert(chain) => {
+            let done = peer.list.integrate(*chain, true, authors).unwrap();
+            assert!(!done.unknown_origin);
+            assert!(peer.model.insert_chain(chain.id, chain.len, chain.left, chain.right, authors));
+            let live = peer.model.live();
+            let unit = live.iter().position(|id| *id == chain.id).unwrap();
+            assert_eq!(done.unit, Some(unit as u32));
+        }
+        Op::Delete(id, len) => {
+            let live = peer.model.live();
+            let mut gone = Vec::new();
+            let known = peer.list.remove_by_id(*id, *len, |unit, removed| {
+                assert_eq!(live[unit as usize + gone.len()], removed.id);
+                gone.extend((0..removed.len).map(|nth| removed.id.plus(nth)));
+            });
+            assert!(known);
+            (0..*len).for_each(|nth| peer.model.delete(id.plus(nth)));
+        }
+        Op::Update(old, new) => {
+            peer.list.remove_by_id(*old, 1, |_, _| ());
+            let replacement = chain(*new, 1, ElementKey::NULL, ElementKey::NULL);
+            peer.list.integrate_below(*old, replacement, true, authors).unwrap();
+            peer.model.update(*old, *new, authors);
+        }
+    }
+}

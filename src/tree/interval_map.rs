@@ -1,0 +1,162 @@
+//! From a number to the value of the interval it lies in. The intervals are named by their first
+//! numbers and reach to the next one. Ascending insertions (the common case: an author's new
+//! elements) append; others shift at most one small chunk.
+
+/// Sorted starts with a value each.
+#[derive(Clone, Debug, Default)]
+pub struct IntervalMap {
+    /// First start of each chunk, for the search. Invariant: strictly ascending.
+    firsts: Vec<u32>,
+    /// Invariant: no chunk is empty or longer than `CHUNK`; starts ascend strictly throughout.
+    chunks: Vec<Vec<(u32, u32)>>,
+}
+
+const CHUNK: usize = if cfg!(any(test, fuzzing)) { 4 } else { 64 };
+
+impl IntervalMap {
+    /// The value of the last interval that starts at or before `number`.
+    pub fn find(&self, number: u32) -> Option<u32> {
+        let chunk = self.chunk_of(number)?;
+        let entries = &self.chunks[chunk];
+        let after = entries.partition_point(|entry| entry.0 <= number);
+        Some(entries[after - 1].1)
+    }
+
+    /// The first start after `number`.
+    pub fn next_start(&self, number: u32) -> Option<u32> {
+        let chunk = self.chunk_of(number).unwrap_or(0);
+        let entries = self.chunks.get(chunk)?;
+        let after = entries.partition_point(|entry| entry.0 <= number);
+        match entries.get(after) {
+            Some(entry) => Some(entry.0),
+            None => self.firsts.get(chunk + 1).copied(),
+        }
+    }
+
+    /// Starts an interval at `start`, or changes the value of the one that starts there.
+    pub fn set(&mut self, start: u32, value: u32) {
+        let Some(chunk) = self.chunk_of(start) else {
+            // Before everything.
+            match self.chunks.first() {
+                Some(first) if first.len() < CHUNK => {
+                    self.chunks[0].insert(0, (start, value));
+                    self.firsts[0] = start;
+                }
+                _ => self.insert_chunk(0, vec![(start, value)]),
+            }
+            return;
+        };
+        let entries = &mut self.chunks[chunk];
+        let after = entries.partition_point(|entry| entry.0 <= start);
+        if entries[after - 1].0 == start {
+            entries[after - 1].1 = value;
+            return;
+        }
+        if entries.len() < CHUNK {
+            entries.insert(after, (start, value));
+            return;
+        }
+        if after == CHUNK {
+            // Past a full chunk: appending keeps ascending insertions dense.
+            self.insert_chunk(chunk + 1, vec![(start, value)]);
+            return;
+        }
+        let mut tail = entries.split_off(CHUNK / 2);
+        let half = entries.len();
+        if after <= half {
+            entries.insert(after, (start, value));
+        } else {
+            tail.insert(after - half, (start, value));
+        }
+        self.insert_chunk(chunk + 1, tail);
+    }
+
+    /// Joins the interval that starts at `start` to the one before it.
+    pub fn remove(&mut self, start: u32) {
+        let Some(chunk) = self.chunk_of(start) else {
+            return;
+        };
+        let entries = &mut self.chunks[chunk];
+        let Ok(at) = entries.binary_search_by_key(&start, |entry| entry.0) else {
+            return;
+        };
+        entries.remove(at);
+        match entries.first() {
+            Some(first) => self.firsts[chunk] = first.0,
+            None => {
+                self.chunks.remove(chunk);
+                self.firsts.remove(chunk);
+            }
+        }
+    }
+
+    /// All intervals in order: start and value.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.chunks.iter().flatten().copied()
+    }
+
+    /// Memory held, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let entries: usize = self.chunks.iter().map(Vec::capacity).sum();
+        entries * 8 + self.chunks.capacity() * size_of::<Vec<(u32, u32)>>() + self.firsts.capacity() * 4
+    }
+
+    /// Panics if an invariant is broken.
+    pub fn check(&self) {
+        assert_eq!(self.firsts.len(), self.chunks.len());
+        for (first, chunk) in self.firsts.iter().zip(&self.chunks) {
+            assert!(!chunk.is_empty() && chunk.len() <= CHUNK);
+            assert_eq!(*first, chunk[0].0);
+        }
+        let starts: Vec<u32> = self.iter().map(|(start, _)| start).collect();
+        assert!(starts.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    fn chunk_of(&self, number: u32) -> Option<usize> {
+        // New elements have the largest counters: look at the last chunk first.
+        if let Some(last) = self.firsts.last() {
+            if *last <= number {
+                return Some(self.firsts.len() - 1);
+            }
+        }
+        self.firsts.partition_point(|first| *first <= number).checked_sub(1)
+    }
+
+    fn insert_chunk(&mut self, at: usize, chunk: Vec<(u32, u32)>) {
+        self.firsts.insert(at, chunk[0].0);
+        self.chunks.insert(at, chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Rng;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn agrees_with_an_ordered_map() {
+        for seed in 0..300 {
+            let mut rng = Rng::new(seed);
+            let mut map = IntervalMap::default();
+            let mut oracle = BTreeMap::new();
+            for step in 0..120 {
+                let start = rng.below(60) as u32;
+                if rng.below(4) == 0 {
+                    map.remove(start);
+                    oracle.remove(&start);
+                } else {
+                    map.set(start, step);
+                    oracle.insert(start, step);
+                }
+                map.check();
+                assert!(map.iter().eq(oracle.iter().map(|(a, b)| (*a, *b))), "seed {seed}");
+                let number = rng.below(64) as u32;
+                let expected = oracle.range(..=number).next_back().map(|(_, value)| *value);
+                assert_eq!(map.find(number), expected, "seed {seed}");
+                let expected = oracle.range(number + 1..).next().map(|(start, _)| *start);
+                assert_eq!(map.next_start(number), expected, "seed {seed}");
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Data structures without any notion of peers or merging: the run-length B-tree that holds a
+//! sequence, the map from id intervals to leaves, and vectors that grow without copying.
+
+mod chunked;
+mod interval_map;
+mod run_tree;
+
+pub use chunked::ChunkedVec;
+pub use interval_map::IntervalMap;
+pub use run_tree::{LeafIdx, Measure, Run, RunPos, RunTree};
