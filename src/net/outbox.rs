@@ -46,7 +46,10 @@ pub(super) struct Closing {
 
 impl Outbox {
     pub fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Outbox { bytes_max, state: Mutex::default() })
+        Arc::new(Outbox {
+            bytes_max,
+            state: Mutex::default(),
+        })
     }
 
     /// Queues a frame. One that does not fit ends the connection, unless it is alone: a document
@@ -73,7 +76,10 @@ impl Outbox {
     /// Ends the connection once what is queued was sent.
     pub fn close(&self, code: u16, reason: &str) {
         let mut state = self.state.lock();
-        state.close.get_or_insert_with(|| Closing { code, reason: reason.to_owned() });
+        state.close.get_or_insert_with(|| Closing {
+            code,
+            reason: reason.to_owned(),
+        });
         wake(state);
     }
 
@@ -130,7 +136,10 @@ impl Outbox {
         let mut state = self.state.lock();
         state.unsettled_frames += 1;
         state.unsettled_bytes += bytes;
-        Unsettled { outbox: self.clone(), bytes }
+        Unsettled {
+            outbox: self.clone(),
+            bytes,
+        }
     }
 }
 
@@ -202,7 +211,13 @@ mod tests {
         outbox.pop();
         assert_eq!(outbox.closing(), None);
         outbox.flushed();
-        assert_eq!(outbox.closing(), Some(Closing { code: 1001, reason: "bye".into() }));
+        assert_eq!(
+            outbox.closing(),
+            Some(Closing {
+                code: 1001,
+                reason: "bye".into()
+            })
+        );
     }
 
     #[test]
@@ -212,7 +227,9 @@ mod tests {
         assert!(!outbox.may_read());
         drop(one);
         assert!(outbox.may_read());
-        let many: Vec<_> = (0..UNSETTLED_FRAMES_MAX).map(|_| outbox.unsettled(0)).collect();
+        let many: Vec<_> = (0..UNSETTLED_FRAMES_MAX)
+            .map(|_| outbox.unsettled(0))
+            .collect();
         assert!(!outbox.may_read());
         drop(many);
         assert!(outbox.may_read());

@@ -78,7 +78,11 @@ struct Releases {
 
 impl LiveRoom {
     /// Opens a room around a live document.
-    pub fn new(document_id: Arc<str>, stored: StoredDocument, server: &Arc<ServerShared>) -> Result<Arc<Self>, LockError> {
+    pub fn new(
+        document_id: Arc<str>,
+        stored: StoredDocument,
+        server: &Arc<ServerShared>,
+    ) -> Result<Arc<Self>, LockError> {
         let watch = Arc::new(Watch {
             room: Mutex::new(Weak::new()),
             server: Arc::downgrade(server),
@@ -100,7 +104,11 @@ impl LiveRoom {
         let live = Arc::new(LiveRoom {
             document_id,
             stored,
-            state: Mutex::new(RoomState { room, seen, broken: false }),
+            state: Mutex::new(RoomState {
+                room,
+                seen,
+                broken: false,
+            }),
             releases: Mutex::default(),
             watch: watch.clone(),
             observer,
@@ -116,7 +124,10 @@ impl LiveRoom {
 
     /// Whether nobody is in the room and nothing waits. Does not wait for a message in progress.
     pub fn is_idle(&self) -> bool {
-        let empty = self.state.try_lock().is_some_and(|state| state.room.is_empty());
+        let empty = self
+            .state
+            .try_lock()
+            .is_some_and(|state| state.room.is_empty());
         empty && self.releases.lock().waiting.is_empty()
     }
 
@@ -150,7 +161,9 @@ impl LiveRoom {
     /// Tells the sessions what was committed outside of the room. May block on the document's lock.
     pub fn tell_foreign(self: &Arc<Self>, server: &Arc<ServerShared>) {
         self.watch.scheduled.store(false, Ordering::SeqCst);
-        if self.watch.foreign.load(Ordering::SeqCst) && !self.with(server, None, |_, _| RoomOutputs::default()) {
+        if self.watch.foreign.load(Ordering::SeqCst)
+            && !self.with(server, None, |_, _| RoomOutputs::default())
+        {
             log::warn!(target: "server", "room {:?} could not be told of local edits", self.document_id);
         }
     }
@@ -210,16 +223,28 @@ impl LiveRoom {
     }
 
     /// Under the room's lock: batches keep the order of the messages.
-    fn submit(self: &Arc<Self>, server: &Arc<ServerShared>, outputs: RoomOutputs, unsettled: Option<Unsettled>) {
+    fn submit(
+        self: &Arc<Self>,
+        server: &Arc<ServerShared>,
+        outputs: RoomOutputs,
+        unsettled: Option<Unsettled>,
+    ) {
         let persist = outputs.persist;
         let mut deliveries = Vec::with_capacity(outputs.outputs.len());
-        outputs.outputs.into_iter().for_each(|output| address(server, output, &mut deliveries));
+        outputs
+            .outputs
+            .into_iter()
+            .for_each(|output| address(server, output, &mut deliveries));
         if deliveries.is_empty() && !persist {
             return;
         }
         let number = {
             let mut releases = self.releases.lock();
-            releases.waiting.push_back(Batch { persist, deliveries, unsettled });
+            releases.waiting.push_back(Batch {
+                persist,
+                deliveries,
+                unsettled,
+            });
             releases.first + releases.waiting.len() as u64 - 1
         };
         if !persist {
@@ -228,7 +253,8 @@ impl LiveRoom {
         // A snapshot prunes without a commit; then the store must be told.
         self.stored.touch();
         let (room, server) = (self.clone(), Arc::downgrade(server));
-        self.stored.when_stored(true, move |result| room.stored(number, result, &server));
+        self.stored
+            .when_stored(true, move |result| room.stored(number, result, &server));
     }
 
     fn stored(&self, number: u64, result: Result<(), StoreError>, server: &Weak<ServerShared>) {
@@ -266,7 +292,10 @@ impl LiveRoom {
                 batches
             };
             for batch in batches {
-                batch.deliveries.into_iter().for_each(|delivery| deliver(server, delivery));
+                batch
+                    .deliveries
+                    .into_iter()
+                    .for_each(|delivery| deliver(server, delivery));
                 drop(batch.unsettled);
             }
             self.releases.lock().delivering = false;
@@ -303,9 +332,15 @@ fn address(server: &ServerShared, output: RoomOutput, deliveries: &mut Vec<Deliv
                 deliveries.push(Delivery::Frame(session.outbox.clone(), frame.into()));
             }
         }
-        RoomOutput::Broadcast { sessions, except, message } => {
+        RoomOutput::Broadcast {
+            sessions,
+            except,
+            message,
+        } => {
             let known = server.sessions.read();
-            let sessions = sessions.iter().filter(|session| Some(*session) != except.as_ref());
+            let sessions = sessions
+                .iter()
+                .filter(|session| Some(*session) != except.as_ref());
             for session in sessions.filter_map(|session| known.get(session)) {
                 let frame = Bytes::from_owner(message.frame(session.framing()));
                 deliveries.push(Delivery::Frame(session.outbox.clone(), frame));

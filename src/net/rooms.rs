@@ -28,7 +28,11 @@ struct Cell {
 
 impl Rooms {
     /// The live room of a document, loaded if need be.
-    pub async fn get(server: &Arc<ServerShared>, document_id: &Arc<str>, create: bool) -> Result<Arc<LiveRoom>, Refusal> {
+    pub async fn get(
+        server: &Arc<ServerShared>,
+        document_id: &Arc<str>,
+        create: bool,
+    ) -> Result<Arc<LiveRoom>, Refusal> {
         let cell = server.rooms.cell(server, document_id)?;
         let load = || async {
             let (task_server, document_id) = (server.clone(), document_id.clone());
@@ -43,7 +47,11 @@ impl Rooms {
         result
     }
 
-    fn cell(&self, server: &ServerShared, document_id: &Arc<str>) -> Result<Arc<OnceCell<Arc<LiveRoom>>>, Refusal> {
+    fn cell(
+        &self,
+        server: &ServerShared,
+        document_id: &Arc<str>,
+    ) -> Result<Arc<OnceCell<Arc<LiveRoom>>>, Refusal> {
         let mut closed = Vec::new();
         let mut cells = self.cells.lock();
         let broken = |cell: &Cell| cell.room.get().is_some_and(|room| room.is_broken());
@@ -54,7 +62,10 @@ impl Rooms {
             closed = remove_idle(&mut cells, Duration::ZERO);
         }
         let result = if cells.len() < server.options.rooms_max || cells.contains_key(document_id) {
-            let empty = || Cell { room: Arc::default(), idle_since: None };
+            let empty = || Cell {
+                room: Arc::default(),
+                idle_since: None,
+            };
             let cell = cells.entry(document_id.clone()).or_insert_with(empty);
             cell.idle_since = None;
             Ok(cell.room.clone())
@@ -69,7 +80,9 @@ impl Rooms {
     /// Removes a cell whose load failed, unless somebody else is loading it.
     fn forget_empty(&self, document_id: &Arc<str>, cell: &Arc<OnceCell<Arc<LiveRoom>>>) {
         let mut cells = self.cells.lock();
-        let same = cells.get(document_id).is_some_and(|known| Arc::ptr_eq(&known.room, cell));
+        let same = cells
+            .get(document_id)
+            .is_some_and(|known| Arc::ptr_eq(&known.room, cell));
         // Two holders: the map and the caller.
         if same && cell.get().is_none() && Arc::strong_count(cell) <= 2 {
             cells.remove(document_id);
@@ -84,7 +97,10 @@ impl Rooms {
     /// All live rooms.
     pub fn all(&self) -> Vec<Arc<LiveRoom>> {
         let cells = self.cells.lock();
-        cells.values().filter_map(|cell| cell.room.get().cloned()).collect()
+        cells
+            .values()
+            .filter_map(|cell| cell.room.get().cloned())
+            .collect()
     }
 
     pub fn len(&self) -> usize {
@@ -136,7 +152,10 @@ fn remove_idle(cells: &mut HashMap<Arc<str>, Cell>, idle: Duration) -> Vec<(Arc<
             names.push(name.clone());
         }
     }
-    names.iter().filter_map(|name| cells.remove_entry(name)).collect()
+    names
+        .iter()
+        .filter_map(|name| cells.remove_entry(name))
+        .collect()
 }
 
 /// Without the map's lock: dropping a room may drop its document.
@@ -148,7 +167,11 @@ fn report_closed(server: &ServerShared, closed: Vec<(Arc<str>, Cell)>) {
 }
 
 /// On a thread that may block.
-fn load(server: &Arc<ServerShared>, document_id: Arc<str>, create: bool) -> Result<Arc<LiveRoom>, Refusal> {
+fn load(
+    server: &Arc<ServerShared>,
+    document_id: Arc<str>,
+    create: bool,
+) -> Result<Arc<LiveRoom>, Refusal> {
     let options = OpenOptions {
         document: server.options.document.clone(),
         lock_timeout: Duration::from_millis(server.options.lock_timeout_ms.into()),
@@ -156,7 +179,10 @@ fn load(server: &Arc<ServerShared>, document_id: Arc<str>, create: bool) -> Resu
         // What an edit leads to is sent when it is stored.
         edits_leave_unstored: false,
     };
-    let stored = server.store.open(&document_id, &options).map_err(|error| refuse(&document_id, &error))?;
+    let stored = server
+        .store
+        .open(&document_id, &options)
+        .map_err(|error| refuse(&document_id, &error))?;
     let room = LiveRoom::new(document_id.clone(), stored, server).map_err(|error| {
         log::warn!(target: "server", "room {document_id:?} is locked: {error:?}");
         Refusal::Unavailable

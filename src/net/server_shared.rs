@@ -66,9 +66,13 @@ impl ServerShared {
     pub fn event(&self, event: &ServerEvent) {
         match event {
             ServerEvent::ClientChangeApplied { .. } => {
-                self.counters.changes_applied.fetch_add(1, Ordering::Relaxed);
+                self.counters
+                    .changes_applied
+                    .fetch_add(1, Ordering::Relaxed);
             }
-            ServerEvent::Error { error, .. } => log::debug!(target: "server", "{event:?}: {error:?}"),
+            ServerEvent::Error { error, .. } => {
+                log::debug!(target: "server", "{event:?}: {error:?}")
+            }
             _ => log::trace!(target: "server", "{event:?}"),
         }
         self.tell(|observer| observer.event(event));
@@ -82,6 +86,12 @@ impl ServerShared {
 
     pub fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
         self.sessions.read().get(id).cloned()
+    }
+
+    /// Counts and reports a connection that was not served.
+    pub fn refuse(&self, address: SocketAddr, reason: &str) {
+        self.count(|counters| &counters.refused);
+        self.tell(|observer| observer.refused(address, reason));
     }
 
     pub fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64) {

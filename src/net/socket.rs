@@ -39,9 +39,9 @@ pub(super) enum SocketEvent {
     MayClose(Closing),
 }
 
-/// A WebSocket over TCP.
-pub(super) struct Socket {
-    stream: WebSocketStream<Metered>,
+/// A WebSocket.
+pub(super) struct Socket<S> {
+    stream: WebSocketStream<S>,
     /// Something was given to `stream` since it was flushed.
     dirty: bool,
 }
@@ -55,9 +55,12 @@ pub(super) fn config(message_bytes_max: usize) -> WebSocketConfig {
         .max_frame_size(Some(message_bytes_max))
 }
 
-impl Socket {
-    pub fn new(stream: WebSocketStream<Metered>) -> Self {
-        Socket { stream, dirty: false }
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    pub fn new(stream: WebSocketStream<S>) -> Self {
+        Socket {
+            stream,
+            dirty: false,
+        }
     }
 
     /// Writes what `outbox` holds and reads the next message, if the outbox allows reading.
@@ -77,10 +80,17 @@ impl Socket {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(closed("the connection ended")),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(failure(error)),
-                Poll::Ready(Some(Ok(Message::Text(text)))) => return Poll::Ready(SocketEvent::Frame(text.into())),
-                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => return Poll::Ready(SocketEvent::Frame(bytes)),
+                Poll::Ready(Some(Ok(Message::Text(text)))) => {
+                    return Poll::Ready(SocketEvent::Frame(text.into()));
+                }
+                Poll::Ready(Some(Ok(Message::Binary(bytes)))) => {
+                    return Poll::Ready(SocketEvent::Frame(bytes));
+                }
                 Poll::Ready(Some(Ok(Message::Close(frame)))) => {
-                    let reason = frame.map_or_else(|| "closed by the peer".to_owned(), |frame| frame.to_string());
+                    let reason = frame.map_or_else(
+                        || "closed by the peer".to_owned(),
+                        |frame| frame.to_string(),
+                    );
                     return Poll::Ready(SocketEvent::Closed { reason });
                 }
                 // Answered by the library below.
@@ -110,7 +120,10 @@ impl Socket {
 
     /// Says goodbye, but not for long.
     pub async fn close(mut self, code: u16, reason: &str) {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        };
         let goodbye = async {
             if self.stream.send(Message::Close(Some(frame))).await.is_ok() {
                 // Until the peer's close frame; what it still sends is of no interest.
@@ -123,7 +136,9 @@ impl Socket {
 }
 
 fn closed(reason: &str) -> SocketEvent {
-    SocketEvent::Closed { reason: reason.to_owned() }
+    SocketEvent::Closed {
+        reason: reason.to_owned(),
+    }
 }
 
 fn failure(error: Error) -> SocketEvent {
@@ -161,7 +176,11 @@ impl Metered {
 }
 
 impl AsyncRead for Metered {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let read = (buffer.filled().len() - before) as u64;
@@ -173,7 +192,11 @@ impl AsyncRead for Metered {
 }
 
 impl AsyncWrite for Metered {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(written)) = &result {
             let written = *written as u64;
