@@ -200,7 +200,8 @@ impl Connection {
         for action in actions {
             match action {
                 ConnectionAction::ToRoom { document_id, input } => {
-                    self.to_room(document_id, input, unsettled.take()).await;
+                    self.give_to_room(document_id, input, unsettled.take())
+                        .await;
                 }
                 ConnectionAction::Close { code, reason } => {
                     return Some(Goodbye {
@@ -228,7 +229,7 @@ impl Connection {
         }
     }
 
-    async fn to_room(
+    async fn give_to_room(
         &mut self,
         document_id: Arc<str>,
         input: RoomInput,

@@ -55,7 +55,7 @@ impl Rooms {
         let mut closed = Vec::new();
         let mut cells = self.cells.lock();
         let broken = |cell: &Cell| cell.room.get().is_some_and(|room| room.is_broken());
-        if cells.get(document_id).is_some_and(|cell| broken(cell)) {
+        if cells.get(document_id).is_some_and(broken) {
             cells.remove(document_id);
         }
         if !cells.contains_key(document_id) && cells.len() >= server.options.rooms_max {

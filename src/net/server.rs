@@ -402,13 +402,12 @@ impl Server {
         self.with_session(id, |session| session.outbox.close(code, reason))
     }
 
-    /// Sends a frame of the application's own to a client; false if it is not connected.
+    /// Sends a frame of the application's own to a client; false if it is not connected or too
+    /// slow.
     pub fn send_frame(&self, id: &str, frame: Vec<u8>) -> bool {
-        let mut frame = Some(frame);
-        let sent = self.with_session(id, |session| {
-            session.outbox.push(frame.take().unwrap_or_default().into());
-        });
-        sent
+        let mut queued = false;
+        self.with_session(id, |session| queued = session.outbox.push(frame.into()));
+        queued
     }
 
     fn with_session(&self, id: &str, body: impl FnOnce(&super::server_shared::Session)) -> bool {

@@ -5,6 +5,7 @@
 
 use super::outbox::{Closing, Outbox};
 use futures_util::{Sink, SinkExt, StreamExt, stream::Stream};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -116,6 +117,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             outbox.flushed();
         }
         Ok(())
+    }
+
+    /// Writes what `outbox` holds, but not for long.
+    pub async fn drain(&mut self, outbox: &Outbox) {
+        let written = poll_fn(|context| match self.poll_write(context, outbox) {
+            Ok(()) if outbox.unsent_bytes() > 0 => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        // Too slow: the connection ends all the same.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, written).await;
     }
 
     /// Says goodbye, but not for long.
