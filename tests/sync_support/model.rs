@@ -13,6 +13,8 @@ use syncline::replica::{ApplyError, ImportOutcome, Replica};
 pub struct Model {
     changes: Vec<Change>,
     snapshot: Option<Snapshot>,
+    /// The version of the changes and the snapshot.
+    vector: VersionVector,
     /// For local changes: the changes nothing depends on.
     heads: BTreeSet<OperationId>,
     clock: Hlc,
@@ -49,6 +51,7 @@ impl Model {
 
     /// Takes over a snapshot that a peer made at this version, as `takeSnapshot` would.
     pub fn set_snapshot(&mut self, vector: VersionVector) {
+        self.vector.merge(&vector);
         self.snapshot = Some(Snapshot::new(vector, Vec::new()));
     }
 
@@ -74,14 +77,7 @@ impl Model {
 
 impl Replica for Model {
     fn version_vector(&self) -> VersionVector {
-        let mut vector = VersionVector::new();
-        if let Some(snapshot) = &self.snapshot {
-            vector.merge(snapshot.vector());
-        }
-        for change in &self.changes {
-            vector.update(change.id.peer, change.id.hlc);
-        }
-        vector
+        self.vector.clone()
     }
 
     fn last_snapshot(&self) -> Option<&Snapshot> {
@@ -89,8 +85,8 @@ impl Replica for Model {
     }
 
     fn changes_newer_than(&self, seen: &VersionVector) -> Vec<Change> {
-        let mut newer: Vec<Change> = self.all_changes();
-        newer.retain(|change| !seen.covers(&change.id.peer, change.id.hlc));
+        let unseen = |change: &&Change| !seen.covers(&change.id.peer, change.id.hlc);
+        let mut newer: Vec<Change> = self.changes.iter().filter(unseen).cloned().collect();
         newer.sort_by_key(|change| (change.id.peer, change.id.hlc));
         newer
     }
@@ -100,7 +96,7 @@ impl Replica for Model {
     }
 
     fn apply(&mut self, change: Change) -> Result<bool, ApplyError> {
-        if self.version_vector().covers(&change.id.peer, change.id.hlc) {
+        if self.vector.covers(&change.id.peer, change.id.hlc) {
             return Ok(false);
         }
         self.ready(&change).map_err(|missing| ApplyError::NotReady { missing })?;
@@ -109,6 +105,7 @@ impl Replica for Model {
         }
         self.heads.insert(change.id);
         self.clock = self.clock.max(change.id.hlc);
+        self.vector.update(change.id.peer, change.id.hlc);
         self.changes.push(change);
         Ok(true)
     }
@@ -127,6 +124,7 @@ impl Replica for Model {
                 return Ok(outcome);
             }
             self.prune(snapshot.vector());
+            self.vector.merge(snapshot.vector());
             self.clock = self.clock.max(snapshot.vector().latest().unwrap_or_default());
             self.snapshot = Some(snapshot.clone());
             outcome.snapshot_applied = true;
