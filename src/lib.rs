@@ -8,8 +8,12 @@ pub mod capi;
 pub mod clock;
 pub mod codec;
 pub mod document;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod replica;
 mod sequence;
-mod tree;
+pub mod store;
+pub mod sync;
 #[cfg(test)]
 mod testing;
+mod tree;
