@@ -4,11 +4,15 @@
 //! `replica`, `sync`, `store`, `net`, `capi`. See `docs/architecture.md`.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod capi;
 pub mod clock;
 pub mod codec;
 pub mod document;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod replica;
 mod sequence;
+pub mod store;
 pub mod sync;
 #[cfg(test)]
 mod testing;

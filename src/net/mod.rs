@@ -1,0 +1,27 @@
+//! WebSockets: the server and the client on threads of their own.
+//!
+//! Layer: above `store`, below `capi`. Moves bytes, keeps time, and holds what must wait for the
+//! disk; every decision about the protocol is made in `sync`.
+
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
+mod client_driver;
+mod clock;
+#[cfg(feature = "server")]
+mod connection;
+mod outbox;
+#[cfg(feature = "server")]
+mod room;
+#[cfg(feature = "server")]
+mod rooms;
+#[cfg(feature = "server")]
+mod server;
+#[cfg(feature = "server")]
+mod server_shared;
+mod socket;
+
+#[cfg(feature = "client")]
+pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgress, ClientState};
+#[cfg(feature = "server")]
+pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};

@@ -1,0 +1,237 @@
+//! Frames on their way to one socket, counted until they have left.
+//!
+//! Layer: `net`. Any thread puts frames in; the socket's task takes them out. The count covers what
+//! the socket has not accepted yet, so that a peer that does not read is noticed before it costs
+//! memory. It also counts what this peer sent and is not settled yet (waits for the disk), so that
+//! reading stops before that grows.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use tokio_tungstenite::tungstenite::Bytes;
+
+/// Frames of one peer that may wait for the disk before reading from it stops.
+const UNSETTLED_FRAMES_MAX: usize = 1024;
+const UNSETTLED_BYTES_MAX: usize = 4 << 20;
+
+/// Outgoing frames of one socket.
+pub(super) struct Outbox {
+    bytes_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    frames: VecDeque<Bytes>,
+    /// Bytes of `frames`.
+    queued: usize,
+    /// Bytes the socket took, but has not written.
+    in_socket: usize,
+    close: Option<Closing>,
+    /// A frame did not fit: the connection is to be closed.
+    overflowed: bool,
+    unsettled_frames: usize,
+    unsettled_bytes: usize,
+    /// Of the socket's task.
+    waker: Option<Waker>,
+}
+
+/// How a connection is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Closing {
+    pub code: u16,
+    pub reason: String,
+}
+
+impl Outbox {
+    pub fn new(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Outbox {
+            bytes_max,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Queues a frame. One that does not fit ends the connection, unless it is alone: a document
+    /// larger than the bound can still be joined. False: it was dropped.
+    pub fn push(&self, frame: Bytes) -> bool {
+        let mut state = self.state.lock();
+        if state.overflowed || state.close.is_some() {
+            return false;
+        }
+        let unsent = state.queued + state.in_socket;
+        let fits = unsent == 0 || unsent.saturating_add(frame.len()) <= self.bytes_max;
+        if fits {
+            state.queued += frame.len();
+            state.frames.push_back(frame);
+        } else {
+            state.overflowed = true;
+            state.frames.clear();
+            state.queued = 0;
+        }
+        wake(state);
+        fits
+    }
+
+    /// Ends the connection once what is queued was sent.
+    pub fn close(&self, code: u16, reason: &str) {
+        let mut state = self.state.lock();
+        state.close.get_or_insert_with(|| Closing {
+            code,
+            reason: reason.to_owned(),
+        });
+        wake(state);
+    }
+
+    /// Remembers whom to wake, before looking at anything else.
+    pub fn register(&self, context: &Context<'_>) {
+        let mut state = self.state.lock();
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            waker => *waker = Some(context.waker().clone()),
+        }
+    }
+
+    /// The next frame for the socket.
+    pub fn pop(&self) -> Option<Bytes> {
+        let mut state = self.state.lock();
+        let frame = state.frames.pop_front()?;
+        state.queued -= frame.len();
+        state.in_socket += frame.len();
+        Some(frame)
+    }
+
+    /// The socket wrote all it took.
+    pub fn flushed(&self) {
+        self.state.lock().in_socket = 0;
+    }
+
+    /// Bytes that have not left.
+    pub fn unsent_bytes(&self) -> usize {
+        let state = self.state.lock();
+        state.queued + state.in_socket
+    }
+
+    pub fn is_overflowed(&self) -> bool {
+        self.state.lock().overflowed
+    }
+
+    /// How to end, as soon as everything was sent.
+    pub fn closing(&self) -> Option<Closing> {
+        let state = self.state.lock();
+        let sent = state.queued + state.in_socket == 0;
+        state.close.clone().filter(|_| sent)
+    }
+
+    /// Whether more of this peer may be read: it reads what it gets, and the disk keeps up.
+    pub fn may_read(&self) -> bool {
+        let state = self.state.lock();
+        state.queued + state.in_socket <= self.bytes_max / 2
+            && state.unsettled_frames < UNSETTLED_FRAMES_MAX
+            && state.unsettled_bytes < UNSETTLED_BYTES_MAX
+    }
+
+    /// Counts a received frame until the result is dropped.
+    pub fn unsettled(self: &Arc<Self>, bytes: usize) -> Unsettled {
+        let mut state = self.state.lock();
+        state.unsettled_frames += 1;
+        state.unsettled_bytes += bytes;
+        Unsettled {
+            outbox: self.clone(),
+            bytes,
+        }
+    }
+}
+
+fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// A received frame whose consequences are not out yet.
+pub(super) struct Unsettled {
+    outbox: Arc<Outbox>,
+    bytes: usize,
+}
+
+impl Drop for Unsettled {
+    fn drop(&mut self) {
+        let mut state = self.outbox.state.lock();
+        state.unsettled_frames -= 1;
+        state.unsettled_bytes -= self.bytes;
+        wake(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(len: usize) -> Bytes {
+        Bytes::from(vec![0; len])
+    }
+
+    #[test]
+    fn bytes_count_until_the_socket_wrote_them() {
+        let outbox = Outbox::new(10);
+        assert!(outbox.push(frame(6)));
+        assert!(outbox.push(frame(4)), "exactly full");
+        assert_eq!(outbox.pop().unwrap().len(), 6);
+        assert_eq!(outbox.unsent_bytes(), 10);
+        assert!(!outbox.may_read());
+        outbox.flushed();
+        assert_eq!(outbox.unsent_bytes(), 4);
+        assert!(outbox.may_read());
+        assert!(outbox.push(frame(6)));
+        assert!(!outbox.push(frame(1)));
+        assert!(outbox.is_overflowed());
+        assert_eq!(outbox.unsent_bytes(), 0, "dropped");
+        assert!(!outbox.push(frame(1)), "for good");
+    }
+
+    #[test]
+    fn a_lone_frame_may_exceed_the_bound() {
+        let outbox = Outbox::new(10);
+        assert!(outbox.push(frame(100)));
+        assert!(!outbox.push(frame(0)) || outbox.unsent_bytes() <= 100);
+        assert!(outbox.is_overflowed());
+    }
+
+    #[test]
+    fn closing_waits_for_what_is_queued() {
+        let outbox = Outbox::new(10);
+        outbox.push(frame(1));
+        outbox.close(1001, "bye");
+        outbox.close(1000, "ignored");
+        assert_eq!(outbox.closing(), None);
+        assert!(!outbox.push(frame(1)));
+        outbox.pop();
+        assert_eq!(outbox.closing(), None);
+        outbox.flushed();
+        assert_eq!(
+            outbox.closing(),
+            Some(Closing {
+                code: 1001,
+                reason: "bye".into()
+            })
+        );
+    }
+
+    #[test]
+    fn unsettled_frames_stop_reading() {
+        let outbox = Outbox::new(10);
+        let one = outbox.unsettled(UNSETTLED_BYTES_MAX);
+        assert!(!outbox.may_read());
+        drop(one);
+        assert!(outbox.may_read());
+        let many: Vec<_> = (0..UNSETTLED_FRAMES_MAX)
+            .map(|_| outbox.unsettled(0))
+            .collect();
+        assert!(!outbox.may_read());
+        drop(many);
+        assert!(outbox.may_read());
+    }
+}

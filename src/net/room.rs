@@ -1,0 +1,398 @@
+//! One live room: a stored document, its sessions, and what waits for the disk.
+//!
+//! Layer: `net`. A message is handled under the room's lock; what follows from it leaves only when
+//! the document is stored, in order. While the disk works, further messages are handled, so a slow
+//! sync costs delay, not throughput. Lock order: room, document, releases.
+
+use super::outbox::{Outbox, Unsettled};
+use super::server_shared::ServerShared;
+use crate::clock::VersionVector;
+use crate::document::{Commit, Document, DocumentObserver, LockError, ObserverId};
+use crate::replica::Replica;
+use crate::store::{StoreError, StoredDocument};
+use crate::sync::crdt_sync::{
+    Refusal, Room, RoomInput, RoomOutput, RoomOutputs, ServerEvent, SessionId, frame,
+};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::ThreadId;
+use tokio_tungstenite::tungstenite::Bytes;
+
+/// A room in memory.
+pub(super) struct LiveRoom {
+    pub document_id: Arc<str>,
+    pub stored: StoredDocument,
+    state: Mutex<RoomState>,
+    releases: Mutex<Releases>,
+    watch: Arc<Watch>,
+    observer: ObserverId,
+}
+
+struct RoomState {
+    room: Room,
+    /// What the sessions were told of.
+    seen: VersionVector,
+    /// A panic happened in the middle of a message: the room's state is unknown. What is stored is
+    /// intact; the room comes back when it is loaded anew.
+    broken: bool,
+}
+
+/// Notices commits that did not come through the room.
+struct Watch {
+    room: Mutex<Weak<LiveRoom>>,
+    server: Weak<ServerShared>,
+    /// The thread that handles a message of the room.
+    handling: Mutex<Option<ThreadId>>,
+    /// Somebody else committed since the sessions were told.
+    foreign: AtomicBool,
+    scheduled: AtomicBool,
+}
+
+/// What follows from one message.
+struct Batch {
+    /// May go only when the document is stored.
+    persist: bool,
+    deliveries: Vec<Delivery>,
+    /// Ends when the batch is out.
+    unsettled: Option<Unsettled>,
+}
+
+enum Delivery {
+    Frame(Arc<Outbox>, Bytes),
+    Event(ServerEvent),
+}
+
+/// Batches that are not out, in order.
+#[derive(Default)]
+struct Releases {
+    waiting: VecDeque<Batch>,
+    /// Number of the first of `waiting`.
+    first: u64,
+    /// The batch with this number, and those before it, are stored.
+    stored: Option<u64>,
+    /// A thread is delivering; it looks again before it ends.
+    delivering: bool,
+}
+
+impl LiveRoom {
+    /// Opens a room around a live document.
+    pub fn new(
+        document_id: Arc<str>,
+        stored: StoredDocument,
+        server: &Arc<ServerShared>,
+    ) -> Result<Arc<Self>, LockError> {
+        let watch = Arc::new(Watch {
+            room: Mutex::new(Weak::new()),
+            server: Arc::downgrade(server),
+            handling: Mutex::new(None),
+            foreign: AtomicBool::new(false),
+            scheduled: AtomicBool::new(false),
+        });
+        // Watching starts before the version is read: what is committed in between is told twice,
+        // which is harmless, and not lost.
+        let observer = stored.document().add_observer(watch.clone());
+        let seen = match stored.document().read(|document| document.version_vector()) {
+            Ok(seen) => seen,
+            Err(error) => {
+                stored.document().remove_observer(observer);
+                return Err(error);
+            }
+        };
+        let room = Room::new(document_id.clone(), server.protocol.clone());
+        let live = Arc::new(LiveRoom {
+            document_id,
+            stored,
+            state: Mutex::new(RoomState {
+                room,
+                seen,
+                broken: false,
+            }),
+            releases: Mutex::default(),
+            watch: watch.clone(),
+            observer,
+        });
+        *watch.room.lock() = Arc::downgrade(&live);
+        Ok(live)
+    }
+
+    /// Names of the sessions in the room.
+    pub fn sessions(&self) -> Arc<[SessionId]> {
+        self.state.lock().room.sessions()
+    }
+
+    /// Whether nobody is in the room and nothing waits. Does not wait for a message in progress.
+    pub fn is_idle(&self) -> bool {
+        let empty = self
+            .state
+            .try_lock()
+            .is_some_and(|state| state.room.is_empty());
+        empty && self.releases.lock().waiting.is_empty()
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| state.broken)
+    }
+
+    /// Handles one message. May block on the document's lock.
+    ///
+    /// # Errors
+    /// Gives the message back.
+    pub fn handle(
+        self: &Arc<Self>,
+        server: &Arc<ServerShared>,
+        session: &SessionId,
+        input: RoomInput,
+        unsettled: Option<Unsettled>,
+    ) -> Result<(), (RoomInput, Refusal)> {
+        let now_ms = server.clock.now_ms();
+        let mut input = Some(input);
+        let done = self.with(server, unsettled, |state, document| {
+            let input = input.take().expect("called once");
+            state.room.handle(session, input, document, now_ms)
+        });
+        match (done, input) {
+            (true, _) | (false, None) => Ok(()),
+            (false, Some(input)) => Err((input, Refusal::Unavailable)),
+        }
+    }
+
+    /// Tells the sessions what was committed outside of the room. May block on the document's lock.
+    pub fn tell_foreign(self: &Arc<Self>, server: &Arc<ServerShared>) {
+        self.watch.scheduled.store(false, Ordering::SeqCst);
+        if self.watch.foreign.load(Ordering::SeqCst)
+            && !self.with(server, None, |_, _| RoomOutputs::default())
+        {
+            log::warn!(target: "server", "room {:?} could not be told of local edits", self.document_id);
+        }
+    }
+
+    /// Takes a snapshot of the document and tells the sessions.
+    pub fn take_snapshot(self: &Arc<Self>, server: &Arc<ServerShared>) -> bool {
+        let mut taken = false;
+        let done = self.with(server, None, |state, document| {
+            taken = document.take_snapshot(true).is_ok();
+            let seen = state.seen.clone();
+            let mut outputs = state.room.document_changed(&seen, document);
+            outputs.persist = true;
+            outputs
+        });
+        done && taken
+    }
+
+    /// Runs `body` on room and document, and sends what follows once it is stored. False: it did
+    /// not run (the document is locked or poisoned, the room broken).
+    fn with(
+        self: &Arc<Self>,
+        server: &Arc<ServerShared>,
+        unsettled: Option<Unsettled>,
+        body: impl FnOnce(&mut RoomState, &mut Document) -> RoomOutputs,
+    ) -> bool {
+        let mut state = self.state.lock();
+        if state.broken {
+            return false;
+        }
+        // Stays if a panic passes here.
+        state.broken = true;
+        let handling = Handling::start(&self.watch);
+        let result = self.stored.document().with(|document| {
+            let foreign = self.watch.foreign.swap(false, Ordering::SeqCst);
+            let mut told = RoomOutputs::default();
+            if foreign {
+                let seen = state.seen.clone();
+                told = state.room.document_changed(&seen, document);
+                told.persist = true;
+            }
+            let outputs = body(&mut state, document);
+            if foreign || outputs.persist {
+                state.seen = document.version_vector();
+            }
+            (told, outputs)
+        });
+        drop(handling);
+        state.broken = false;
+        let Ok((told, outputs)) = result else {
+            return false;
+        };
+        if told.persist {
+            self.submit(server, told, None);
+        }
+        self.submit(server, outputs, unsettled);
+        true
+    }
+
+    /// Under the room's lock: batches keep the order of the messages.
+    fn submit(
+        self: &Arc<Self>,
+        server: &Arc<ServerShared>,
+        outputs: RoomOutputs,
+        unsettled: Option<Unsettled>,
+    ) {
+        let persist = outputs.persist;
+        let mut deliveries = Vec::with_capacity(outputs.outputs.len());
+        outputs
+            .outputs
+            .into_iter()
+            .for_each(|output| address(server, output, &mut deliveries));
+        if deliveries.is_empty() && !persist {
+            return;
+        }
+        let number = {
+            let mut releases = self.releases.lock();
+            releases.waiting.push_back(Batch {
+                persist,
+                deliveries,
+                unsettled,
+            });
+            releases.first + releases.waiting.len() as u64 - 1
+        };
+        if !persist {
+            return self.release(server);
+        }
+        // A snapshot prunes without a commit; then the store must be told.
+        self.stored.touch();
+        let (room, server) = (self.clone(), Arc::downgrade(server));
+        self.stored
+            .when_stored(true, move |result| room.stored(number, result, &server));
+    }
+
+    fn stored(&self, number: u64, result: Result<(), StoreError>, server: &Weak<ServerShared>) {
+        match result {
+            Ok(()) => {
+                let mut releases = self.releases.lock();
+                releases.stored = releases.stored.max(Some(number));
+            }
+            // The store is closed for good: what waits is never acknowledged.
+            Err(error) => {
+                log::error!(target: "server", "room {:?} is not stored: {error}", self.document_id);
+                let abandoned = std::mem::take(&mut self.releases.lock().waiting);
+                self.releases.lock().first += abandoned.len() as u64;
+            }
+        }
+        if let Some(server) = server.upgrade() {
+            self.release(&server);
+        }
+    }
+
+    /// Lets out what may go. One thread at a time, without the lock, so that observers may call
+    /// back; frames of later batches wait for it.
+    fn release(&self, server: &ServerShared) {
+        loop {
+            let batches = {
+                let mut releases = self.releases.lock();
+                if releases.delivering {
+                    return;
+                }
+                let batches = releases.take_ready();
+                if batches.is_empty() {
+                    return;
+                }
+                releases.delivering = true;
+                batches
+            };
+            for batch in batches {
+                batch
+                    .deliveries
+                    .into_iter()
+                    .for_each(|delivery| deliver(server, delivery));
+                drop(batch.unsettled);
+            }
+            self.releases.lock().delivering = false;
+        }
+    }
+}
+
+impl Drop for LiveRoom {
+    fn drop(&mut self) {
+        self.stored.document().remove_observer(self.observer);
+    }
+}
+
+impl Releases {
+    fn take_ready(&mut self) -> Vec<Batch> {
+        let mut ready = Vec::new();
+        while let Some(batch) = self.waiting.front() {
+            if batch.persist && self.stored < Some(self.first) {
+                break;
+            }
+            self.first += 1;
+            ready.extend(self.waiting.pop_front());
+        }
+        ready
+    }
+}
+
+/// Turns an output into frames for sockets.
+fn address(server: &ServerShared, output: RoomOutput, deliveries: &mut Vec<Delivery>) {
+    match output {
+        RoomOutput::Send { session, message } => {
+            if let Some(session) = server.session(&session) {
+                let frame = frame::encode(&message, session.framing());
+                deliveries.push(Delivery::Frame(session.outbox.clone(), frame.into()));
+            }
+        }
+        RoomOutput::Broadcast {
+            sessions,
+            except,
+            message,
+        } => {
+            let known = server.sessions.read();
+            let sessions = sessions
+                .iter()
+                .filter(|session| Some(*session) != except.as_ref());
+            for session in sessions.filter_map(|session| known.get(session)) {
+                let frame = Bytes::from_owner(message.frame(session.framing()));
+                deliveries.push(Delivery::Frame(session.outbox.clone(), frame));
+            }
+        }
+        RoomOutput::Event(event) => deliveries.push(Delivery::Event(event)),
+    }
+}
+
+fn deliver(server: &ServerShared, delivery: Delivery) {
+    match delivery {
+        Delivery::Frame(outbox, frame) => {
+            if outbox.push(frame) {
+                server.count(|counters| &counters.messages_out);
+            }
+        }
+        Delivery::Event(event) => server.event(&event),
+    }
+}
+
+/// Marks this thread as the one that works for the room.
+struct Handling<'a>(&'a Watch);
+
+impl<'a> Handling<'a> {
+    fn start(watch: &'a Watch) -> Self {
+        *watch.handling.lock() = Some(std::thread::current().id());
+        Handling(watch)
+    }
+}
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        *self.0.handling.lock() = None;
+    }
+}
+
+impl DocumentObserver for Watch {
+    fn committed(&self, _document: &Document, _commit: &Commit) {
+        if *self.handling.lock() != Some(std::thread::current().id()) {
+            self.foreign.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn after_commit(&self) {
+        if !self.foreign.load(Ordering::SeqCst) || self.scheduled.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let room = self.room.lock().upgrade();
+        let (Some(room), Some(server)) = (room, self.server.upgrade()) else {
+            return;
+        };
+        let runtime = server.runtime.clone();
+        runtime.spawn_blocking(move || room.tell_foreign(&server));
+    }
+}

@@ -1,0 +1,504 @@
+//! A server: listens, serves rooms, keeps them stored.
+//!
+//! Layer: `net`. The object is a handle; the work is done on a small runtime of its own, which
+//! starts with [`Server::start`] and is gone when [`Server::stop`] returns.
+
+use super::clock::SteadyClock;
+use super::connection;
+use super::rooms::Rooms;
+use super::server_shared::{Counters, ServerShared};
+use crate::document::{DocumentOptions, SharedDocument};
+use crate::store::{DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError};
+use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions};
+use parking_lot::{Mutex, RwLock};
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+
+/// How a server works. Sizes in bytes, times in milliseconds.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Name or address to listen on.
+    pub host: String,
+    /// Port; 0: any free one.
+    pub port: u16,
+    /// Threads that serve connections.
+    pub worker_threads: usize,
+    /// Connections at a time; more are closed at once.
+    pub connections_max: usize,
+    /// Rooms in memory at a time; further documents are unavailable.
+    pub rooms_max: usize,
+    /// Largest received message, before and after decompression.
+    pub message_bytes_max: usize,
+    /// Unsent bytes at which a connection is closed as too slow (a single larger message may go).
+    pub outbound_bytes_max: usize,
+    /// Silence that ends a connection; also how long a peer may take nothing of what waits for it.
+    pub client_timeout_ms: u32,
+    /// Time for the WebSocket upgrade.
+    pub handshake_timeout_ms: u32,
+    /// How long an empty room stays loaded.
+    pub room_idle_ms: u32,
+    /// How long a message waits for the application's transaction on a document.
+    pub lock_timeout_ms: u32,
+    /// How documents are made. Name and peer id are filled in.
+    pub document: DocumentOptions,
+    /// The protocol's own options. `limits.frame_bytes_max`, `limits.text_bytes_max` and
+    /// `idle_timeout_ms` are replaced by those above.
+    pub protocol: ProtocolOptions,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        ServerOptions {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            worker_threads: 2,
+            connections_max: 10_000,
+            rooms_max: 10_000,
+            message_bytes_max: 64 << 20,
+            outbound_bytes_max: 16 << 20,
+            client_timeout_ms: 60_000,
+            handshake_timeout_ms: 10_000,
+            room_idle_ms: 60_000,
+            lock_timeout_ms: 10_000,
+            document: DocumentOptions::default(),
+            protocol: ProtocolOptions {
+                create_documents: true,
+                ..ProtocolOptions::default()
+            },
+        }
+    }
+}
+
+/// Told what happens, on threads of the server. Must not block.
+pub trait ServerObserver: Send + Sync {
+    /// Something of the protocol.
+    fn event(&self, _event: &ServerEvent) {}
+
+    /// A document was loaded.
+    fn room_opened(&self, _room: &str) {}
+
+    /// A document was unloaded.
+    fn room_closed(&self, _room: &str) {}
+
+    /// A connection was not served.
+    fn refused(&self, _address: SocketAddr, _reason: &str) {}
+}
+
+/// Numbers since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ServerStats {
+    pub connections: u64,
+    pub connections_total: u64,
+    pub rooms_open: u64,
+    pub messages_in: u64,
+    pub messages_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub changes_applied: u64,
+    pub refused: u64,
+    pub slow_clients_dropped: u64,
+    pub uptime_ms: u64,
+}
+
+/// A connected client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// Its session id.
+    pub id: String,
+    /// Where it connects from.
+    pub address: SocketAddr,
+    /// Bytes that wait for it.
+    pub unsent_bytes: usize,
+}
+
+/// A live room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomInfo {
+    /// The document.
+    pub name: String,
+    /// How many sessions are in it.
+    pub sessions: usize,
+}
+
+/// A WebSocket server for documents of a store.
+pub struct Server {
+    options: ServerOptions,
+    store: Arc<DocumentStore>,
+    observers: RwLock<Vec<Arc<dyn ServerObserver>>>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    shared: Arc<ServerShared>,
+    runtime: Runtime,
+    address: SocketAddr,
+    started: Instant,
+}
+
+/// How often empty rooms are looked for.
+const UNLOAD_PERIOD: Duration = Duration::from_secs(1);
+/// Pause after a failed accept (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What is left of a stop when its time is up.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+impl Server {
+    /// A server that does not run yet. `store: None`: documents live in memory.
+    pub fn new(options: ServerOptions, store: Option<Arc<DocumentStore>>) -> Self {
+        let in_memory = || {
+            let backend = Arc::new(MemoryStore::new());
+            Arc::new(DocumentStore::new(backend, DocumentStoreOptions::default()))
+        };
+        Server {
+            options,
+            store: store.unwrap_or_else(in_memory),
+            observers: RwLock::default(),
+            running: Mutex::new(None),
+        }
+    }
+
+    /// Adds somebody to be told.
+    pub fn add_observer(&self, observer: Arc<dyn ServerObserver>) {
+        self.observers.write().push(observer.clone());
+        if let Some(running) = &*self.running.lock() {
+            running.shared.observers.write().push(observer);
+        }
+    }
+
+    /// Removes an observer; it may still be told of what is under way.
+    pub fn remove_observer(&self, observer: &Arc<dyn ServerObserver>) {
+        self.observers
+            .write()
+            .retain(|known| !Arc::ptr_eq(known, observer));
+        if let Some(running) = &*self.running.lock() {
+            running
+                .shared
+                .observers
+                .write()
+                .retain(|known| !Arc::ptr_eq(known, observer));
+        }
+    }
+
+    /// Starts serving; listening when it returns.
+    ///
+    /// # Errors
+    /// The address cannot be used; the server runs already; the store is read-only.
+    pub fn start(&self) -> io::Result<SocketAddr> {
+        let mut running = self.running.lock();
+        if running.is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the server runs already",
+            ));
+        }
+        if self.store.is_read_only() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the store is read-only",
+            ));
+        }
+        let addresses: Vec<SocketAddr> = (self.options.host.as_str(), self.options.port)
+            .to_socket_addrs()?
+            .collect();
+        let listener = TcpListener::bind(addresses.as_slice())?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.options.worker_threads.max(1))
+            .thread_name("syncline-server")
+            .enable_all()
+            .build()?;
+        let shared = self.shared(&runtime);
+        {
+            let _context = runtime.enter();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            runtime.spawn(accept(shared.clone(), listener));
+            runtime.spawn(unload(shared.clone()));
+        }
+        log::info!(target: "server", "listening on {address}");
+        shared.event(&ServerEvent::Started);
+        *running = Some(Running {
+            shared,
+            runtime,
+            address,
+            started: Instant::now(),
+        });
+        Ok(address)
+    }
+
+    fn shared(&self, runtime: &Runtime) -> Arc<ServerShared> {
+        let mut protocol = self.options.protocol.clone();
+        protocol.limits.frame_bytes_max = self.options.message_bytes_max;
+        protocol.limits.text_bytes_max = self.options.message_bytes_max;
+        protocol.idle_timeout_ms = self.options.client_timeout_ms.into();
+        Arc::new(ServerShared {
+            options: self.options.clone(),
+            protocol: Arc::new(protocol),
+            store: self.store.clone(),
+            clock: SteadyClock::new(),
+            rooms: Rooms::default(),
+            sessions: RwLock::default(),
+            connections: Arc::new(Semaphore::new(
+                self.options.connections_max.min(Semaphore::MAX_PERMITS),
+            )),
+            counters: Counters::default(),
+            observers: RwLock::new(self.observers.read().clone()),
+            stopping: watch::Sender::new(false),
+            runtime: runtime.handle().clone(),
+        })
+    }
+
+    /// Stops: accepts nothing more, stores everything, says goodbye to the clients (1001), and ends
+    /// the threads. Takes up to `drain` for that, then cuts what is left. Can be started again.
+    ///
+    /// # Errors
+    /// Not everything could be stored in time.
+    pub fn stop(&self, drain: Duration) -> Result<(), StoreError> {
+        let Some(Running {
+            shared, runtime, ..
+        }) = self.running.lock().take()
+        else {
+            return Ok(());
+        };
+        let deadline = Instant::now() + drain;
+        shared.stopping.send_replace(true);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let flushed = self.store.flush(left());
+        for session in shared.sessions.read().values() {
+            session.outbox.close(1001, "the server stops");
+        }
+        let all = u32::try_from(shared.options.connections_max).unwrap_or(u32::MAX);
+        let ended = async {
+            // Every permit is back when every connection has ended.
+            let _ = tokio::time::timeout(left(), shared.connections.acquire_many(all)).await;
+        };
+        // On a thread of its own: a host may call this inside of a runtime, which must not block.
+        std::thread::scope(|scope| {
+            let end = scope.spawn(|| {
+                runtime.block_on(ended);
+                runtime.shutdown_timeout(left().max(STOP_GRACE));
+            });
+            // A panic there was reported; the runtime is gone either way.
+            let _ = end.join();
+        });
+        shared.sessions.write().clear();
+        shared.rooms.clear();
+        // What connections did while they ended.
+        let flushed = flushed.and(self.store.flush(left().max(STOP_GRACE)));
+        shared.event(&ServerEvent::Stopped);
+        flushed
+    }
+
+    /// Whether it listens.
+    pub fn is_running(&self) -> bool {
+        self.running.lock().is_some()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.running.lock().as_ref().map(|running| running.address)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<DocumentStore> {
+        &self.store
+    }
+
+    /// The live document of a room: edits are stored and sent to its clients. Works also while the
+    /// server does not run.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] without `create`.
+    pub fn document(&self, room: &str, create: bool) -> Result<Arc<SharedDocument>, StoreError> {
+        let options = OpenOptions {
+            document: self.options.document.clone(),
+            lock_timeout: Duration::from_millis(self.options.lock_timeout_ms.into()),
+            create,
+            // The application may hand it to a client, too.
+            edits_leave_unstored: true,
+        };
+        Ok(self.store.open(room, &options)?.document().clone())
+    }
+
+    /// Whether a room is live or stored.
+    pub fn has_room(&self, room: &str) -> Result<bool, StoreError> {
+        let live = self
+            .shared_if_running()
+            .is_some_and(|shared| shared.rooms.live(room).is_some());
+        Ok(live || self.store.contains(room)?)
+    }
+
+    /// Drops a room's document; false if there was none.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while clients or the application use it.
+    pub fn remove_room(&self, room: &str) -> Result<bool, StoreError> {
+        if self
+            .shared_if_running()
+            .is_some_and(|shared| !shared.rooms.unload(&shared, room))
+        {
+            return Err(StoreError::InUse {
+                document: room.to_owned(),
+            });
+        }
+        self.store.remove(room)
+    }
+
+    /// Takes a snapshot of a live room's document and prunes its history; false if the room is not
+    /// live or the document refuses.
+    pub fn take_snapshot(&self, room: &str) -> bool {
+        let Some(shared) = self.shared_if_running() else {
+            return false;
+        };
+        shared
+            .rooms
+            .live(room)
+            .is_some_and(|room| room.take_snapshot(&shared))
+    }
+
+    /// The live rooms.
+    pub fn rooms(&self) -> Vec<RoomInfo> {
+        let Some(shared) = self.shared_if_running() else {
+            return Vec::new();
+        };
+        let rooms = shared.rooms.all().into_iter();
+        rooms
+            .map(|room| RoomInfo {
+                name: room.document_id.to_string(),
+                sessions: room.sessions().len(),
+            })
+            .collect()
+    }
+
+    /// The connected clients, or those of one room.
+    pub fn clients(&self, room: Option<&str>) -> Vec<ClientInfo> {
+        let Some(shared) = self.shared_if_running() else {
+            return Vec::new();
+        };
+        let chosen = match room {
+            None => shared.sessions.read().values().cloned().collect(),
+            Some(room) => {
+                let ids = shared.rooms.live(room).map(|room| room.sessions());
+                let ids = ids.iter().flat_map(|ids| ids.iter());
+                ids.filter_map(|id| shared.session(id)).collect::<Vec<_>>()
+            }
+        };
+        let info = chosen.into_iter().map(|session| ClientInfo {
+            id: session.id.as_str().to_owned(),
+            address: session.address,
+            unsent_bytes: session.outbox.unsent_bytes(),
+        });
+        info.collect()
+    }
+
+    /// Ends a client's connection after what waits for it was sent; false if it is not connected.
+    pub fn disconnect_client(&self, id: &str, code: u16, reason: &str) -> bool {
+        self.with_session(id, |session| session.outbox.close(code, reason))
+    }
+
+    /// Sends a frame of the application's own to a client; false if it is not connected or too
+    /// slow.
+    pub fn send_frame(&self, id: &str, frame: Vec<u8>) -> bool {
+        let mut queued = false;
+        self.with_session(id, |session| queued = session.outbox.push(frame.into()));
+        queued
+    }
+
+    fn with_session(&self, id: &str, body: impl FnOnce(&super::server_shared::Session)) -> bool {
+        let Some(shared) = self.shared_if_running() else {
+            return false;
+        };
+        let session = shared
+            .sessions
+            .read()
+            .values()
+            .find(|session| session.id.as_str() == id)
+            .cloned();
+        session.inspect(|session| body(session)).is_some()
+    }
+
+    /// Numbers since the start; all zero while it does not run.
+    pub fn stats(&self) -> ServerStats {
+        let running = self.running.lock();
+        let Some(Running {
+            shared, started, ..
+        }) = &*running
+        else {
+            return ServerStats::default();
+        };
+        let counters = &shared.counters;
+        ServerStats {
+            connections: shared.sessions.read().len() as u64,
+            connections_total: counters.connections_total.load(Ordering::Relaxed),
+            rooms_open: shared.rooms.len() as u64,
+            messages_in: counters.messages_in.load(Ordering::Relaxed),
+            messages_out: counters.messages_out.load(Ordering::Relaxed),
+            bytes_in: counters.bytes.read.load(Ordering::Relaxed),
+            bytes_out: counters.bytes.written.load(Ordering::Relaxed),
+            changes_applied: counters.changes_applied.load(Ordering::Relaxed),
+            refused: counters.refused.load(Ordering::Relaxed),
+            slow_clients_dropped: counters.slow_clients_dropped.load(Ordering::Relaxed),
+            uptime_ms: started.elapsed().as_millis() as u64,
+        }
+    }
+
+    fn shared_if_running(&self) -> Option<Arc<ServerShared>> {
+        self.running
+            .lock()
+            .as_ref()
+            .map(|running| running.shared.clone())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop(STOP_GRACE) {
+            log::error!(target: "server", "stopped with unstored changes: {error}");
+        }
+    }
+}
+
+async fn accept(shared: Arc<ServerShared>, listener: tokio::net::TcpListener) {
+    let mut stopping = shared.stopping.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log::warn!(target: "server", "accept failed: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
+            shared.refuse(address, "too many connections");
+            continue;
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            connection::serve(shared, stream, address).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn unload(shared: Arc<ServerShared>) {
+    let mut stopping = shared.stopping.subscribe();
+    let idle = Duration::from_millis(shared.options.room_idle_ms.into());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(UNLOAD_PERIOD.min(idle.max(Duration::from_millis(10)))) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        tokio::task::block_in_place(|| shared.rooms.unload_idle(&shared, idle));
+    }
+}

@@ -1,0 +1,100 @@
+//! What the tasks of a server share: options, sessions, counters, observers.
+//!
+//! Layer: `net`.
+
+use super::clock::SteadyClock;
+use super::outbox::Outbox;
+use super::rooms::Rooms;
+use super::server::{ServerObserver, ServerOptions};
+use super::socket::Meter;
+use crate::store::DocumentStore;
+use crate::sync::crdt_sync::{Framing, ServerEvent, ServerOptions as ProtocolOptions, SessionId};
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Semaphore, watch};
+
+/// Shared by all tasks of a running server.
+pub(super) struct ServerShared {
+    pub options: ServerOptions,
+    pub protocol: Arc<ProtocolOptions>,
+    pub store: Arc<DocumentStore>,
+    pub clock: SteadyClock,
+    pub rooms: Rooms,
+    pub sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
+    /// One permit per connection.
+    pub connections: Arc<Semaphore>,
+    pub counters: Counters,
+    pub observers: RwLock<Vec<Arc<dyn ServerObserver>>>,
+    /// True: accept nothing more.
+    pub stopping: watch::Sender<bool>,
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// One connection, as the others see it.
+pub(super) struct Session {
+    pub id: SessionId,
+    pub address: SocketAddr,
+    pub outbox: Arc<Outbox>,
+    /// Known before the first message of a room can go out: rooms answer frames.
+    pub framing: OnceLock<Framing>,
+}
+
+impl Session {
+    pub fn framing(&self) -> Framing {
+        self.framing.get().copied().unwrap_or_default()
+    }
+}
+
+/// Numbers since the start.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub connections_total: AtomicU64,
+    pub messages_in: AtomicU64,
+    pub messages_out: AtomicU64,
+    pub changes_applied: AtomicU64,
+    pub refused: AtomicU64,
+    pub slow_clients_dropped: AtomicU64,
+    pub bytes: Arc<Meter>,
+}
+
+impl ServerShared {
+    /// Reports something. Called without any lock that an observer could want.
+    pub fn event(&self, event: &ServerEvent) {
+        match event {
+            ServerEvent::ClientChangeApplied { .. } => {
+                self.counters
+                    .changes_applied
+                    .fetch_add(1, Ordering::Relaxed);
+            }
+            ServerEvent::Error { error, .. } => {
+                log::debug!(target: "server", "{event:?}: {error:?}")
+            }
+            _ => log::trace!(target: "server", "{event:?}"),
+        }
+        self.tell(|observer| observer.event(event));
+    }
+
+    /// Calls every observer, outside of the list's lock.
+    pub fn tell(&self, call: impl Fn(&dyn ServerObserver)) {
+        let observers = self.observers.read().clone();
+        observers.iter().for_each(|observer| call(&**observer));
+    }
+
+    pub fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
+        self.sessions.read().get(id).cloned()
+    }
+
+    /// Counts and reports a connection that was not served.
+    pub fn refuse(&self, address: SocketAddr, reason: &str) {
+        self.count(|counters| &counters.refused);
+        self.tell(|observer| observer.refused(address, reason));
+    }
+
+    pub fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64) {
+        counter(&self.counters).fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,95 @@
+//! Stored bytes back to a document.
+//!
+//! Layer: `store`. Everything is decoded before anything is applied; what does not decode, or does
+//! not build on what was stored before it, means that the stored data is damaged.
+
+use super::tracker::LogSize;
+use super::{KIND_CRDT, StoreError, StoredState};
+use crate::codec::{Change, Snapshot, change};
+use crate::document::{Document, DocumentOptions, Origin};
+use crate::replica::ApplyError;
+
+/// Makes a document from its stored state.
+pub(super) fn load(
+    name: &str,
+    options: DocumentOptions,
+    state: &StoredState,
+) -> Result<(Document, LogSize), StoreError> {
+    if state.meta.kind != KIND_CRDT {
+        return Err(StoreError::UnsupportedVersion {
+            found: state.meta.kind.into(),
+            supported: KIND_CRDT.into(),
+        });
+    }
+    let (snapshot, changes) = decode(name, state)?;
+    let mut document = Document::new(options);
+    if let Some(snapshot) = &snapshot {
+        let applied = document
+            .import_snapshot(snapshot, true)
+            .map_err(|error| refused(name, error))?;
+        if !applied {
+            return Err(StoreError::corrupt(
+                name,
+                None,
+                "the document refuses the snapshot",
+            ));
+        }
+    }
+    let outcome = document
+        .import_changes(changes, b"", Origin::Load)
+        .map_err(|error| refused(name, error))?;
+    if outcome.not_ready > 0 {
+        return Err(StoreError::corrupt(
+            name,
+            None,
+            "changes lack what they depend on",
+        ));
+    }
+    Ok((document, size(state)))
+}
+
+fn decode(name: &str, state: &StoredState) -> Result<(Option<Snapshot>, Vec<Change>), StoreError> {
+    let corrupt = |sequence, error| StoreError::corrupt(name, sequence, format!("{error}"));
+    let snapshot = state.snapshot.as_deref().map(Snapshot::decode).transpose();
+    let snapshot = snapshot.map_err(|error| corrupt(None, error))?;
+    let mut changes = Vec::new();
+    for record in &state.records {
+        let decoded = change::decode_list(&record.content);
+        changes.extend(decoded.map_err(|error| corrupt(Some(record.sequence), error))?);
+    }
+    Ok((snapshot, changes))
+}
+
+fn refused(name: &str, error: ApplyError) -> StoreError {
+    match error {
+        ApplyError::Limit(limit) => StoreError::Limit(limit),
+        error => StoreError::corrupt(name, None, format!("the document refuses it: {error:?}")),
+    }
+}
+
+/// A log of few records counts as rewritten, one of many as appended to: the next write merges it.
+fn size(state: &StoredState) -> LogSize {
+    let bytes = state
+        .records
+        .iter()
+        .map(|record| record.content.len() as u64)
+        .sum();
+    let snapshot_bytes = state
+        .snapshot
+        .as_ref()
+        .map_or(0, |snapshot| snapshot.len() as u64);
+    let records = state.records.len() as u64;
+    match records {
+        0..64 => LogSize {
+            bytes_rewritten: bytes,
+            snapshot_bytes,
+            ..LogSize::default()
+        },
+        _ => LogSize {
+            bytes_appended: bytes,
+            records_appended: records,
+            snapshot_bytes,
+            ..LogSize::default()
+        },
+    }
+}

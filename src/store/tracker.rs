@@ -1,0 +1,387 @@
+//! How far one live document is stored.
+//!
+//! Layer: `store`. The tracker watches commits; a commit only raises a number and puts the document
+//! on the writer's list. What to write is found later by log position, so a hundred edits between
+//! two transactions cost one record. Lock order: document, tracker, writer's queue.
+
+use super::writer::Hub;
+use super::{DocumentMeta, StoreError};
+use crate::clock::VersionVector;
+use crate::codec::{Change, Snapshot};
+use crate::document::{Commit, Document, DocumentObserver, LockError, LogPosition, SharedDocument};
+use crate::replica::Replica;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+
+/// Told what happens to the documents of a store, on the writer's thread. Must not block: no
+/// document is stored meanwhile.
+pub trait StoreObserver: Send + Sync {
+    /// Everything that `vector` covers is on the device.
+    fn stored(&self, _document: &str, _vector: &VersionVector) {}
+
+    /// The document's log was rewritten; it now takes this many bytes.
+    fn compacted(&self, _document: &str, _bytes: u64) {}
+
+    /// A write failed. It is tried again; nothing is lost as long as the program runs.
+    fn failed(&self, _document: &str, _error: &StoreError) {}
+}
+
+/// What to do when everything committed so far is stored.
+pub(super) struct Waiter {
+    /// Commits that must be stored.
+    pub commits: u64,
+    /// Waits through failures; only success and the end of the store are told.
+    pub patient: bool,
+    pub then: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+/// Content of the stored log, to know when rewriting it pays.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LogSize {
+    /// Right after the last rewriting.
+    pub bytes_rewritten: u64,
+    /// Appended since.
+    pub bytes_appended: u64,
+    pub records_appended: u64,
+    pub snapshot_bytes: u64,
+}
+
+/// Appended records at which a log is rewritten even if it is small: opening reads each of them.
+const RECORDS_APPENDED_MAX: u64 = 4096;
+/// Smallest log that the automatic rule rewrites.
+const COMPACT_BYTES_MIN: u64 = 1 << 20;
+
+impl LogSize {
+    /// Rewriting costs as much as the log is long, so it must have doubled at least.
+    fn wants_compaction(&self, compact_bytes: u64) -> bool {
+        let threshold = match compact_bytes {
+            0 => COMPACT_BYTES_MIN.max(4 * self.snapshot_bytes),
+            bytes => bytes,
+        };
+        let doubled = self.bytes_appended >= self.bytes_rewritten;
+        doubled
+            && (self.bytes_appended >= threshold || self.records_appended >= RECORDS_APPENDED_MAX)
+            || self.records_appended >= 16 * RECORDS_APPENDED_MAX
+    }
+}
+
+/// One document that is being stored. Lives as long as the document.
+pub(super) struct Tracker {
+    pub name: String,
+    /// Which opening of the document this is, among those of this process.
+    pub session: u64,
+    hub: Arc<Hub>,
+    myself: Weak<Tracker>,
+    document: Mutex<Weak<SharedDocument>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    meta: DocumentMeta,
+    /// Commits seen and stored. Equal: nothing to do.
+    commits: u64,
+    commits_stored: u64,
+    changes: u64,
+    changes_stored: u64,
+    /// The stored part of the log ends here.
+    position: LogPosition,
+    vector_stored: VersionVector,
+    /// On the writer's list.
+    queued: bool,
+    /// Why the last write failed.
+    error: Option<StoreError>,
+    waiters: Vec<Waiter>,
+    size: LogSize,
+    /// The next write rewrites the log.
+    compact: bool,
+}
+
+/// What the writer takes from a document.
+pub(super) struct Delta {
+    pub meta: DocumentMeta,
+    /// `Some`: rewrite everything, with this snapshot (if there is one).
+    pub replace: Option<Option<Snapshot>>,
+    pub changes: Vec<Change>,
+    end: Mark,
+}
+
+/// How far a document is stored once a [`Delta`] is.
+struct Mark {
+    commits: u64,
+    changes: u64,
+    position: LogPosition,
+    vector: VersionVector,
+}
+
+/// Sizes of what was written.
+pub(super) struct Written {
+    pub log_bytes: u64,
+    pub records: u64,
+    pub snapshot_bytes: u64,
+}
+
+/// What to tell after a write, without any lock.
+pub(super) struct Advance {
+    pub vector: VersionVector,
+    pub done: Vec<Waiter>,
+    /// Size after a rewriting.
+    pub compacted: Option<u64>,
+}
+
+impl Tracker {
+    /// Follows a document whose log is stored up to `document`'s present position.
+    pub fn new(
+        hub: Arc<Hub>,
+        name: &str,
+        session: u64,
+        meta: DocumentMeta,
+        document: &Document,
+        size: LogSize,
+    ) -> Arc<Self> {
+        let state = State {
+            meta,
+            commits: 0,
+            commits_stored: 0,
+            changes: 0,
+            changes_stored: 0,
+            position: document.log_position(),
+            vector_stored: document.version_vector(),
+            queued: false,
+            error: None,
+            waiters: Vec::new(),
+            size,
+            compact: false,
+        };
+        Arc::new_cyclic(|myself| Tracker {
+            name: name.to_owned(),
+            session,
+            hub,
+            myself: myself.clone(),
+            document: Mutex::new(Weak::new()),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Starts watching.
+    pub fn watch(self: &Arc<Self>, document: &Arc<SharedDocument>) {
+        *self.document.lock() = Arc::downgrade(document);
+        document.add_observer(self.clone());
+    }
+
+    pub fn meta(&self) -> DocumentMeta {
+        self.state.lock().meta
+    }
+
+    pub fn set_meta(&self, meta: DocumentMeta) {
+        self.state.lock().meta = meta;
+    }
+
+    pub fn vector_stored(&self) -> VersionVector {
+        self.state.lock().vector_stored.clone()
+    }
+
+    /// Changes that are made, but not stored.
+    pub fn changes_unstored(&self) -> u64 {
+        let state = self.state.lock();
+        state.changes - state.changes_stored
+    }
+
+    pub fn error(&self) -> Option<StoreError> {
+        self.state.lock().error.clone()
+    }
+
+    /// Puts the document on the writer's list although no commit told so.
+    pub fn touch(&self, compact: bool) {
+        let mut state = self.state.lock();
+        state.commits += 1;
+        state.compact |= compact;
+        self.enqueue(&mut state);
+        drop(state);
+        self.hub.wake();
+    }
+
+    /// Calls `then` when everything committed so far is stored: at once if it is.
+    pub fn when_stored(&self, patient: bool, then: Box<dyn FnOnce(Result<(), StoreError>) + Send>) {
+        let mut state = self.state.lock();
+        if state.commits_stored == state.commits {
+            drop(state);
+            return then(Ok(()));
+        }
+        if self.hub.is_stopped() {
+            drop(state);
+            return then(Err(StoreError::Closed));
+        }
+        let commits = state.commits;
+        state.waiters.push(Waiter {
+            commits,
+            patient,
+            then,
+        });
+        self.enqueue(&mut state);
+        drop(state);
+        self.hub.hurry();
+    }
+
+    /// The list holds the document itself: what is not stored yet outlives its last user.
+    fn enqueue(&self, state: &mut State) {
+        if state.queued {
+            return;
+        }
+        let document = self.document.lock().upgrade();
+        let (Some(document), Some(myself)) = (document, self.myself.upgrade()) else {
+            // Only while the document is being dropped; nobody can commit any more.
+            return;
+        };
+        state.queued = self.hub.push(myself, document);
+    }
+
+    /// The writer took the document from its list: commits from here on put it there again.
+    pub fn taken(&self) {
+        self.state.lock().queued = false;
+    }
+
+    /// What is to be written. Locks the document. `None`: nothing.
+    pub fn collect(&self, document: &SharedDocument) -> Result<Option<Delta>, LockError> {
+        document.read(|document| {
+            let state = self.state.lock();
+            if state.commits_stored == state.commits {
+                return None;
+            }
+            let compact = state.compact
+                || state
+                    .size
+                    .wants_compaction(self.hub.options().compact_bytes);
+            let appended = if compact {
+                None
+            } else {
+                document.changes_since(state.position)
+            };
+            let (replace, changes) = match appended {
+                Some(changes) => (None, changes),
+                None => (
+                    Some(document.last_snapshot().cloned()),
+                    document.all_changes(),
+                ),
+            };
+            let end = Mark {
+                commits: state.commits,
+                changes: state.changes,
+                position: document.log_position(),
+                vector: document.version_vector(),
+            };
+            Some(Delta {
+                meta: state.meta,
+                replace,
+                changes,
+                end,
+            })
+        })
+    }
+
+    /// A delta is on the device.
+    pub fn advance(&self, delta: Delta, written: &Written) -> Advance {
+        let mut state = self.state.lock();
+        let end = delta.end;
+        state.commits_stored = end.commits;
+        state.changes_stored = end.changes;
+        state.position = end.position;
+        state.vector_stored = end.vector;
+        state.error = None;
+        if delta.replace.is_some() {
+            state.compact = false;
+            state.size = LogSize {
+                bytes_rewritten: written.log_bytes,
+                snapshot_bytes: written.snapshot_bytes,
+                ..LogSize::default()
+            };
+        } else {
+            state.size.bytes_appended += written.log_bytes;
+            state.size.records_appended += written.records;
+        }
+        let waiters = std::mem::take(&mut state.waiters);
+        let (done, waiting) = waiters
+            .into_iter()
+            .partition(|waiter| waiter.commits <= end.commits);
+        state.waiters = waiting;
+        Advance {
+            vector: state.vector_stored.clone(),
+            done,
+            compacted: delta
+                .replace
+                .map(|_| written.log_bytes + written.snapshot_bytes),
+        }
+    }
+
+    /// A delta could not be written: the document goes back on the list. Gives the waiters to tell.
+    pub fn fail(&self, error: &StoreError) -> Vec<Waiter> {
+        let mut state = self.state.lock();
+        state.error = Some(error.clone());
+        self.enqueue(&mut state);
+        let waiters = std::mem::take(&mut state.waiters);
+        let final_error = *error == StoreError::Closed;
+        let (waiting, told) = waiters
+            .into_iter()
+            .partition(|waiter| waiter.patient && !final_error);
+        state.waiters = waiting;
+        told
+    }
+}
+
+impl DocumentObserver for Tracker {
+    fn committed(&self, _document: &Document, commit: &Commit) {
+        let mut state = self.state.lock();
+        state.commits += 1;
+        state.changes += commit.change_count;
+        self.enqueue(&mut state);
+    }
+
+    fn after_commit(&self) {
+        self.hub.wake();
+    }
+}
+
+impl Drop for Tracker {
+    /// The document is gone, and everything in it is stored (else the list would hold it).
+    fn drop(&mut self) {
+        self.hub.push_closed(&self.name, self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_rewritten_when_it_doubled_past_the_threshold() {
+        let mut size = LogSize::default();
+        size.bytes_appended = COMPACT_BYTES_MIN - 1;
+        assert!(!size.wants_compaction(0));
+        size.bytes_appended = COMPACT_BYTES_MIN;
+        assert!(size.wants_compaction(0));
+        size.snapshot_bytes = COMPACT_BYTES_MIN;
+        assert!(!size.wants_compaction(0), "four times the snapshot");
+        assert!(size.wants_compaction(1000));
+        size.bytes_rewritten = COMPACT_BYTES_MIN + 1;
+        assert!(!size.wants_compaction(1000), "not doubled");
+    }
+
+    #[test]
+    fn many_small_records_are_merged() {
+        let size = LogSize {
+            records_appended: RECORDS_APPENDED_MAX,
+            bytes_appended: 1,
+            ..LogSize::default()
+        };
+        assert!(size.wants_compaction(0));
+        let size = LogSize {
+            bytes_rewritten: 2,
+            ..size
+        };
+        assert!(!size.wants_compaction(0));
+        let size = LogSize {
+            records_appended: 16 * RECORDS_APPENDED_MAX,
+            ..size
+        };
+        assert!(size.wants_compaction(0));
+    }
+}

@@ -1,0 +1,410 @@
+//! The thread that writes: one for all documents of a store.
+//!
+//! Layer: `store`. Group commit: it sleeps until a document is on the list, waits a moment for
+//! company (not at all if somebody waits for the result), takes what each document has to store,
+//! and writes all of it in one transaction. While that runs the next list fills.
+
+use super::document_store::Registry;
+use super::tracker::{Delta, Tracker, Waiter, Written};
+use super::{Content, DocumentStoreOptions, Store, StoreError, StoreObserver, Write};
+use crate::codec::{Change, change};
+use crate::document::{LockError, SharedDocument};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A record ends when it reaches this size: opening a document decodes record by record.
+const RECORD_BYTES_TARGET: usize = 1 << 20;
+/// No further document joins a transaction that reached this size.
+const TRANSACTION_BYTES_MAX: usize = 32 << 20;
+/// First and longest pause after a failed write.
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// What the writer, the trackers and the store share.
+pub(super) struct Hub {
+    backend: Arc<dyn Store>,
+    options: DocumentStoreOptions,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    observers: RwLock<Vec<Arc<dyn StoreObserver>>>,
+    pub registry: Registry,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Documents with something to store. Holds them alive.
+    dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>,
+    /// When the first of `dirty` came.
+    dirty_since: Option<Instant>,
+    /// Documents that were dropped, with their session.
+    closed: Vec<(String, u64)>,
+    /// Somebody waits.
+    urgent: bool,
+    /// Not before, unless somebody waits.
+    retry_at: Option<Instant>,
+    /// No thread writes any more, or it is about to end.
+    stopped: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One document's part of a transaction, ready to be written.
+struct Job {
+    tracker: Arc<Tracker>,
+    document: Arc<SharedDocument>,
+    delta: Delta,
+    snapshot: Option<Vec<u8>>,
+    records: Vec<Vec<u8>>,
+}
+
+impl Hub {
+    pub fn new(backend: Arc<dyn Store>, options: DocumentStoreOptions) -> Arc<Self> {
+        Arc::new(Hub {
+            backend,
+            options,
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            observers: RwLock::default(),
+            registry: Registry::default(),
+        })
+    }
+
+    pub fn backend(&self) -> &dyn Store {
+        &*self.backend
+    }
+
+    pub fn options(&self) -> &DocumentStoreOptions {
+        &self.options
+    }
+
+    pub fn add_observer(&self, observer: Arc<dyn StoreObserver>) {
+        self.observers.write().push(observer);
+    }
+
+    pub fn remove_observer(&self, observer: &Arc<dyn StoreObserver>) {
+        self.observers
+            .write()
+            .retain(|known| !Arc::ptr_eq(known, observer));
+    }
+
+    /// Starts the thread if it does not run.
+    pub fn start(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut queue = self.queue.lock();
+        if queue.stopped {
+            return Err(StoreError::Closed);
+        }
+        if queue.thread.is_none() {
+            let hub = self.clone();
+            let thread = std::thread::Builder::new().name("syncline-store".into());
+            let thread = thread
+                .spawn(move || hub.run())
+                .map_err(|error| StoreError::Io {
+                    code: 0,
+                    message: format!("no thread for the store: {error}"),
+                })?;
+            queue.thread = Some(thread);
+        }
+        Ok(())
+    }
+
+    /// Ends the thread after its present transaction. What is not stored stays unstored.
+    pub fn stop(&self) {
+        let thread = {
+            let mut queue = self.queue.lock();
+            queue.stopped = true;
+            queue.thread.take()
+        };
+        self.wake.notify_all();
+        // A waiter's callback may drop the last user of the store on the writer's own thread.
+        let thread = thread.filter(|thread| thread.thread().id() != std::thread::current().id());
+        if let Some(thread) = thread {
+            // A panic in it was reported by the panic hook; here it only means that it ended.
+            let _ = thread.join();
+        }
+        let abandoned = std::mem::take(&mut self.queue.lock().dirty);
+        for (tracker, _document) in abandoned {
+            tell(tracker.fail(&StoreError::Closed), &StoreError::Closed);
+        }
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.queue.lock().stopped
+    }
+
+    /// A document has something to store. False: nobody will do it.
+    pub fn push(&self, tracker: Arc<Tracker>, document: Arc<SharedDocument>) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.stopped {
+            return false;
+        }
+        queue.dirty_since.get_or_insert_with(Instant::now);
+        queue.dirty.push((tracker, document));
+        true
+    }
+
+    /// A document was dropped.
+    pub fn push_closed(&self, name: &str, session: u64) {
+        let mut queue = self.queue.lock();
+        if !queue.stopped {
+            queue.closed.push((name.to_owned(), session));
+            drop(queue);
+            self.wake.notify_all();
+        }
+    }
+
+    pub fn wake(&self) {
+        self.wake.notify_all();
+    }
+
+    /// Somebody waits for what is on the list.
+    pub fn hurry(&self) {
+        self.queue.lock().urgent = true;
+        self.wake.notify_all();
+    }
+
+    fn run(self: Arc<Self>) {
+        let mut retry_delay = RETRY_DELAY_MIN;
+        loop {
+            let (dirty, closed, stopped) = self.wait_for_work();
+            let failed = !self.write(dirty);
+            self.mark_closed(closed);
+            if stopped {
+                return;
+            }
+            if failed {
+                self.queue.lock().retry_at = Some(Instant::now() + retry_delay);
+                retry_delay = (retry_delay * 2).min(RETRY_DELAY_MAX);
+            } else {
+                retry_delay = RETRY_DELAY_MIN;
+            }
+        }
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "the three parts of the queue, used once"
+    )]
+    fn wait_for_work(
+        &self,
+    ) -> (
+        Vec<(Arc<Tracker>, Arc<SharedDocument>)>,
+        Vec<(String, u64)>,
+        bool,
+    ) {
+        let mut queue = self.queue.lock();
+        loop {
+            let due = match (queue.dirty_since, queue.retry_at) {
+                (Some(_), Some(retry_at)) => Some(retry_at),
+                (Some(since), None) => {
+                    Some(since + Duration::from_millis(self.options.flush_delay_ms.into()))
+                }
+                (None, _) if !queue.closed.is_empty() => Some(Instant::now()),
+                (None, _) => None,
+            };
+            let now = Instant::now();
+            let waited_for = queue.urgent && queue.dirty_since.is_some();
+            if queue.stopped || waited_for || due.is_some_and(|due| due <= now) {
+                break;
+            }
+            match due {
+                Some(due) => drop(self.wake.wait_until(&mut queue, due)),
+                None => self.wake.wait(&mut queue),
+            }
+        }
+        queue.urgent = false;
+        queue.retry_at = None;
+        queue.dirty_since = None;
+        let (dirty, closed) = (
+            std::mem::take(&mut queue.dirty),
+            std::mem::take(&mut queue.closed),
+        );
+        (dirty, closed, queue.stopped)
+    }
+
+    /// Stores the documents of a list; false if any of them must be tried again.
+    fn write(&self, dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>) -> bool {
+        let mut sound = true;
+        let mut jobs = Vec::new();
+        let mut bytes = 0;
+        for (tracker, document) in dirty {
+            tracker.taken();
+            match tracker.collect(&document) {
+                Ok(None) => {}
+                Ok(Some(delta)) => {
+                    let job = Job::new(tracker, document, delta);
+                    bytes += job.bytes();
+                    jobs.push(job);
+                }
+                Err(error) => {
+                    sound = false;
+                    self.report(&tracker, &lock_error(&tracker.name, error));
+                }
+            }
+            if bytes >= TRANSACTION_BYTES_MAX {
+                sound &= self.commit(std::mem::take(&mut jobs));
+                bytes = 0;
+            }
+        }
+        sound & self.commit(jobs)
+    }
+
+    fn commit(&self, jobs: Vec<Job>) -> bool {
+        if jobs.is_empty() {
+            return true;
+        }
+        let writes: Vec<Write<'_>> = jobs.iter().map(Job::write).collect();
+        match self.backend.commit(&writes) {
+            Ok(()) => {
+                drop(writes);
+                jobs.into_iter().for_each(|job| self.stored(job));
+                true
+            }
+            // One document must not keep the others from being stored.
+            Err(error) if jobs.len() > 1 && !error.is_transient() => {
+                drop(writes);
+                let mut sound = true;
+                for job in jobs {
+                    sound &= self.commit(vec![job]);
+                }
+                sound
+            }
+            Err(error) => {
+                drop(writes);
+                jobs.iter()
+                    .for_each(|job| self.report(&job.tracker, &error));
+                false
+            }
+        }
+    }
+
+    fn stored(&self, job: Job) {
+        let written = Written {
+            log_bytes: job.records.iter().map(|record| record.len() as u64).sum(),
+            records: job.records.len() as u64,
+            snapshot_bytes: job
+                .snapshot
+                .as_ref()
+                .map_or(0, |snapshot| snapshot.len() as u64),
+        };
+        let advance = job.tracker.advance(job.delta, &written);
+        for observer in self.observers.read().iter() {
+            observer.stored(&job.tracker.name, &advance.vector);
+            if let Some(bytes) = advance.compacted {
+                observer.compacted(&job.tracker.name, bytes);
+            }
+        }
+        advance
+            .done
+            .into_iter()
+            .for_each(|waiter| (waiter.then)(Ok(())));
+        // May be the last user: then the tracker reports the document as closed.
+        drop(job.document);
+    }
+
+    fn report(&self, tracker: &Tracker, error: &StoreError) {
+        log::warn!(target: "store", "document {:?} is not stored yet: {error}", tracker.name);
+        let told = tracker.fail(error);
+        for observer in self.observers.read().iter() {
+            observer.failed(&tracker.name, error);
+        }
+        tell(told, error);
+    }
+
+    /// Remembers on the device that documents were closed with everything stored. Should that fail,
+    /// the next opening takes a new peer id, which is harmless.
+    fn mark_closed(&self, closed: Vec<(String, u64)>) {
+        let result = self.registry.retire(closed, |metas| {
+            let writes: Vec<Write<'_>> = metas
+                .iter()
+                .map(|(name, meta)| Write {
+                    document: name,
+                    meta: *meta,
+                    content: Content::Keep,
+                })
+                .collect();
+            if writes.is_empty() {
+                Ok(())
+            } else {
+                self.backend.commit(&writes)
+            }
+        });
+        if let Err(error) = result {
+            log::warn!(target: "store", "closed documents could not be marked: {error}");
+        }
+    }
+}
+
+impl Job {
+    fn new(tracker: Arc<Tracker>, document: Arc<SharedDocument>, delta: Delta) -> Self {
+        let snapshot = delta
+            .replace
+            .as_ref()
+            .and_then(Option::as_ref)
+            .map(|snapshot| snapshot.encode());
+        let records = encode_records(&delta.changes);
+        Job {
+            tracker,
+            document,
+            delta,
+            snapshot,
+            records,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.records.iter().map(Vec::len).sum::<usize>()
+            + self.snapshot.as_ref().map_or(0, Vec::len)
+    }
+
+    fn write(&self) -> Write<'_> {
+        let content = match self.delta.replace {
+            Some(_) => Content::Replace {
+                snapshot: self.snapshot.as_deref(),
+                records: &self.records,
+            },
+            None => Content::Append(&self.records),
+        };
+        Write {
+            document: &self.tracker.name,
+            meta: self.delta.meta,
+            content,
+        }
+    }
+}
+
+fn tell(waiters: Vec<Waiter>, error: &StoreError) {
+    waiters
+        .into_iter()
+        .for_each(|waiter| (waiter.then)(Err(error.clone())));
+}
+
+fn lock_error(name: &str, error: LockError) -> StoreError {
+    match error {
+        LockError::Poisoned => StoreError::Io {
+            code: 0,
+            message: format!("document {name:?} is poisoned"),
+        },
+        _ => StoreError::InUse {
+            document: name.to_owned(),
+        },
+    }
+}
+
+/// Changes as records of bounded size.
+pub(super) fn encode_records(changes: &[Change]) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    let mut rest = changes;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|change| {
+            let before = bytes;
+            bytes += change.payload.len() + 24 * (change.deps.len() + 2);
+            before < RECORD_BYTES_TARGET
+        });
+        let (record, later) = rest.split_at(fits.count());
+        records.push(change::encode_list(record.iter()));
+        rest = later;
+    }
+    records
+}
