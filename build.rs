@@ -31,9 +31,11 @@ const SECTIONS: &[(&str, &str)] = &[
     ("map", "Maps"),
     ("set", "Sets"),
     ("register", "Registers"),
-    //("store", "Stores"),
-    //("client", "Clients"),
-    //("server", "Servers"),
+    ("store", "Stores"),
+    ("client", "Clients"),
+    ("client_calls", ""),
+    ("server", "Servers"),
+    ("server_calls", ""),
 ];
 
 fn main() {
@@ -111,16 +113,24 @@ fn with_section_titles(root: &Path, header: &str) -> Result<String, String> {
     let mut titles = Vec::new();
     for (file, title) in SECTIONS.iter().filter(|(_, title)| !title.is_empty()) {
         let text = fs::read_to_string(source(root, file)).map_err(|error| error.to_string())?;
-        let first = text.split("extern \"C\" fn ").skip(1).find(|rest| rest.starts_with("syncline_"));
+        let first = text
+            .split("extern \"C\" fn ")
+            .skip(1)
+            .find(|rest| rest.starts_with("syncline_"));
         let name = first.and_then(|rest| rest.split('(').next());
-        titles.push((name.ok_or(format!("{file}.rs exports nothing"))?.to_owned(), *title));
+        titles.push((
+            name.ok_or(format!("{file}.rs exports nothing"))?.to_owned(),
+            *title,
+        ));
     }
     let declares = |block: &str, name: &str| {
         block.contains("SYNCLINE_API") && block.contains(&format!("{name}("))
     };
     let mut blocks = Vec::new();
     for block in header.split("\n\n") {
-        let title = titles.iter().find(|(name, _)| declares(declaration(block), name));
+        let title = titles
+            .iter()
+            .find(|(name, _)| declares(declaration(block), name));
         if let Some((_, title)) = title {
             blocks.push(format!("/* ---- {title} ---- */"));
         }

@@ -483,6 +483,118 @@ typedef enum syncline_handler_kind {
 } syncline_handler_kind;
 
 /**
+ * What a connection does.
+ */
+typedef enum syncline_connection_status {
+  /**
+   * Not connected and not trying.
+   */
+  SYNCLINE_CONNECTION_DISCONNECTED = 0,
+  /**
+   * First attempt.
+   */
+  SYNCLINE_CONNECTION_CONNECTING = 1,
+  /**
+   * The handshake is done.
+   */
+  SYNCLINE_CONNECTION_CONNECTED = 2,
+  /**
+   * Lost or failed; trying again, or waiting to.
+   */
+  SYNCLINE_CONNECTION_RECONNECTING = 3,
+  /**
+   * Given up; only connect helps.
+   */
+  SYNCLINE_CONNECTION_ERROR = 4,
+  /**
+   * Closed by suspend; resume opens again.
+   */
+  SYNCLINE_CONNECTION_SUSPENDED = 5,
+} syncline_connection_status;
+
+/**
+ * What happened in a server; names as in crdt_socket_sync where it has them.
+ */
+typedef enum syncline_server_event_kind {
+  /**
+   * Listening.
+   */
+  SYNCLINE_SERVER_STARTED = 1,
+  /**
+   * Not listening any more.
+   */
+  SYNCLINE_SERVER_STOPPED = 2,
+  /**
+   * A socket was opened.
+   */
+  SYNCLINE_SERVER_CLIENT_CONNECTED = 3,
+  /**
+   * A client joined a room.
+   */
+  SYNCLINE_SERVER_CLIENT_HANDSHAKE = 4,
+  /**
+   * A status request was answered.
+   */
+  SYNCLINE_SERVER_CLIENT_DOCUMENT_STATUS_CREATED = 5,
+  /**
+   * A change of a client was new and is applied.
+   */
+  SYNCLINE_SERVER_CLIENT_CHANGE_APPLIED = 6,
+  /**
+   * A ping was answered.
+   */
+  SYNCLINE_SERVER_CLIENT_PING_REQUEST = 7,
+  /**
+   * A session ended.
+   */
+  SYNCLINE_SERVER_CLIENT_DISCONNECTED = 8,
+  /**
+   * Something was refused or dropped.
+   */
+  SYNCLINE_SERVER_ERROR = 9,
+  /**
+   * A change lacks a dependency; the client was told.
+   */
+  SYNCLINE_SERVER_CLIENT_OUT_OF_SYNC = 10,
+  /**
+   * A message went to all other clients of a room.
+   */
+  SYNCLINE_SERVER_MESSAGE_BROADCASTED = 11,
+  /**
+   * A message of the application went to one client.
+   */
+  SYNCLINE_SERVER_MESSAGE_SENT = 12,
+  /**
+   * A snapshot was taken.
+   */
+  SYNCLINE_SERVER_SNAPSHOT_CREATED = 13,
+  /**
+   * A room was loaded.
+   */
+  SYNCLINE_SERVER_ROOM_OPENED = 14,
+  /**
+   * A room was unloaded.
+   */
+  SYNCLINE_SERVER_ROOM_CLOSED = 15,
+  /**
+   * Relay mode.
+   */
+  SYNCLINE_SERVER_RELAY_JOINED = 16,
+  /**
+   * Relay mode.
+   */
+  SYNCLINE_SERVER_RELAY_CHANGES_PUSHED = 17,
+  /**
+   * Relay mode.
+   */
+  SYNCLINE_SERVER_RELAY_SNAPSHOT_UPLOADED = 18,
+  /**
+   * A connection was not served.
+   */
+  SYNCLINE_SERVER_CLIENT_REFUSED = 19,
+} syncline_server_event_kind;
+
+/**
  * Parts that a build may leave out.
  */
 typedef enum syncline_feature {
@@ -625,9 +737,84 @@ typedef enum syncline_value_type {
 } syncline_value_type;
 
 /**
+ * What a stored edit survives.
+ */
+typedef enum syncline_durability {
+  /**
+   * Crash of the program and loss of power.
+   */
+  SYNCLINE_DURABILITY_FULL = 0,
+  /**
+   * Crash of the program; after a loss of power the last edits may be missing.
+   */
+  SYNCLINE_DURABILITY_NORMAL = 1,
+  /**
+   * Crash of the program; a loss of power may damage the file.
+   */
+  SYNCLINE_DURABILITY_OFF = 2,
+} syncline_durability;
+
+/**
+ * What is spoken.
+ */
+typedef enum syncline_protocol {
+  /**
+   * crdt_socket_sync, server that knows the documents.
+   */
+  SYNCLINE_PROTOCOL_CRDT_SYNC = 1,
+  /**
+   * crdt_socket_sync, relay.
+   */
+  SYNCLINE_PROTOCOL_CRDT_RELAY = 2,
+  /**
+   * y-websocket.
+   */
+  SYNCLINE_PROTOCOL_YJS = 3,
+  /**
+   * Hocuspocus framing: document name before each message.
+   */
+  SYNCLINE_PROTOCOL_YJS_NAMED = 4,
+  /**
+   * crdt-editor.
+   */
+  SYNCLINE_PROTOCOL_DICT = 5,
+  /**
+   * Own: many documents on one connection, acknowledgements.
+   */
+  SYNCLINE_PROTOCOL_SYNCLINE = 6,
+} syncline_protocol;
+
+/**
+ * How frames are compressed.
+ */
+typedef enum syncline_compression {
+  /**
+   * Not at all.
+   */
+  SYNCLINE_COMPRESSION_NONE = 0,
+  /**
+   * gzip per message.
+   */
+  SYNCLINE_COMPRESSION_GZIP = 1,
+  /**
+   * permessage-deflate.
+   */
+  SYNCLINE_COMPRESSION_DEFLATE_FRAMES = 2,
+  /**
+   * Functions of the application.
+   */
+  SYNCLINE_COMPRESSION_CUSTOM = 3,
+} syncline_compression;
+
+/**
  * One change as it travels between peers. Immutable.
  */
 typedef struct syncline_change syncline_change;
+
+/**
+ * A connection to a server that comes back by itself.
+ */
+typedef struct syncline_client syncline_client;
 
 /**
  * A document: handlers (texts, maps, sets, registers) that merge with those of other replicas.
@@ -666,6 +853,11 @@ typedef struct syncline_queue syncline_queue;
 typedef struct syncline_register syncline_register;
 
 /**
+ * Rooms on a port, each a document that clients share.
+ */
+typedef struct syncline_server syncline_server;
+
+/**
  * Values without order; adding wins over removing at the same time.
  */
 typedef struct syncline_set syncline_set;
@@ -674,6 +866,11 @@ typedef struct syncline_set syncline_set;
  * The state of every handler at a version. Immutable.
  */
 typedef struct syncline_snapshot syncline_snapshot;
+
+/**
+ * Documents on this device.
+ */
+typedef struct syncline_store syncline_store;
 
 /**
  * A wish to be told, until it is freed. Keeps what it observes alive, but not a client or server.
@@ -1312,6 +1509,430 @@ typedef struct syncline_utf16 {
    */
   size_t len;
 } syncline_utf16;
+
+/**
+ * Settings of a store.
+ */
+typedef struct syncline_store_options {
+  /**
+   * Set by SYNCLINE_OPTIONS.
+   */
+  size_t struct_size;
+  /**
+   * Encryption at rest. UNSUPPORTED in this version.
+   */
+  struct syncline_bytes key;
+  /**
+   * FULL: on the device before an edit counts as stored.
+   */
+  syncline_durability durability;
+  /**
+   * Group commit: how long edits wait for others; 0 = 20.
+   */
+  uint32_t flush_delay_ms;
+  /**
+   * Compact a document when its log grows past this; 0 = automatic.
+   */
+  uint64_t compact_bytes;
+  /**
+   * Nothing is written; the file must exist.
+   */
+  bool read_only;
+  /**
+   * Other processes use the file, too. UNSUPPORTED in this version.
+   */
+  bool shared;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[6];
+} syncline_store_options;
+
+/**
+ * What a STORE event says. Borrowed from the event.
+ */
+typedef struct syncline_store_info {
+  /**
+   * Set it to the size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * OK: stored or compacted; else what failed. A failed write is tried again.
+   */
+  enum syncline_status status;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * Which document.
+   */
+  syncline_string document_id;
+  /**
+   * What it takes after it was compacted; else 0.
+   */
+  uint64_t bytes;
+} syncline_store_info;
+
+/**
+ * What a STATUS event says. Borrowed from the event.
+ */
+typedef struct syncline_client_status_info {
+  /**
+   * Set it to the size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * What the connection does.
+   */
+  enum syncline_connection_status status;
+  /**
+   * Attempts that failed since the last success.
+   */
+  uint32_t attempt;
+  /**
+   * Until the next attempt; 0 = none is planned.
+   */
+  uint32_t retry_in_ms;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * Why the last attempt or connection ended; status OK while there is no reason.
+   */
+  struct syncline_error error;
+} syncline_client_status_info;
+
+/**
+ * "Is my edit safe?"
+ */
+typedef struct syncline_client_progress {
+  /**
+   * Set it to the size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * Made here, not yet acknowledged by the server.
+   */
+  uint64_t pending_changes;
+  /**
+   * Their size; 0 in this version.
+   */
+  uint64_t pending_bytes;
+  /**
+   * Made here, not yet on this device's disk; 0 for documents without a store.
+   */
+  uint64_t unstored_changes;
+  /**
+   * Relay and own protocol only; 0 in this version.
+   */
+  uint64_t acknowledged_sequence;
+  /**
+   * Connected, and nothing is pending.
+   */
+  bool synced;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[7];
+} syncline_client_progress;
+
+/**
+ * Settings of a client. What is marked UNSUPPORTED must be zero in this version.
+ */
+typedef struct syncline_client_options {
+  /**
+   * Set by SYNCLINE_OPTIONS.
+   */
+  size_t struct_size;
+  /**
+   * ws:// and an address; wss:// is UNSUPPORTED.
+   */
+  syncline_string url;
+  /**
+   * 0 or CRDT_SYNC; others UNSUPPORTED.
+   */
+  syncline_protocol protocol;
+  /**
+   * NONE or GZIP; both are understood. Others UNSUPPORTED.
+   */
+  syncline_compression compression;
+  /**
+   * UNSUPPORTED.
+   */
+  syncline_string token;
+  /**
+   * UNSUPPORTED.
+   */
+  const struct syncline_value *headers;
+  /**
+   * UNSUPPORTED.
+   */
+  const void *compressor;
+  /**
+   * UNSUPPORTED.
+   */
+  void *channel;
+  /**
+   * UNSUPPORTED.
+   */
+  struct syncline_bytes tls_ca_pem;
+  /**
+   * UNSUPPORTED.
+   */
+  struct syncline_bytes end_to_end_key;
+  /**
+   * Time for name, TCP and WebSocket; 0 = 10000.
+   */
+  uint32_t connect_timeout_ms;
+  /**
+   * Time from the open socket to the server's answer; 0 = 5000.
+   */
+  uint32_t handshake_timeout_ms;
+  /**
+   * Time between pings; 0 = 15000.
+   */
+  uint32_t ping_interval_ms;
+  /**
+   * Silence that means that the connection is dead; 0 = 30000.
+   */
+  uint32_t ping_timeout_ms;
+  /**
+   * Upper bound of the first delay before reconnecting; 0 = the protocol's default.
+   */
+  uint32_t reconnect_delay_ms_min;
+  /**
+   * Upper bound of every delay; 0 = the protocol's default.
+   */
+  uint32_t reconnect_delay_ms_max;
+  /**
+   * UNSUPPORTED: delays are spread over their whole range.
+   */
+  uint32_t reconnect_jitter_ms;
+  /**
+   * 0 and -1 = for ever.
+   */
+  int32_t reconnect_attempts_max;
+  /**
+   * Unsent bytes at which no more is made to be sent; 0 = the default.
+   */
+  uint64_t outbound_bytes_max;
+  /**
+   * Largest received message; 0 = 64 MiB.
+   */
+  uint64_t message_bytes_max;
+  /**
+   * The first lost connection is the end.
+   */
+  bool no_reconnect;
+  /**
+   * UNSUPPORTED.
+   */
+  bool manual;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[6];
+} syncline_client_options;
+
+/**
+ * What a SERVER event says. Borrowed from the event.
+ */
+typedef struct syncline_server_info {
+  /**
+   * Set it to the size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * What happened.
+   */
+  enum syncline_server_event_kind kind;
+  /**
+   * Zero.
+   */
+  uint32_t reserved;
+  /**
+   * The client it concerns, or "".
+   */
+  syncline_string client_id;
+  /**
+   * The room it concerns, or "".
+   */
+  syncline_string room;
+  /**
+   * Details in English, or "".
+   */
+  syncline_string message;
+  /**
+   * Zero in this version.
+   */
+  uint64_t bytes;
+  /**
+   * Zero in this version.
+   */
+  uint64_t sequence;
+  /**
+   * ERROR and CLIENT_REFUSED: what is wrong.
+   */
+  struct syncline_error error;
+} syncline_server_info;
+
+/**
+ * Settings of a server. What is marked UNSUPPORTED must be zero in this version.
+ */
+typedef struct syncline_server_options {
+  /**
+   * Set by SYNCLINE_OPTIONS.
+   */
+  size_t struct_size;
+  /**
+   * Name or address to listen on; "" = 127.0.0.1.
+   */
+  syncline_string host;
+  /**
+   * 0 = any free one; see syncline_server_port.
+   */
+  uint16_t port;
+  /**
+   * UNSUPPORTED.
+   */
+  uint16_t metrics_port;
+  /**
+   * Bits (1 << syncline_protocol); 0 = all this version has: CRDT_SYNC.
+   */
+  uint32_t protocols;
+  /**
+   * Where documents are kept; NULL = memory. The server keeps the store alive.
+   */
+  struct syncline_store *store;
+  /**
+   * UNSUPPORTED.
+   */
+  const void *hooks;
+  /**
+   * UNSUPPORTED.
+   */
+  bool authorize_by_request;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[3];
+  /**
+   * NONE or GZIP: a client is answered in the form it speaks. Others UNSUPPORTED.
+   */
+  syncline_compression compression;
+  /**
+   * UNSUPPORTED.
+   */
+  const void *compressor;
+  /**
+   * UNSUPPORTED.
+   */
+  struct syncline_bytes tls_certificate_pem;
+  /**
+   * UNSUPPORTED.
+   */
+  struct syncline_bytes tls_key_pem;
+  /**
+   * Connections at a time; 0 = the default.
+   */
+  uint32_t connections_max;
+  /**
+   * Rooms in memory at a time; 0 = the default.
+   */
+  uint32_t rooms_max;
+  /**
+   * Threads; 0 = the default.
+   */
+  uint32_t worker_threads;
+  /**
+   * Silence that ends a connection; 0 = the default.
+   */
+  uint32_t client_timeout_ms;
+  /**
+   * How long an empty room stays loaded; 0 = the default.
+   */
+  uint32_t room_idle_ms;
+  /**
+   * UNSUPPORTED.
+   */
+  uint32_t compact_threshold;
+  /**
+   * UNSUPPORTED.
+   */
+  uint32_t rate_messages_per_s;
+  /**
+   * Zero.
+   */
+  uint32_t reserved_2;
+  /**
+   * Largest received message; 0 = the default.
+   */
+  uint64_t message_bytes_max;
+  /**
+   * Unsent bytes at which a connection is closed as too slow; 0 = the default.
+   */
+  uint64_t outbound_bytes_max;
+  /**
+   * UNSUPPORTED.
+   */
+  uint64_t document_bytes_max;
+} syncline_server_options;
+
+/**
+ * Numbers since the start.
+ */
+typedef struct syncline_server_stats {
+  /**
+   * Set it to the size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * Open now.
+   */
+  uint64_t connections;
+  /**
+   * Opened since the start.
+   */
+  uint64_t connections_total;
+  /**
+   * In memory now.
+   */
+  uint64_t rooms_open;
+  /**
+   * Received.
+   */
+  uint64_t messages_in;
+  /**
+   * Sent.
+   */
+  uint64_t messages_out;
+  /**
+   * Received.
+   */
+  uint64_t bytes_in;
+  /**
+   * Sent.
+   */
+  uint64_t bytes_out;
+  /**
+   * New changes of clients.
+   */
+  uint64_t changes_applied;
+  /**
+   * Connections that were not served.
+   */
+  uint64_t refused;
+  /**
+   * Connections that were closed because they did not read.
+   */
+  uint64_t slow_clients_dropped;
+  /**
+   * Since the start.
+   */
+  uint64_t uptime_ms;
+} syncline_server_stats;
 
 #ifdef __cplusplus
 extern "C" {
@@ -3321,6 +3942,537 @@ enum syncline_status syncline_register_get(const struct syncline_register *reg,
 SYNCLINE_API
 enum syncline_status syncline_register_set(struct syncline_register *reg,
                                            const struct syncline_value *value);
+
+/* ---- Stores ---- */
+
+/**
+ * Opens or makes a store in a file of its own (SQLite).
+ *
+ * @param path       of the file; its folder must exist
+ * @param options    NULL: the defaults
+ * @param out_store  free it with syncline_store_free
+ * @return BUSY if another program has it open; READ_ONLY; CORRUPT; UNSUPPORTED_VERSION; IO;
+ *         UNSUPPORTED in a build without SQLite
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_open(syncline_string path,
+                                         const struct syncline_store_options *options,
+                                         struct syncline_store **out_store);
+
+/**
+ * Makes a store that lives as long as the program: for servers and tests.
+ *
+ * @param out_store  free it with syncline_store_free
+ */
+SYNCLINE_API enum syncline_status syncline_store_new_memory(struct syncline_store **out_store);
+
+/**
+ * Stores what is not stored yet and ends the store: later calls give CLOSED. Documents that are
+ * still open go on living, but are not stored any more; free them before.
+ *
+ * @param timeout_ms  how long to wait for the device
+ * @return TIMEOUT: it is closed, but not everything was stored
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_close(struct syncline_store *store,
+                                          uint32_t timeout_ms);
+
+/**
+ * Gives a handle back. Documents keep their store alive; it closes with the last of them, after
+ * everything was stored (for up to five seconds).
+ *
+ * @param store  NULL is allowed
+ */
+SYNCLINE_API void syncline_store_free(struct syncline_store *store);
+
+/**
+ * One more handle to the same store.
+ *
+ * @return NULL for NULL
+ */
+SYNCLINE_API struct syncline_store *syncline_store_retain(struct syncline_store *store);
+
+/**
+ * Loads a document, or makes it, and keeps it stored. A document that is open already is opened
+ * once more: edits show in both.
+ *
+ * @param options       document_id is the name in the store, "" = random UUID; leave peer_id
+ *                      NULL, then the document goes on under the peer id it had
+ * @param out_document  free it with syncline_document_free
+ * @return CORRUPT; UNSUPPORTED_VERSION; IO; CLOSED
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_open_document(struct syncline_store *store,
+                                                  const struct syncline_document_options *options,
+                                                  struct syncline_document **out_document);
+
+/**
+ * Whether a document of this name is stored. A new one may not be before its first edit. False
+ * when the store is closed.
+ */
+SYNCLINE_API bool syncline_store_contains(const struct syncline_store *store, syncline_string name);
+
+/**
+ * How many documents are stored. 0 when the store is closed.
+ */
+SYNCLINE_API uint64_t syncline_store_length(const struct syncline_store *store);
+
+/**
+ * The stored documents: key = name, value = {"kind", "bytes", "changed_ms"}.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_iterate(const struct syncline_store *store,
+                                            struct syncline_iterator **out_iterator);
+
+/**
+ * Drops a stored document.
+ *
+ * @return NOT_FOUND; BUSY while it is open
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_remove(struct syncline_store *store,
+                                           syncline_string name);
+
+/**
+ * Waits until everything committed so far is on the device.
+ *
+ * @return TIMEOUT; IO and others if a write failed meanwhile (it is tried again)
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_flush(struct syncline_store *store,
+                                          uint32_t timeout_ms);
+
+/**
+ * Rewrites the log of a document as few large records, in the background; a STORE event tells.
+ *
+ * @param name  "" = all documents
+ * @return NOT_FOUND
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_compact(struct syncline_store *store,
+                                            syncline_string name);
+
+/**
+ * Asks for STORE and CLOSED events. The subscription does not keep the store open.
+ *
+ * @param listener          who is told
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_subscribe(struct syncline_store *store,
+                                              const struct syncline_listener *listener,
+                                              struct syncline_subscription **out_subscription);
+
+/**
+ * What a STORE event says.
+ *
+ * @param event     a STORE event
+ * @param out_info  struct_size must be set; what it points to belongs to the event
+ * @return TYPE_MISMATCH for other events
+ */
+SYNCLINE_API
+enum syncline_status syncline_event_store(const struct syncline_event *event,
+                                          struct syncline_store_info *out_info);
+
+/* ---- Clients ---- */
+
+/**
+ * What a STATUS event says.
+ *
+ * @param event     a STATUS event
+ * @param out_info  struct_size must be set; what it points to belongs to the event
+ * @return TYPE_MISMATCH for other events
+ */
+SYNCLINE_API
+enum syncline_status syncline_event_status(const struct syncline_event *event,
+                                           struct syncline_client_status_info *out_info);
+
+/**
+ * What a PROGRESS event says.
+ *
+ * @param event         a PROGRESS event
+ * @param out_progress  struct_size must be set
+ * @param out_id        the document, borrowed from the event; NULL is allowed
+ * @return TYPE_MISMATCH for other events
+ */
+SYNCLINE_API
+enum syncline_status syncline_event_progress(const struct syncline_event *event,
+                                             struct syncline_client_progress *out_progress,
+                                             syncline_string *out_id);
+
+/**
+ * Makes a client. It does nothing before a document is attached and connect is called.
+ *
+ * @param options     the url is needed
+ * @param out_client  free it with syncline_client_free
+ * @return INVALID_ARGUMENT for a bad url; UNSUPPORTED for options of later versions
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_new(const struct syncline_client_options *options,
+                                         struct syncline_client **out_client);
+
+/**
+ * Gives a handle back. With the last one the client disconnects and its thread ends.
+ *
+ * @param client  NULL is allowed
+ */
+SYNCLINE_API void syncline_client_free(struct syncline_client *client);
+
+/**
+ * One more handle to the same client.
+ *
+ * @return NULL for NULL
+ */
+SYNCLINE_API struct syncline_client *syncline_client_retain(struct syncline_client *client);
+
+/**
+ * Gives the client its document; the room on the server has the document's id. The client keeps
+ * the document alive.
+ *
+ * @return ALREADY_EXISTS: this protocol has one document per connection
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_attach_document(struct syncline_client *client,
+                                                     struct syncline_document *document);
+
+/**
+ * Ends the connection and gives the document back.
+ *
+ * @param id  of the attached document
+ * @return NOT_FOUND if it is not attached
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_detach(struct syncline_client *client,
+                                            syncline_string id);
+
+/**
+ * Starts connecting and returns at once. STATUS events and syncline_client_wait_connected tell
+ * how it goes.
+ *
+ * @return INVALID_ARGUMENT if no document is attached
+ */
+SYNCLINE_API enum syncline_status syncline_client_connect(struct syncline_client *client);
+
+/**
+ * Ends the connection and all attempts. The document stays usable.
+ */
+SYNCLINE_API enum syncline_status syncline_client_disconnect(struct syncline_client *client);
+
+/**
+ * Connects now, without waiting for the delay; connects if disconnected.
+ */
+SYNCLINE_API enum syncline_status syncline_client_reconnect(struct syncline_client *client);
+
+/**
+ * Closes the connection until syncline_client_resume: the app goes to the background.
+ *
+ * @param timeout_ms  how long to wait for a clean end
+ * @return TIMEOUT
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_suspend(struct syncline_client *client,
+                                             uint32_t timeout_ms);
+
+/**
+ * Connects again if syncline_client_suspend disconnected.
+ */
+SYNCLINE_API enum syncline_status syncline_client_resume(struct syncline_client *client);
+
+/**
+ * What the connection does. DISCONNECTED for NULL.
+ */
+SYNCLINE_API
+enum syncline_connection_status syncline_client_status(const struct syncline_client *client);
+
+/**
+ * The name the server gave the session.
+ *
+ * @param out_session_id  free it with syncline_buffer_free
+ * @return NOT_FOUND, with out_session_id unchanged, before the first handshake
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_session_id(const struct syncline_client *client,
+                                                struct syncline_buffer *out_session_id);
+
+/**
+ * How far the changes are.
+ *
+ * @param id            of the document; "" = all
+ * @param out_progress  struct_size must be set
+ * @return NOT_FOUND if it is not attached
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_get_progress(const struct syncline_client *client,
+                                                  syncline_string id,
+                                                  struct syncline_client_progress *out_progress);
+
+/**
+ * What the server has for sure: the bytes of a version vector.
+ *
+ * @param id           of the document
+ * @param out_version  for syncline_version_vector_decode; free it with syncline_buffer_free
+ * @return NOT_FOUND if it is not attached
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_acknowledged_version(const struct syncline_client *client,
+                                                          syncline_string id,
+                                                          struct syncline_buffer *out_version);
+
+/**
+ * Waits until the handshake is done.
+ *
+ * @return TIMEOUT; OFFLINE if the client is disconnected or gave up
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_wait_connected(struct syncline_client *client,
+                                                    uint32_t timeout_ms);
+
+/**
+ * Waits until document and server were equal once since connecting.
+ *
+ * @param id  of the document; "" = all
+ * @return TIMEOUT; OFFLINE; NOT_FOUND
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_wait_synced(struct syncline_client *client,
+                                                 syncline_string id,
+                                                 uint32_t timeout_ms);
+
+/**
+ * Waits until the server has everything made so far: the call for a background task. Waits
+ * through reconnects.
+ *
+ * @param id  of the document; "" = all
+ * @return TIMEOUT; OFFLINE; NOT_FOUND
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_wait_acknowledged(struct syncline_client *client,
+                                                       syncline_string id,
+                                                       uint32_t timeout_ms);
+
+/**
+ * Asks the server for everything the document lacks. Never needed on a sound connection.
+ *
+ * @param id  of the document; "" = all
+ * @return NOT_FOUND if it is not attached
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_request_sync(struct syncline_client *client,
+                                                  syncline_string id);
+
+/**
+ * Asks for STATUS, PROGRESS and CLOSED events. The subscription does not keep the client alive.
+ *
+ * @param listener          who is told
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_subscribe(struct syncline_client *client,
+                                               const struct syncline_listener *listener,
+                                               struct syncline_subscription **out_subscription);
+
+/**
+ * The state of a client as a JSON object, for logs.
+ *
+ * @param out_statistics  free it with syncline_buffer_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_client_to_json(const struct syncline_client *client,
+                                             struct syncline_buffer *out_statistics);
+
+/* ---- Servers ---- */
+
+/**
+ * What a SERVER event says.
+ *
+ * @param event     a SERVER event
+ * @param out_info  struct_size must be set; what it points to belongs to the event
+ * @return TYPE_MISMATCH for other events
+ */
+SYNCLINE_API
+enum syncline_status syncline_event_server(const struct syncline_event *event,
+                                           struct syncline_server_info *out_info);
+
+/**
+ * Makes a server; it does not listen yet.
+ *
+ * @param options     NULL: the defaults
+ * @param out_server  free it with syncline_server_free
+ * @return UNSUPPORTED for options of later versions
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_new(const struct syncline_server_options *options,
+                                         struct syncline_server **out_server);
+
+/**
+ * Gives a handle back. With the last one the server stops: clients get a goodbye, everything is
+ * stored.
+ *
+ * @param server  NULL is allowed
+ */
+SYNCLINE_API void syncline_server_free(struct syncline_server *server);
+
+/**
+ * One more handle to the same server.
+ *
+ * @return NULL for NULL
+ */
+SYNCLINE_API struct syncline_server *syncline_server_retain(struct syncline_server *server);
+
+/**
+ * Starts serving; listening when it returns OK.
+ *
+ * @return ALREADY_EXISTS if it runs; READ_ONLY for a read-only store; IO if the address cannot be
+ *         used
+ */
+SYNCLINE_API enum syncline_status syncline_server_start(struct syncline_server *server);
+
+/**
+ * Stops serving: no new clients, everything is stored, goodbye to the clients. Can be started
+ * again.
+ *
+ * @param drain_ms  how long that may take
+ * @return UNCHANGED if it does not run; TIMEOUT or a store error: it is stopped, but not
+ *         everything was stored
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_stop(struct syncline_server *server,
+                                          uint32_t drain_ms);
+
+/**
+ * Whether it listens.
+ */
+SYNCLINE_API bool syncline_server_is_running(const struct syncline_server *server);
+
+/**
+ * Waits until somebody stopped it.
+ *
+ * @return TIMEOUT
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_wait_stopped(struct syncline_server *server,
+                                                  uint32_t timeout_ms);
+
+/**
+ * The port it listens on; 0 while it does not run.
+ */
+SYNCLINE_API uint16_t syncline_server_port(const struct syncline_server *server);
+
+/**
+ * The address it listens on, or the name it was given while it does not run.
+ *
+ * @param out_host  free it with syncline_buffer_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_host(const struct syncline_server *server,
+                                          struct syncline_buffer *out_host);
+
+/**
+ * Asks for SERVER and CLOSED events. The subscription does not keep the server alive.
+ *
+ * @param listener          who is told
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_subscribe(struct syncline_server *server,
+                                               const struct syncline_listener *listener,
+                                               struct syncline_subscription **out_subscription);
+
+/**
+ * The connected clients: key = client id, value = {"address", "unsent_bytes"}.
+ *
+ * @param room          "" = all
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_iterate_clients(const struct syncline_server *server,
+                                                     syncline_string room,
+                                                     struct syncline_iterator **out_iterator);
+
+/**
+ * The rooms in memory: key = room, value = {"clients"}.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_iterate_rooms(const struct syncline_server *server,
+                                                   struct syncline_iterator **out_iterator);
+
+/**
+ * Ends a client's connection after what waits for it was sent.
+ *
+ * @param code    WebSocket close code: 1000, 1001, 1008, 1011, 1013, or 3000 to 4999
+ * @param reason  up to 123 bytes
+ * @return NOT_FOUND
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_disconnect_client(struct syncline_server *server,
+                                                       syncline_string client_id,
+                                                       uint16_t code,
+                                                       syncline_string reason);
+
+/**
+ * Makes the document of a room if it is not there.
+ *
+ * @param protocol  0 or CRDT_SYNC
+ * @return UNCHANGED if it is there; UNSUPPORTED for other protocols
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_add_room(struct syncline_server *server,
+                                              syncline_string room,
+                                              syncline_protocol protocol);
+
+/**
+ * Drops the document of a room.
+ *
+ * @return NOT_FOUND; BUSY while clients or the application use it
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_remove_room(struct syncline_server *server,
+                                                 syncline_string room);
+
+/**
+ * Whether a room is in memory or stored.
+ */
+SYNCLINE_API
+bool syncline_server_has_room(const struct syncline_server *server,
+                              syncline_string room);
+
+/**
+ * How many rooms are in memory.
+ */
+SYNCLINE_API uint64_t syncline_server_room_count(const struct syncline_server *server);
+
+/**
+ * The live document of a room, made if it is not there: edits are stored and sent to its clients.
+ * Its text unit is UTF-16.
+ *
+ * @param out_document  free it with syncline_document_free; it keeps the room loaded
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_get_document(struct syncline_server *server,
+                                                  syncline_string room,
+                                                  struct syncline_document **out_document);
+
+/**
+ * Takes a snapshot of a room's document and prunes its history.
+ *
+ * @return NOT_FOUND if the room is not in memory or the document refuses
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_take_snapshot(struct syncline_server *server,
+                                                   syncline_string room);
+
+/**
+ * Numbers since the start; all zero while it does not run.
+ *
+ * @param out_stats  struct_size must be set
+ */
+SYNCLINE_API
+enum syncline_status syncline_server_get_stats(const struct syncline_server *server,
+                                               struct syncline_server_stats *out_stats);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use syncline::document::{HandlerKind, HandlerSpec, SharedDocument};
-use syncline::store::{DocumentStore, DocumentStoreOptions, OpenOptions, SqliteOptions, SqliteStore};
+use syncline::store::{
+    DocumentStore, DocumentStoreOptions, OpenOptions, SqliteOptions, SqliteStore,
+};
 
 const CHILD: &str = "SYNCLINE_CRASH_CHILD";
 const SEED: &str = "SYNCLINE_CRASH_SEED";
@@ -32,7 +34,11 @@ impl Random {
 
 fn open_store(path: &Path, compact_bytes: u64) -> DocumentStore {
     let backend = SqliteStore::open(path, &SqliteOptions::default()).unwrap();
-    let options = DocumentStoreOptions { flush_delay_ms: 1, compact_bytes, ..DocumentStoreOptions::default() };
+    let options = DocumentStoreOptions {
+        flush_delay_ms: 1,
+        compact_bytes,
+        ..DocumentStoreOptions::default()
+    };
     DocumentStore::new(Arc::new(backend), options)
 }
 
@@ -46,7 +52,11 @@ fn count(document: &SharedDocument) -> u64 {
     let content = content.unwrap();
     let mut count = 0;
     for number in content.split_terminator(';') {
-        assert_eq!(number.parse(), Ok(count), "not a state the child ever had: {content:?}");
+        assert_eq!(
+            number.parse(),
+            Ok(count),
+            "not a state the child ever had: {content:?}"
+        );
         count += 1;
     }
     count
@@ -63,7 +73,9 @@ fn append(document: &SharedDocument, number: u64) {
 }
 
 fn names() -> Vec<String> {
-    (0..DOCUMENTS).map(|number| format!("document {number}")).collect()
+    (0..DOCUMENTS)
+        .map(|number| format!("document {number}"))
+        .collect()
 }
 
 /// Not a test of its own: the part of the child.
@@ -75,8 +87,14 @@ fn child() {
     let mut random = Random(seed.parse().unwrap());
     // A small limit: kills fall into rewriting, too.
     let store = open_store(Path::new(&path), 500);
-    let documents: Vec<_> = names().iter().map(|name| store.open(name, &OpenOptions::default()).unwrap()).collect();
-    let mut counts: Vec<u64> = documents.iter().map(|stored| count(stored.document())).collect();
+    let documents: Vec<_> = names()
+        .iter()
+        .map(|name| store.open(name, &OpenOptions::default()).unwrap())
+        .collect();
+    let mut counts: Vec<u64> = documents
+        .iter()
+        .map(|stored| count(stored.document()))
+        .collect();
     let report = |which: usize, count: u64| {
         let line = format!("stored {which} {count}\n");
         // One write: the parent sees whole lines or nothing. A broken pipe means it is gone.
@@ -118,13 +136,18 @@ fn what_was_reported_survives_kill() {
     let folder = tempfile::tempdir().unwrap();
     let (mut reports, mut most) = (0, 0);
     for kill in 0..KILLS {
-        let path = folder.path().join(format!("file {}", kill / KILLS_PER_FILE));
+        let path = folder
+            .path()
+            .join(format!("file {}", kill / KILLS_PER_FILE));
         let reported = run_and_kill(&path, &mut random, kill % KILLS_PER_FILE == 0);
         reports += reported.1;
         most = most.max(check(&path, &reported.0, seed, kill));
     }
     println!("{KILLS} kills, {reports} reports, up to {most} edits in a document");
-    assert!(reports > KILLS, "the child hardly got to work: {reports} reports");
+    assert!(
+        reports > KILLS,
+        "the child hardly got to work: {reports} reports"
+    );
 }
 
 /// Lets a child work for a while; gives what it reported per document, and how many reports.
@@ -185,7 +208,10 @@ fn check(path: &Path, reported: &[u64; DOCUMENTS], seed: u64, kill: u64) -> u64 
     for (name, reported) in names().iter().zip(reported) {
         let stored = store.open(name, &OpenOptions::default()).unwrap();
         let count = count(stored.document());
-        assert!(count >= *reported, "{name}: {reported} reported, {count} there (seed {seed}, kill {kill})");
+        assert!(
+            count >= *reported,
+            "{name}: {reported} reported, {count} there (seed {seed}, kill {kill})"
+        );
         most = most.max(count);
     }
     store.close(LONG).unwrap();

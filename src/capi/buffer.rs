@@ -6,7 +6,11 @@ use std::ptr;
 
 impl syncline_buffer {
     /// No content; nothing to free.
-    pub(crate) const EMPTY: Self = syncline_buffer { data: ptr::null_mut(), len: 0, reserved: 0 };
+    pub(crate) const EMPTY: Self = syncline_buffer {
+        data: ptr::null_mut(),
+        len: 0,
+        reserved: 0,
+    };
 
     /// Gives `bytes` away, with a NUL behind them.
     pub(crate) fn from_vec(mut bytes: Vec<u8>) -> Self {
@@ -14,7 +18,11 @@ impl syncline_buffer {
         bytes.reserve_exact(1);
         bytes.push(0);
         let memory = Box::leak(bytes.into_boxed_slice());
-        syncline_buffer { data: memory.as_mut_ptr(), len, reserved: memory.len() }
+        syncline_buffer {
+            data: memory.as_mut_ptr(),
+            len,
+            reserved: memory.len(),
+        }
     }
 
     /// Takes the content back and leaves an empty buffer.
@@ -68,7 +76,10 @@ pub unsafe extern "C" fn syncline_buffer_new(
 pub unsafe extern "C" fn syncline_buffer_bytes(buffer: *const syncline_buffer) -> syncline_bytes {
     question!(syncline_bytes::EMPTY, |caller| {
         let buffer = caller.read(buffer, "buffer")?;
-        Ok(syncline_bytes { data: buffer.data, len: buffer.len })
+        Ok(syncline_bytes {
+            data: buffer.data,
+            len: buffer.len,
+        })
     })
 }
 
@@ -79,7 +90,10 @@ pub unsafe extern "C" fn syncline_buffer_bytes(buffer: *const syncline_buffer) -
 pub unsafe extern "C" fn syncline_buffer_string(buffer: *const syncline_buffer) -> syncline_string {
     question!(syncline_string::EMPTY, |caller| {
         let buffer = caller.read(buffer, "buffer")?;
-        Ok(syncline_string { data: buffer.data.cast(), len: buffer.len })
+        Ok(syncline_string {
+            data: buffer.data.cast(),
+            len: buffer.len,
+        })
     })
 }
 
@@ -126,7 +140,10 @@ mod tests {
     fn freeing_twice_is_harmless_and_a_nul_follows() {
         let mut buffer = syncline_buffer::from_vec(b"ab".to_vec());
         // SAFETY: `from_vec` allocates one byte more than `len`.
-        assert_eq!(unsafe { std::slice::from_raw_parts(buffer.data, 3) }, b"ab\0");
+        assert_eq!(
+            unsafe { std::slice::from_raw_parts(buffer.data, 3) },
+            b"ab\0"
+        );
         buffer.len = 1;
         // SAFETY: a live buffer; the second call sees an empty one.
         unsafe {

@@ -85,7 +85,10 @@ pub unsafe extern "C" fn syncline_change_encode(
 pub unsafe extern "C" fn syncline_change_id(
     change: *const syncline_change,
 ) -> syncline_operation_id {
-    question!(Default::default(), |caller| Ok(caller.object(change)?.id.into()))
+    question!(Default::default(), |caller| Ok(caller
+        .object(change)?
+        .id
+        .into()))
 }
 
 /// Who made it; all zeroes for NULL.
@@ -93,7 +96,11 @@ pub unsafe extern "C" fn syncline_change_id(
 pub unsafe extern "C" fn syncline_change_author(
     change: *const syncline_change,
 ) -> syncline_peer_id {
-    question!(Default::default(), |caller| Ok(caller.object(change)?.id.peer.into()))
+    question!(Default::default(), |caller| Ok(caller
+        .object(change)?
+        .id
+        .peer
+        .into()))
 }
 
 /// When it was made; 0 for NULL.
@@ -136,7 +143,9 @@ pub unsafe extern "C" fn syncline_change_handler_id(
     change: *const syncline_change,
 ) -> syncline_string {
     question!(syncline_string::EMPTY, |caller| {
-        Ok(syncline_string::borrowed(caller.object(change)?.envelope()?.handler_id))
+        Ok(syncline_string::borrowed(
+            caller.object(change)?.envelope()?.handler_id,
+        ))
     })
 }
 
@@ -146,7 +155,9 @@ pub unsafe extern "C" fn syncline_change_handler_type(
     change: *const syncline_change,
 ) -> syncline_string {
     question!(syncline_string::EMPTY, |caller| {
-        Ok(syncline_string::borrowed(caller.object(change)?.envelope()?.handler_type))
+        Ok(syncline_string::borrowed(
+            caller.object(change)?.envelope()?.handler_type,
+        ))
     })
 }
 
@@ -158,7 +169,9 @@ pub unsafe extern "C" fn syncline_change_compare(
     a: *const syncline_change,
     b: *const syncline_change,
 ) -> c_int {
-    question!(0, |caller| Ok(caller.object(a)?.id.cmp(&caller.object(b)?.id) as c_int))
+    question!(0, |caller| Ok(
+        caller.object(a)?.id.cmp(&caller.object(b)?.id) as c_int
+    ))
 }
 
 /// A change as a JSON object: id, author, clock, deps, handler, and the payload as numbers.

@@ -30,7 +30,9 @@ pub struct syncline_operation_id {
 
 impl From<PeerId> for syncline_peer_id {
     fn from(peer: PeerId) -> Self {
-        syncline_peer_id { bytes: *peer.bytes() }
+        syncline_peer_id {
+            bytes: *peer.bytes(),
+        }
     }
 }
 
@@ -42,7 +44,10 @@ impl From<syncline_peer_id> for PeerId {
 
 impl From<OperationId> for syncline_operation_id {
     fn from(id: OperationId) -> Self {
-        syncline_operation_id { peer: id.peer.into(), clock: id.hlc.to_bytes() }
+        syncline_operation_id {
+            peer: id.peer.into(),
+            clock: id.hlc.to_bytes(),
+        }
     }
 }
 
@@ -59,7 +64,9 @@ fn sign(order: Ordering) -> c_int {
 /// Makes a random peer id.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_peer_id_new(out_peer: *mut syncline_peer_id) -> syncline_status {
-    guard!(|caller| caller.out(out_peer, "out_peer")?.give(PeerId::random().into()))
+    guard!(|caller| caller
+        .out(out_peer, "out_peer")?
+        .give(PeerId::random().into()))
 }
 
 /// Reads the text form, a UUID version 4.
@@ -99,7 +106,9 @@ pub unsafe extern "C" fn syncline_peer_id_compare(
     a: *const syncline_peer_id,
     b: *const syncline_peer_id,
 ) -> c_int {
-    question!(0, |caller| Ok(sign(caller.read(a, "a")?.bytes.cmp(&caller.read(b, "b")?.bytes))))
+    question!(0, |caller| Ok(sign(
+        caller.read(a, "a")?.bytes.cmp(&caller.read(b, "b")?.bytes)
+    )))
 }
 
 /// The wall clock as a clock reading with counter 0.
@@ -203,7 +212,9 @@ pub unsafe extern "C" fn syncline_hlc_format(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_text, "out_text")?;
-        out.give(syncline_buffer::from_vec(Hlc::from_u64(clock).to_string().into_bytes()))
+        out.give(syncline_buffer::from_vec(
+            Hlc::from_u64(clock).to_string().into_bytes(),
+        ))
     })
 }
 
@@ -218,7 +229,10 @@ pub unsafe extern "C" fn syncline_operation_id_decode(
     guard!(|caller| {
         let out = caller.out(out_id, "out_id")?;
         let bytes = caller.bytes(bytes, "bytes")?;
-        let wrong = DecodeError { offset: bytes.len(), expected: "an operation id has 24 bytes" };
+        let wrong = DecodeError {
+            offset: bytes.len(),
+            expected: "an operation id has 24 bytes",
+        };
         let bytes: &[u8; OperationId::BYTES] = bytes.try_into().map_err(|_| wrong)?;
         out.give(OperationId::from_bytes(bytes).into())
     })
@@ -258,7 +272,9 @@ pub unsafe extern "C" fn syncline_operation_id_format(
 pub unsafe extern "C" fn syncline_operation_id_clock(
     id: *const syncline_operation_id,
 ) -> syncline_hlc {
-    question!(0, |caller| Ok(OperationId::from(*caller.read(id, "id")?).hlc.to_u64()))
+    question!(0, |caller| Ok(OperationId::from(*caller.read(id, "id")?)
+        .hlc
+        .to_u64()))
 }
 
 /// Compares by clock, then by peer: the replay order.

@@ -128,14 +128,20 @@ impl Subscription {
             }
             state.waiting -= 1;
         }
-        let user = if state.running.is_empty() { state.user.take() } else { None };
+        let user = if state.running.is_empty() {
+            state.user.take()
+        } else {
+            None
+        };
         drop(state);
         drop(user);
     }
 
     /// Runs the callback, unless the subscription has ended.
     fn deliver(&self, event: &Arc<Shell<EventCore>>) {
-        let Some(callback) = self.callback else { return };
+        let Some(callback) = self.callback else {
+            return;
+        };
         let me = thread::current().id();
         {
             let mut state = self.state.lock();
@@ -212,7 +218,10 @@ struct WakeupState {
 /// How a queue says "come and take".
 pub(crate) enum Wakeup {
     /// A function of the application.
-    Call { wake: unsafe extern "C" fn(*mut c_void), user: UserData },
+    Call {
+        wake: unsafe extern "C" fn(*mut c_void),
+        user: UserData,
+    },
     /// A message to a Dart port.
     DartPort { post: DartPost, port: i64 },
 }
@@ -233,7 +242,10 @@ impl Wakeup {
             // SAFETY: the application gave this function for this user data, which lives in `self`.
             Wakeup::Call { wake, user } => unsafe { wake(user.pointer()) },
             Wakeup::DartPort { post, port } => {
-                let mut message = DartObject { kind: 0, content: [0; 5] };
+                let mut message = DartObject {
+                    kind: 0,
+                    content: [0; 5],
+                };
                 // SAFETY: the application gave Dart_PostCObject, which copies the message.
                 unsafe { post(*port, &mut message) };
             }
@@ -330,8 +342,10 @@ impl Queue {
     /// Drops what waits for a subscription.
     fn forget(&self, of: &Arc<Subscription>) {
         let mut state = self.state.lock();
-        let (gone, kept) =
-            state.waiting.drain(..).partition(|event| Arc::ptr_eq(&event.subscription, of));
+        let (gone, kept) = state
+            .waiting
+            .drain(..)
+            .partition(|event| Arc::ptr_eq(&event.subscription, of));
         let gone: VecDeque<Waiting> = gone;
         state.waiting = kept;
         state.bytes -= gone.iter().map(|event| event.bytes).sum::<u64>();
@@ -346,7 +360,9 @@ impl Queue {
             return;
         }
         let mut state = self.wakeup.lock();
-        let Some(wakeup) = state.wakeup.clone() else { return };
+        let Some(wakeup) = state.wakeup.clone() else {
+            return;
+        };
         let me = thread::current().id();
         state.running.push(me);
         drop(state);
@@ -467,7 +483,11 @@ impl Queue {
     /// Runs the callbacks of up to `count_max` events here; those that wait now if it is zero.
     /// Nothing if another thread is delivering already.
     pub(crate) fn dispatch(&self, count_max: u32) -> u32 {
-        let limit = if count_max > 0 { count_max.into() } else { self.len() };
+        let limit = if count_max > 0 {
+            count_max.into()
+        } else {
+            self.len()
+        };
         let mut count = 0u32;
         while u64::from(count) < limit {
             let Some((event, subscription)) = self.take_to_deliver(&mut self.state.lock()) else {
@@ -498,8 +518,9 @@ impl Queue {
 
     fn end_delivery(&self) {
         let mut state = self.state.lock();
-        state.deliverer =
-            state.deliverer.and_then(|(thread, depth)| (depth > 1).then_some((thread, depth - 1)));
+        state.deliverer = state
+            .deliverer
+            .and_then(|(thread, depth)| (depth > 1).then_some((thread, depth - 1)));
         self.moved.notify_all();
     }
 
@@ -518,7 +539,9 @@ impl Queue {
 
     /// Ends the delivery thread and waits for it; what waits stays. False if there is none.
     pub(crate) fn stop(&self) -> bool {
-        let Some(thread) = self.state.lock().thread.take() else { return false };
+        let Some(thread) = self.state.lock().thread.take() else {
+            return false;
+        };
         thread.ask_to_stop(STOP_NOW);
         self.moved.notify_all();
         thread.join();
@@ -603,7 +626,10 @@ impl QueueState {
                 closing.push(event);
                 continue;
             }
-            if !losers.iter().any(|known| Arc::ptr_eq(known, &event.subscription)) {
+            if !losers
+                .iter()
+                .any(|known| Arc::ptr_eq(known, &event.subscription))
+            {
                 losers.push(event.subscription.clone());
             }
             dropped.push(event);
@@ -641,13 +667,18 @@ impl DeliveryThread {
         let served = queue.clone();
         let asked = stop.clone();
         let builder = thread::Builder::new().name("syncline-delivery".into());
-        let handle = with_signals_blocked(|| builder.spawn(move || {
-            THREADS.fetch_add(1, Ordering::Relaxed);
-            served.serve(&asked);
-            THREADS.fetch_sub(1, Ordering::Relaxed);
-        }));
+        let handle = with_signals_blocked(|| {
+            builder.spawn(move || {
+                THREADS.fetch_add(1, Ordering::Relaxed);
+                served.serve(&asked);
+                THREADS.fetch_sub(1, Ordering::Relaxed);
+            })
+        });
         // Without a thread nothing can be delivered at all: as bad as no memory.
-        DeliveryThread { handle: handle.expect("the system has room for one thread"), stop }
+        DeliveryThread {
+            handle: handle.expect("the system has room for one thread"),
+            stop,
+        }
     }
 
     /// It runs and was not asked to stop.
@@ -672,9 +703,9 @@ impl DeliveryThread {
     }
 }
 
-/// Runs `spawn` with every signal blocked, so that the new thread inherits that: handlers of the
-/// host must not run on our stacks.
-fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+/// Runs `spawn` with every signal blocked, so that threads started in it inherit that: handlers of
+/// the host must not run on our stacks, and a write to a closed socket must not end the process.
+pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     // SAFETY: both sets are initialised before they are read; the mask of this thread is put back.
     unsafe {
         let mut all: libc::sigset_t = std::mem::zeroed();
@@ -692,7 +723,9 @@ pub(crate) fn shutdown(timeout: Duration) -> Answer {
     let queue = Queue::default_queue();
     let deadline = Instant::now() + timeout;
     let mut state = queue.state.lock();
-    let Some(thread) = &state.thread else { return Ok(SYNCLINE_OK) };
+    let Some(thread) = &state.thread else {
+        return Ok(SYNCLINE_OK);
+    };
     if thread.is_current() {
         let message = "the delivery thread cannot wait for its own end";
         return Err(Error::new(SYNCLINE_ERROR_IN_HOOK, message));
@@ -735,7 +768,11 @@ pub(crate) fn register(queue: &Arc<Queue>) {
 
 /// Bytes of all waiting events.
 pub(crate) fn waiting_bytes_of_all() -> u64 {
-    let own = QUEUES.lock().iter().filter_map(std::sync::Weak::upgrade).collect::<Vec<_>>();
+    let own = QUEUES
+        .lock()
+        .iter()
+        .filter_map(std::sync::Weak::upgrade)
+        .collect::<Vec<_>>();
     let of_queue = |queue: &Arc<Queue>| queue.state.lock().bytes;
     own.iter().map(of_queue).sum::<u64>() + of_queue(Queue::default_queue())
 }

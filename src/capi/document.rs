@@ -4,7 +4,7 @@
 use super::clock::{syncline_hlc, syncline_peer_id};
 use super::delivery::{Source, Subscription};
 use super::error::Error;
-use super::guard::{Caller, guard, question, OptionStruct, SizeFirst};
+use super::guard::{Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, handle};
 use super::handler::{
     HandlerRef, syncline_handler, syncline_handler_kind, syncline_handler_options,
@@ -24,6 +24,7 @@ use crate::document::{
     Document, DocumentOptions, HandlerKind, HandlerSpec, ObserverId, SharedDocument, TextUnit,
 };
 use crate::replica::Replica;
+use crate::store::StoredDocument;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::ffi::c_void;
@@ -114,8 +115,15 @@ pub(crate) struct DocumentCore {
     hub: Arc<Hub>,
     observer: Mutex<Option<ObserverId>>,
     is_closed: AtomicBool,
-    /// What must live as long: the store and the stored document.
-    _parent: Option<Box<dyn Any + Send + Sync>>,
+    parent: Option<Parent>,
+}
+
+/// Where a document comes from. Dropped in this order.
+pub(crate) struct Parent {
+    /// The document as its store knows it.
+    pub(crate) stored: Option<StoredDocument>,
+    /// What must live as long: the store.
+    pub(crate) _owner: Arc<dyn Any + Send + Sync>,
 }
 
 handle!(syncline_document, Arc<DocumentCore>, Document);
@@ -134,7 +142,7 @@ impl DocumentCore {
     pub(crate) fn new(
         shared: Arc<SharedDocument>,
         unit: TextUnit,
-        parent: Option<Box<dyn Any + Send + Sync>>,
+        parent: Option<Parent>,
     ) -> Arc<Self> {
         let core = Arc::new(DocumentCore {
             shared,
@@ -142,7 +150,7 @@ impl DocumentCore {
             hub: Hub::new(unit),
             observer: Mutex::new(None),
             is_closed: AtomicBool::new(false),
-            _parent: parent,
+            parent,
         });
         let mut documents = DOCUMENTS.lock();
         documents.retain(|known| known.strong_count() > 0);
@@ -152,6 +160,15 @@ impl DocumentCore {
 
     pub(crate) fn shared(&self) -> &Arc<SharedDocument> {
         &self.shared
+    }
+
+    /// Changes that are made but not on the device.
+    pub(crate) fn unstored_changes(&self) -> u64 {
+        let stored = self
+            .parent
+            .as_ref()
+            .and_then(|parent| parent.stored.as_ref());
+        stored.map_or(0, StoredDocument::unstored_changes)
     }
 
     pub(crate) fn unit(&self) -> TextUnit {
@@ -184,7 +201,11 @@ impl DocumentCore {
     }
 
     fn check_open(&self, document: &Document) -> Result<(), Error> {
-        if document.is_closed() { Err(Error::closed("document")) } else { Ok(()) }
+        if document.is_closed() {
+            Err(Error::closed("document"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Registers a subscription to all of it or to one handler.
@@ -282,15 +303,20 @@ impl Settings {
     ) -> Result<Self, Error> {
         let given = caller.sized(options, "options")?;
         if given.no_default_types != 0 {
-            return Err(Error::unsupported("no handler is created automatically in this version"));
+            return Err(Error::unsupported(
+                "no handler is created automatically in this version",
+            ));
         }
         let peer_id = if given.peer_id.is_null() {
             None
         } else {
             Some(PeerId::from(*caller.read(given.peer_id, "peer_id")?))
         };
-        let timeout_ms =
-            if given.lock_timeout_ms == 0 { LOCK_TIMEOUT_MS } else { given.lock_timeout_ms };
+        let timeout_ms = if given.lock_timeout_ms == 0 {
+            LOCK_TIMEOUT_MS
+        } else {
+            given.lock_timeout_ms
+        };
         Ok(Settings {
             options: DocumentOptions {
                 document_id: caller.text(given.document_id, "document_id")?.to_owned(),
@@ -373,7 +399,9 @@ pub unsafe extern "C" fn syncline_document_id(
     document: *const syncline_document,
 ) -> syncline_string {
     question!(syncline_string::EMPTY, |caller| {
-        Ok(syncline_string::borrowed(caller.object(document)?.shared.id()))
+        Ok(syncline_string::borrowed(
+            caller.object(document)?.shared.id(),
+        ))
     })
 }
 
@@ -382,7 +410,11 @@ pub unsafe extern "C" fn syncline_document_id(
 pub unsafe extern "C" fn syncline_document_peer_id(
     document: *const syncline_document,
 ) -> syncline_peer_id {
-    question!(Default::default(), |caller| Ok(caller.object(document)?.shared.peer_id().into()))
+    question!(Default::default(), |caller| Ok(caller
+        .object(document)?
+        .shared
+        .peer_id()
+        .into()))
 }
 
 /// The clock of the document; 0 when it is closed.
@@ -390,7 +422,9 @@ pub unsafe extern "C" fn syncline_document_peer_id(
 pub unsafe extern "C" fn syncline_document_clock(
     document: *const syncline_document,
 ) -> syncline_hlc {
-    question!(0, |caller| caller.object(document)?.read(|d| Ok(d.clock().to_u64())))
+    question!(0, |caller| caller
+        .object(document)?
+        .read(|d| Ok(d.clock().to_u64())))
 }
 
 /// Moves the clock on without an edit (Dart's prepareMutation).
@@ -428,7 +462,9 @@ pub unsafe extern "C" fn syncline_document_text_unit(
 /// Whether there are neither changes nor a snapshot. True when it is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_document_is_empty(document: *const syncline_document) -> bool {
-    question!(true, |caller| caller.object(document)?.read(|d| Ok(d.is_empty())))
+    question!(true, |caller| caller
+        .object(document)?
+        .read(|d| Ok(d.is_empty())))
 }
 
 /// Counts what a document consists of. Encodes the last snapshot to know its size.
@@ -465,9 +501,13 @@ pub unsafe extern "C" fn syncline_document_subscribe(
     listener: *const syncline_listener,
     out_subscription: *mut *mut syncline_subscription,
 ) -> syncline_status {
-    guard!(|caller| subscribe(caller, listener, out_subscription, |subscription| {
-        caller.object(document)?.subscribe(subscription, Scope::Document)
-    }))
+    guard!(
+        |caller| subscribe(caller, listener, out_subscription, |subscription| {
+            caller
+                .object(document)?
+                .subscribe(subscription, Scope::Document)
+        })
+    )
 }
 
 /// Begins a transaction on this thread: edits until the matching commit become one, and other
@@ -556,7 +596,9 @@ pub unsafe extern "C" fn syncline_document_transact(
 pub unsafe extern "C" fn syncline_document_in_transaction(
     document: *const syncline_document,
 ) -> bool {
-    question!(false, |caller| caller.object(document)?.read(|d| Ok(d.in_transaction())))
+    question!(false, |caller| caller
+        .object(document)?
+        .read(|d| Ok(d.in_transaction())))
 }
 
 /// What kinds a function makes, and its default.
@@ -590,7 +632,10 @@ pub unsafe extern "C" fn syncline_document_get_text(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_text, "out_text")?;
-        let kinds = (syncline_handler_kind::SYNCLINE_HANDLER_FUGUE_TEXT, HandlerKind::FugueText);
+        let kinds = (
+            syncline_handler_kind::SYNCLINE_HANDLER_FUGUE_TEXT,
+            HandlerKind::FugueText,
+        );
         out.give_handle(get_handler(caller, document, id, options, kinds)?)
     })
 }
@@ -609,7 +654,10 @@ pub unsafe extern "C" fn syncline_document_get_map(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_map, "out_map")?;
-        let kinds = (syncline_handler_kind::SYNCLINE_HANDLER_MAP, HandlerKind::Map);
+        let kinds = (
+            syncline_handler_kind::SYNCLINE_HANDLER_MAP,
+            HandlerKind::Map,
+        );
         out.give_handle(get_handler(caller, document, id, options, kinds)?)
     })
 }
@@ -628,7 +676,10 @@ pub unsafe extern "C" fn syncline_document_get_set(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_set, "out_set")?;
-        let kinds = (syncline_handler_kind::SYNCLINE_HANDLER_OR_SET, HandlerKind::OrSet);
+        let kinds = (
+            syncline_handler_kind::SYNCLINE_HANDLER_OR_SET,
+            HandlerKind::OrSet,
+        );
         out.give_handle(get_handler(caller, document, id, options, kinds)?)
     })
 }
@@ -647,7 +698,10 @@ pub unsafe extern "C" fn syncline_document_get_register(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_register, "out_register")?;
-        let kinds = (syncline_handler_kind::SYNCLINE_HANDLER_REGISTER, HandlerKind::Register);
+        let kinds = (
+            syncline_handler_kind::SYNCLINE_HANDLER_REGISTER,
+            HandlerKind::Register,
+        );
         out.give_handle(get_handler(caller, document, id, options, kinds)?)
     })
 }
@@ -679,7 +733,9 @@ pub unsafe extern "C" fn syncline_document_has_handler(
 ) -> bool {
     question!(false, |caller| {
         let id = caller.text(id, "id")?;
-        caller.object(document)?.read(|d| Ok(d.find_handler(id).is_some()))
+        caller
+            .object(document)?
+            .read(|d| Ok(d.find_handler(id).is_some()))
     })
 }
 
@@ -718,7 +774,9 @@ pub unsafe extern "C" fn syncline_document_new_handler_id(
         let out = caller.out(out_id, "out_id")?;
         caller.object(document)?;
         // A handler id and a peer id are both UUIDs of version 4.
-        out.give(syncline_buffer::from_vec(PeerId::random().to_string().into_bytes()))
+        out.give(syncline_buffer::from_vec(
+            PeerId::random().to_string().into_bytes(),
+        ))
     })
 }
 

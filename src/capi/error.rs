@@ -59,7 +59,12 @@ pub(crate) struct Error {
 
 impl Error {
     pub(crate) fn new(status: syncline_status, message: impl Into<Cow<'static, str>>) -> Self {
-        Error { status, domain: SYNCLINE_ERROR_DOMAIN_NONE, code: 0, message: message.into() }
+        Error {
+            status,
+            domain: SYNCLINE_ERROR_DOMAIN_NONE,
+            code: 0,
+            message: message.into(),
+        }
     }
 
     pub(crate) fn argument(message: impl Into<Cow<'static, str>>) -> Self {
@@ -84,7 +89,10 @@ impl Error {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let text = text.unwrap_or("no text");
-        Error::new(SYNCLINE_ERROR_INTERNAL, format!("a bug in Syncline: {text}"))
+        Error::new(
+            SYNCLINE_ERROR_INTERNAL,
+            format!("a bug in Syncline: {text}"),
+        )
     }
 
     /// As `remember`, for functions that cannot answer with a status.
@@ -145,13 +153,19 @@ impl From<ApplyError> for Error {
             ApplyError::Limit(limit) => limit_exceeded(limit),
             ApplyError::ClockDrift { ahead_ms } => ClockDrift { ahead_ms }.into(),
             ApplyError::Closed => Error::closed("document"),
-            other => Error::new(SYNCLINE_ERROR_INTERNAL, format!("unknown failure {other:?}")),
+            other => Error::new(
+                SYNCLINE_ERROR_INTERNAL,
+                format!("unknown failure {other:?}"),
+            ),
         }
     }
 }
 
 fn limit_exceeded(limit: &str) -> Error {
-    Error::new(SYNCLINE_ERROR_LIMIT, format!("the limit {limit} is exceeded"))
+    Error::new(
+        SYNCLINE_ERROR_LIMIT,
+        format!("the limit {limit} is exceeded"),
+    )
 }
 
 impl From<DocumentError> for Error {
@@ -176,9 +190,10 @@ impl From<DocumentError> for Error {
             DocumentError::UnsupportedValue => {
                 Error::argument("the handler cannot store this value")
             }
-            DocumentError::UnknownHandler => {
-                Error::new(SYNCLINE_ERROR_INTERNAL, "the handler is not of this document")
-            }
+            DocumentError::UnknownHandler => Error::new(
+                SYNCLINE_ERROR_INTERNAL,
+                "the handler is not of this document",
+            ),
             DocumentError::ReservedId => Error::argument("this id is reserved"),
             DocumentError::Limit(limit) => limit_exceeded(limit),
             DocumentError::Apply(error) => error.into(),
@@ -220,12 +235,25 @@ impl Last {
         code: i64,
         message: CString,
     ) -> Self {
-        let error = syncline_error { status, domain, code, message: message.as_ptr() };
-        Last { error, _message: message }
+        let error = syncline_error {
+            status,
+            domain,
+            code,
+            message: message.as_ptr(),
+        };
+        Last {
+            error,
+            _message: message,
+        }
     }
 
     fn none() -> Self {
-        Last::new(SYNCLINE_OK, SYNCLINE_ERROR_DOMAIN_NONE, 0, CString::default())
+        Last::new(
+            SYNCLINE_OK,
+            SYNCLINE_ERROR_DOMAIN_NONE,
+            0,
+            CString::default(),
+        )
     }
 }
 
@@ -274,7 +302,9 @@ pub unsafe extern "C" fn syncline_error_clear() {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_error_set(status: StatusArg, message: syncline_string) {
     question!((), |caller| {
-        let text = caller.text(message, "message").unwrap_or("(a text that is not UTF-8)");
+        let text = caller
+            .text(message, "message")
+            .unwrap_or("(a text that is not UTF-8)");
         let known = find_status(status).filter(|status| (*status as i32) < 0);
         let status = known.unwrap_or(SYNCLINE_ERROR_CALLBACK);
         Error::new(status, text.to_owned()).remember();
@@ -300,12 +330,19 @@ pub unsafe extern "C" fn syncline_status_description(status: StatusArg) -> *cons
 
 fn find_status(number: i32) -> Option<syncline_status> {
     let mut known = STATUSES.iter();
-    known.find(|(status, ..)| *status as i32 == number).map(|(status, ..)| *status)
+    known
+        .find(|(status, ..)| *status as i32 == number)
+        .map(|(status, ..)| *status)
 }
 
 fn describe(number: i32) -> (&'static CStr, &'static CStr) {
-    let known = STATUSES.iter().find(|(status, ..)| *status as i32 == number);
-    known.map_or((c"SYNCLINE_UNKNOWN", c"An unknown status."), |(_, name, text)| (name, text))
+    let known = STATUSES
+        .iter()
+        .find(|(status, ..)| *status as i32 == number);
+    known.map_or(
+        (c"SYNCLINE_UNKNOWN", c"An unknown status."),
+        |(_, name, text)| (name, text),
+    )
 }
 
 macro_rules! statuses {
@@ -390,7 +427,9 @@ mod tests {
     fn the_last_error_is_per_thread_and_survives_success() {
         Error::new(SYNCLINE_ERROR_BUSY, "first\0second").remember();
         assert_eq!(last_message(), "first\u{fffd}second");
-        std::thread::spawn(|| assert_eq!(last_message(), "")).join().unwrap();
+        std::thread::spawn(|| assert_eq!(last_message(), ""))
+            .join()
+            .unwrap();
         assert_eq!(guard(|| Ok(SYNCLINE_END)), SYNCLINE_END);
         assert_eq!(last_message(), "first\u{fffd}second");
     }

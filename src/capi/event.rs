@@ -1,13 +1,13 @@
 //! Section 8: events.
 
 use super::error::Error;
-use super::guard::{guard, question, SizeFirst};
+use super::guard::{SizeFirst, guard, question};
 use super::handle::{self, handle};
+use super::payload::{ChangePayload, Payload, Target, TargetDelta, TextStep, UpdatePayload};
 pub use super::payload::{
     syncline_change_target, syncline_event_type, syncline_list_op, syncline_map_op,
     syncline_op_kind, syncline_origin, syncline_text_op,
 };
-use super::payload::{ChangePayload, Payload, Target, TargetDelta, TextStep, UpdatePayload};
 use super::types::*;
 use crate::codec::{Value, json};
 use crate::document::MapOp;
@@ -84,7 +84,12 @@ impl EventCore {
         user_pointer: *mut c_void,
         payload: Arc<Payload>,
     ) -> Self {
-        EventCore { sequence, time_ms, user_pointer: UserPointer(user_pointer), payload }
+        EventCore {
+            sequence,
+            time_ms,
+            user_pointer: UserPointer(user_pointer),
+            payload,
+        }
     }
 
     /// What it carries.
@@ -111,14 +116,18 @@ pub unsafe extern "C" fn syncline_event_free(event: *mut syncline_event) {
 ///
 /// @return the same event; NULL for NULL
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syncline_event_retain(event: *const syncline_event) -> *mut syncline_event {
+pub unsafe extern "C" fn syncline_event_retain(
+    event: *const syncline_event,
+) -> *mut syncline_event {
     // SAFETY: the caller keeps the promise of the header.
     unsafe { handle::retain(event) }
 }
 
 /// What kind of event this is. OVERFLOW for NULL: "read the state again" is always safe.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syncline_event_get_type(event: *const syncline_event) -> syncline_event_type {
+pub unsafe extern "C" fn syncline_event_get_type(
+    event: *const syncline_event,
+) -> syncline_event_type {
     question!(syncline_event_type::SYNCLINE_EVENT_OVERFLOW, |caller| {
         Ok(caller.object(event)?.payload.kind())
     })
@@ -140,7 +149,10 @@ pub unsafe extern "C" fn syncline_event_time_ms(event: *const syncline_event) ->
 /// The user data of the listener it was delivered to. It may be gone when the subscription is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_event_user_data(event: *const syncline_event) -> *mut c_void {
-    question!(ptr::null_mut(), |caller| Ok(caller.object(event)?.user_pointer.0))
+    question!(ptr::null_mut(), |caller| Ok(caller
+        .object(event)?
+        .user_pointer
+        .0))
 }
 
 /// What a CHANGE event says.
@@ -217,7 +229,12 @@ pub unsafe extern "C" fn syncline_event_to_json(
 
 /// An object with these entries.
 pub(crate) fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
-    Value::Object(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    Value::Object(
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.into(), value))
+            .collect(),
+    )
 }
 
 /// A text value.
@@ -234,6 +251,16 @@ fn event_value(event: &EventCore) -> Value {
     let (name, details) = match &*event.payload {
         Payload::Change(change) => ("change", change_value(change)),
         Payload::Update(update) => ("update", update_value(update)),
+        Payload::Store(report) => ("store", report.value()),
+        Payload::Status(report) => ("status", report.value()),
+        Payload::Progress(report) => (
+            "progress",
+            object([
+                ("document", string(&report.document)),
+                ("progress", report.progress.value()),
+            ]),
+        ),
+        Payload::Server(report) => ("server", report.value()),
         Payload::Closed => ("closed", Value::Null),
         Payload::Overflow => ("overflow", Value::Null),
     };
@@ -258,7 +285,12 @@ fn origin_name(origin: syncline_origin) -> Value {
 
 /// Bytes in a form that JSON has.
 pub(crate) fn byte_array(bytes: &[u8]) -> Value {
-    Value::Array(bytes.iter().map(|byte| Value::Int((*byte).into())).collect())
+    Value::Array(
+        bytes
+            .iter()
+            .map(|byte| Value::Int((*byte).into()))
+            .collect(),
+    )
 }
 
 fn update_value(update: &UpdatePayload) -> Value {
@@ -275,7 +307,10 @@ fn change_value(change: &ChangePayload) -> Value {
         ("tag", byte_array(&change.tag)),
         ("peer", string(&change.peer)),
         ("transaction", number(change.transaction)),
-        ("targets", Value::Array(change.targets.iter().map(target_value).collect())),
+        (
+            "targets",
+            Value::Array(change.targets.iter().map(target_value).collect()),
+        ),
     ])
 }
 
@@ -317,7 +352,10 @@ fn printable(value: &Value) -> Value {
         Value::Double(number) if !number.is_finite() => Value::Null,
         Value::Array(items) => Value::Array(items.iter().map(printable).collect()),
         Value::Object(entries) => Value::Object(
-            entries.iter().map(|(key, value)| (key.clone(), printable(value))).collect(),
+            entries
+                .iter()
+                .map(|(key, value)| (key.clone(), printable(value)))
+                .collect(),
         ),
         other => other.clone(),
     }

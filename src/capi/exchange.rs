@@ -71,8 +71,11 @@ pub unsafe extern "C" fn syncline_document_frontiers(
         let out = caller.out(out_count, "out_count")?;
         let fill = caller.fill(ids, capacity, "ids")?;
         let frontiers = caller.object(document)?.read(|d| Ok(d.frontiers()))?;
-        let given: Vec<syncline_operation_id> =
-            frontiers.iter().take(fill.capacity()).map(|id| (*id).into()).collect();
+        let given: Vec<syncline_operation_id> = frontiers
+            .iter()
+            .take(fill.capacity())
+            .map(|id| (*id).into())
+            .collect();
         fill.put(&given);
         out.give(frontiers.len())
     })
@@ -80,7 +83,10 @@ pub unsafe extern "C" fn syncline_document_frontiers(
 
 /// The changes that `since` has not seen.
 fn changes_since(document: &Document, since: Option<&VersionVector>) -> Vec<Change> {
-    since.map_or_else(|| document.all_changes(), |since| document.changes_newer_than(since))
+    since.map_or_else(
+        || document.all_changes(),
+        |since| document.changes_newer_than(since),
+    )
 }
 
 /// A copy of a vector that may be left out.
@@ -88,7 +94,9 @@ fn vector_or_null(
     caller: super::guard::Caller<'_>,
     vector: *const syncline_version_vector,
 ) -> Result<Option<VersionVector>, Error> {
-    Ok(caller.object_or_null(vector)?.map(|vector| vector.lock().clone()))
+    Ok(caller
+        .object_or_null(vector)?
+        .map(|vector| vector.lock().clone()))
 }
 
 /// Changes for another replica, as one message.
@@ -104,7 +112,9 @@ pub unsafe extern "C" fn syncline_document_export_changes(
     guard!(|caller| {
         let out = caller.out(out_changes, "out_changes")?;
         let since = vector_or_null(caller, since)?;
-        let changes = caller.object(document)?.read(|d| Ok(changes_since(d, since.as_ref())))?;
+        let changes = caller
+            .object(document)?
+            .read(|d| Ok(changes_since(d, since.as_ref())))?;
         out.give(syncline_buffer::from_vec(encode_list(changes.iter())))
     })
 }
@@ -162,7 +172,10 @@ pub unsafe extern "C" fn syncline_document_import_changes(
 fn imported(outcome: &ImportOutcome, out: Option<super::guard::Out<'_, u64>>) -> Answer {
     let changed = outcome.applied > 0 || outcome.snapshot_applied;
     if !changed && outcome.not_ready > 0 {
-        let message = format!("{} changes depend on changes that are not here", outcome.not_ready);
+        let message = format!(
+            "{} changes depend on changes that are not here",
+            outcome.not_ready
+        );
         return Err(Error::new(SYNCLINE_ERROR_CAUSALLY_NOT_READY, message));
     }
     if let Some(out) = out {
@@ -188,7 +201,9 @@ pub unsafe extern "C" fn syncline_document_iterate_changes(
     guard!(|caller| {
         let out = caller.out(out_iterator, "out_iterator")?;
         let since = vector_or_null(caller, since)?;
-        let changes = caller.object(document)?.read(|d| Ok(changes_since(d, since.as_ref())))?;
+        let changes = caller
+            .object(document)?
+            .read(|d| Ok(changes_since(d, since.as_ref())))?;
         out.give_handle(IteratorCore::of_changes(changes))
     })
 }
@@ -204,7 +219,11 @@ pub unsafe extern "C" fn syncline_document_apply_change(
     guard!(|caller| {
         let change = caller.object(change)?.clone();
         let applied = caller.object(document)?.edit(|d| Ok(d.apply(change)?))?;
-        Ok(if applied { SYNCLINE_OK } else { SYNCLINE_UNCHANGED })
+        Ok(if applied {
+            SYNCLINE_OK
+        } else {
+            SYNCLINE_UNCHANGED
+        })
     })
 }
 
@@ -222,7 +241,9 @@ pub unsafe extern "C" fn syncline_document_create_change(
     guard!(|caller| {
         let out = caller.out(out_change, "out_change")?;
         let operation = caller.bytes(operation, "operation")?.to_vec();
-        let change = caller.object(document)?.edit(|d| Ok(d.create_change(operation)?))?;
+        let change = caller
+            .object(document)?
+            .edit(|d| Ok(d.create_change(operation)?))?;
         out.give_handle(change)
     })
 }
@@ -230,7 +251,9 @@ pub unsafe extern "C" fn syncline_document_create_change(
 /// How many changes the log holds.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_document_change_count(document: *const syncline_document) -> u64 {
-    question!(0, |caller| caller.object(document)?.read(|d| Ok(d.change_count())))
+    question!(0, |caller| caller
+        .object(document)?
+        .read(|d| Ok(d.change_count())))
 }
 
 /// Takes a snapshot of everything and, unless told otherwise, drops the changes it covers.
@@ -263,7 +286,9 @@ pub unsafe extern "C" fn syncline_document_last_snapshot(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_snapshot, "out_snapshot")?;
-        let snapshot = caller.object(document)?.read(|d| Ok(d.last_snapshot().cloned()))?;
+        let snapshot = caller
+            .object(document)?
+            .read(|d| Ok(d.last_snapshot().cloned()))?;
         snapshot.map_or(Ok(SYNCLINE_NOT_FOUND), |snapshot| out.give_handle(snapshot))
     })
 }
@@ -276,7 +301,9 @@ pub unsafe extern "C" fn syncline_document_should_apply_snapshot(
 ) -> bool {
     question!(false, |caller| {
         let snapshot = caller.object(snapshot)?;
-        caller.object(document)?.read(|d| Ok(d.should_apply_snapshot(snapshot)))
+        caller
+            .object(document)?
+            .read(|d| Ok(d.should_apply_snapshot(snapshot)))
     })
 }
 
@@ -295,7 +322,11 @@ pub unsafe extern "C" fn syncline_document_import_snapshot(
         let prune = prune_flag(flags)?;
         let core = caller.object(document)?;
         let applied = core.edit(|d| Ok(d.import_snapshot(snapshot, prune)?))?;
-        Ok(if applied { SYNCLINE_OK } else { SYNCLINE_UNCHANGED })
+        Ok(if applied {
+            SYNCLINE_OK
+        } else {
+            SYNCLINE_UNCHANGED
+        })
     })
 }
 
@@ -320,7 +351,11 @@ pub unsafe extern "C" fn syncline_document_import(
         let prune = prune_flag(flags)?;
         let snapshot = caller.object_or_null(snapshot)?;
         let bytes = caller.bytes(changes, "changes")?;
-        let changes = if bytes.is_empty() { Vec::new() } else { decode_list(bytes)? };
+        let changes = if bytes.is_empty() {
+            Vec::new()
+        } else {
+            decode_list(bytes)?
+        };
         let outcome = caller.object(document)?.edit(|d| {
             d.begin(&[])?;
             let outcome = import(d, snapshot, changes, prune);
@@ -345,7 +380,10 @@ fn import(
         }
     }
     let outcome = document.import_changes(changes, &[], Origin::Remote)?;
-    Ok(ImportOutcome { snapshot_applied, ..outcome })
+    Ok(ImportOutcome {
+        snapshot_applied,
+        ..outcome
+    })
 }
 
 /// Drops changes that the last snapshot covers and that `protect_from` has seen (Dart's
@@ -360,7 +398,13 @@ pub unsafe extern "C" fn syncline_document_prune(
 ) -> syncline_status {
     guard!(|caller| {
         let protect = caller.object(protect_from)?.lock().clone();
-        let dropped = caller.object(document)?.edit(|d| Ok(d.garbage_collect(&protect)?))?;
-        Ok(if dropped > 0 { SYNCLINE_OK } else { SYNCLINE_UNCHANGED })
+        let dropped = caller
+            .object(document)?
+            .edit(|d| Ok(d.garbage_collect(&protect)?))?;
+        Ok(if dropped > 0 {
+            SYNCLINE_OK
+        } else {
+            SYNCLINE_UNCHANGED
+        })
     })
 }

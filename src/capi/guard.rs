@@ -90,7 +90,11 @@ impl<'a> Caller<'a> {
         self,
         handle: *const T,
     ) -> Result<Option<&'a T::Inner>, Error> {
-        if handle.is_null() { Ok(None) } else { self.object(handle).map(Some) }
+        if handle.is_null() {
+            Ok(None)
+        } else {
+            self.object(handle).map(Some)
+        }
     }
 
     /// One more owner of the object behind a handle, for calls in which the application may run
@@ -177,7 +181,10 @@ impl<'a> Caller<'a> {
     /// An out-parameter.
     pub(crate) fn out<T>(self, pointer: *mut T, name: &str) -> Result<Out<'a, T>, Error> {
         self.read(pointer, name)?;
-        Ok(Out { pointer, call: PhantomData })
+        Ok(Out {
+            pointer,
+            call: PhantomData,
+        })
     }
 
     /// An out-parameter that the caller may leave out.
@@ -186,7 +193,11 @@ impl<'a> Caller<'a> {
         pointer: *mut T,
         name: &str,
     ) -> Result<Option<Out<'a, T>>, Error> {
-        if pointer.is_null() { Ok(None) } else { self.out(pointer, name).map(Some) }
+        if pointer.is_null() {
+            Ok(None)
+        } else {
+            self.out(pointer, name).map(Some)
+        }
     }
 
     /// Memory of the caller for `count` items. NULL is allowed when `count` is zero.
@@ -197,7 +208,11 @@ impl<'a> Caller<'a> {
         name: &str,
     ) -> Result<Fill<'a, T>, Error> {
         self.slice(pointer, count, name)?;
-        Ok(Fill { pointer, count, call: PhantomData })
+        Ok(Fill {
+            pointer,
+            count,
+            call: PhantomData,
+        })
     }
 
     /// A struct that begins with its size, zero-extended to ours; all defaults for NULL.
@@ -234,7 +249,11 @@ impl<'a> Caller<'a> {
         name: &str,
     ) -> Result<OutSized<'a, T>, Error> {
         let size = self.struct_size(pointer, name)?;
-        Ok(OutSized { pointer, size, call: PhantomData })
+        Ok(OutSized {
+            pointer,
+            size,
+            call: PhantomData,
+        })
     }
 
     fn struct_size<T: SizeFirst>(self, pointer: *const T, name: &str) -> Result<usize, Error> {
@@ -265,6 +284,16 @@ pub(crate) unsafe trait OptionStruct: SizeFirst {
     fn zeroed() -> Self {
         // SAFETY: every bit pattern is a value, so all zeroes are one.
         unsafe { std::mem::zeroed() }
+    }
+}
+
+/// A size given as a 64-bit number; zero is the default.
+#[cfg(feature = "net")]
+pub(crate) fn or_size(given: u64, otherwise: usize) -> usize {
+    if given == 0 {
+        otherwise
+    } else {
+        usize::try_from(given).unwrap_or(usize::MAX)
     }
 }
 
@@ -372,7 +401,10 @@ mod tests {
     #[test]
     fn a_struct_of_a_later_version_is_read_only_if_its_new_fields_are_zero() {
         let mut later = LaterOptions {
-            known: Options { struct_size: size_of::<LaterOptions>(), number: 7 },
+            known: Options {
+                struct_size: size_of::<LaterOptions>(),
+                number: 7,
+            },
             added: 0,
         };
         let read = with(|caller| caller.sized(ptr::from_ref(&later).cast::<Options>(), "options"));
@@ -384,10 +416,16 @@ mod tests {
 
     #[test]
     fn a_struct_of_an_earlier_version_leaves_the_rest_at_its_default() {
-        let earlier = Options { struct_size: size_of::<usize>(), number: 7 };
+        let earlier = Options {
+            struct_size: size_of::<usize>(),
+            number: 7,
+        };
         let read = with(|caller| caller.sized(&earlier, "options")).unwrap();
         assert_eq!(read.number, 0);
-        let unset = Options { struct_size: 0, number: 7 };
+        let unset = Options {
+            struct_size: 0,
+            number: 7,
+        };
         let read = with(|caller| caller.sized(&unset, "options"));
         assert_eq!(read.err().unwrap().status, SYNCLINE_ERROR_INVALID_ARGUMENT);
     }
@@ -395,10 +433,16 @@ mod tests {
     #[test]
     fn an_out_struct_keeps_the_size_of_its_caller() {
         let mut later = LaterOptions {
-            known: Options { struct_size: size_of::<LaterOptions>(), number: 1 },
+            known: Options {
+                struct_size: size_of::<LaterOptions>(),
+                number: 1,
+            },
             added: 9,
         };
-        let value = Options { struct_size: 0, number: 5 };
+        let value = Options {
+            struct_size: 0,
+            number: 5,
+        };
         let pointer = ptr::from_mut(&mut later).cast::<Options>();
         with(|caller| caller.out_sized(pointer, "out")?.give(value)).unwrap();
         assert_eq!(
@@ -416,11 +460,23 @@ mod tests {
 
     #[test]
     fn lengths_without_memory_are_refused() {
-        let text = syncline_string { data: ptr::null(), len: 1 };
+        let text = syncline_string {
+            data: ptr::null(),
+            len: 1,
+        };
         assert!(with(|caller| caller.text(text, "text").map(str::len)).is_err());
-        let text = syncline_string { data: ptr::null(), len: 0 };
-        assert_eq!(with(|caller| caller.text(text, "text").map(str::len)).unwrap(), 0);
-        let huge = syncline_bytes { data: [0u8].as_ptr(), len: usize::MAX };
+        let text = syncline_string {
+            data: ptr::null(),
+            len: 0,
+        };
+        assert_eq!(
+            with(|caller| caller.text(text, "text").map(str::len)).unwrap(),
+            0
+        );
+        let huge = syncline_bytes {
+            data: [0u8].as_ptr(),
+            len: usize::MAX,
+        };
         assert!(with(|caller| caller.bytes(huge, "bytes").map(<[u8]>::len)).is_err());
     }
 }

@@ -81,7 +81,10 @@ pub(crate) trait Handle: Sized {
 
     /// A new object without a handle: for what is lent to a callback.
     fn shell(inner: Self::Inner) -> Arc<Shell<Self::Inner>> {
-        Arc::new(Shell { kind: AtomicU32::new(Self::KIND as u32), inner })
+        Arc::new(Shell {
+            kind: AtomicU32::new(Self::KIND as u32),
+            inner,
+        })
     }
 
     /// Gives one handle to a new object away.
@@ -147,5 +150,9 @@ pub(crate) unsafe fn free<T: Handle>(handle: *mut T) {
 /// `handle` is NULL or a handle.
 pub(crate) unsafe fn retain<T: Handle>(handle: *const T) -> *mut T {
     // SAFETY: the promise of this function is the one that `ask` wants.
-    unsafe { super::guard::ask(std::ptr::null_mut(), |caller| Ok(T::give(caller.owned(handle)?))) }
+    unsafe {
+        super::guard::ask(std::ptr::null_mut(), |caller| {
+            Ok(T::give(caller.owned(handle)?))
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::document::{DocumentCore, syncline_document};
 use super::error::Error;
-use super::guard::{Caller, guard, question, OptionStruct, SizeFirst};
+use super::guard::{Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, handle};
 use super::hub::Scope;
 use super::iterator::{IteratorCore, syncline_iterator};
@@ -105,9 +105,15 @@ pub(crate) fn spec(
         0 => {}
         number if number == kind_number as u32 => {}
         number if supported.iter().any(|known| *known as u32 == number) => {
-            return Err(Error::argument("this function does not make handlers of this kind"));
+            return Err(Error::argument(
+                "this function does not make handlers of this kind",
+            ));
         }
-        1..=13 => return Err(Error::unsupported("this version does not have this handler kind")),
+        1..=13 => {
+            return Err(Error::unsupported(
+                "this version does not have this handler kind",
+            ));
+        }
         _ => return Err(Error::argument("this handler kind does not exist")),
     }
     let codec = match given.codec {
@@ -119,7 +125,11 @@ pub(crate) fn spec(
         return Err(Error::argument("a text has no values to encode"));
     }
     let type_tag = caller.text(given.type_name, "type_name")?.to_owned();
-    Ok(HandlerSpec { kind, codec, type_tag })
+    Ok(HandlerSpec {
+        kind,
+        codec,
+        type_tag,
+    })
 }
 
 /// A handler as C knows it: the object behind syncline_handler, syncline_text, syncline_map,
@@ -179,7 +189,10 @@ impl HandlerRef {
         if self.kind == kind {
             return Ok(self.clone());
         }
-        Err(Error::new(SYNCLINE_ERROR_TYPE_MISMATCH, "the handler is of another kind"))
+        Err(Error::new(
+            SYNCLINE_ERROR_TYPE_MISMATCH,
+            "the handler is of another kind",
+        ))
     }
 }
 
@@ -232,7 +245,9 @@ pub unsafe extern "C" fn syncline_handler_type_name(
     handler: *const syncline_handler,
 ) -> syncline_string {
     question!(syncline_string::EMPTY, |caller| {
-        Ok(syncline_string::borrowed(&caller.object(handler)?.type_name))
+        Ok(syncline_string::borrowed(
+            &caller.object(handler)?.type_name,
+        ))
     })
 }
 
@@ -253,7 +268,9 @@ pub unsafe extern "C" fn syncline_handler_document(
 /// Number of commits that touched it; equal readings: nothing changed in between.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_handler_revision(handler: *const syncline_handler) -> u64 {
-    question!(0, |caller| caller.object(handler)?.read(|d, h| Ok(d.handler_revision(h))))
+    question!(0, |caller| caller
+        .object(handler)?
+        .read(|d, h| Ok(d.handler_revision(h))))
 }
 
 /// How many changes of the log are for this handler. Walks the log.
@@ -277,7 +294,9 @@ pub unsafe extern "C" fn syncline_handler_iterate_changes(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_iterator, "out_iterator")?;
-        let since = caller.object_or_null(since)?.map(|vector| vector.lock().clone());
+        let since = caller
+            .object_or_null(since)?
+            .map(|vector| vector.lock().clone());
         let handler = caller.object(handler)?;
         let changes = handler.read(|d, _| Ok(d.handler_changes(&handler.id, since.as_ref())))?;
         out.give_handle(IteratorCore::of_changes(changes))
@@ -294,7 +313,9 @@ pub unsafe extern "C" fn syncline_handler_snapshot_state(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_state, "out_state")?;
-        let state = caller.object(handler)?.read(|d, h| Ok(d.handler_snapshot_state(h)))?;
+        let state = caller
+            .object(handler)?
+            .read(|d, h| Ok(d.handler_snapshot_state(h)))?;
         out.give(syncline_buffer::from_vec(state))
     })
 }
@@ -314,7 +335,9 @@ pub unsafe extern "C" fn syncline_handler_to_json(
     guard!(|caller| {
         let _ = resolve_refs;
         let out = caller.out(out_json, "out_json")?;
-        let value = caller.object(handler)?.read(|d, h| Ok(d.handler_value(h)))?;
+        let value = caller
+            .object(handler)?
+            .read(|d, h| Ok(d.handler_value(h)))?;
         give_json(out, &value)
     })
 }
@@ -332,7 +355,9 @@ pub unsafe extern "C" fn syncline_handler_to_value(
     guard!(|caller| {
         let _ = resolve_refs;
         let out = caller.out(out_value, "out_value")?;
-        let value = caller.object(handler)?.read(|d, h| Ok(d.handler_value(h)))?;
+        let value = caller
+            .object(handler)?
+            .read(|d, h| Ok(d.handler_value(h)))?;
         out.give(Block::from_value(&value).into_raw())
     })
 }
@@ -347,10 +372,12 @@ pub unsafe extern "C" fn syncline_handler_subscribe(
     listener: *const syncline_listener,
     out_subscription: *mut *mut syncline_subscription,
 ) -> syncline_status {
-    guard!(|caller| subscribe(caller, listener, out_subscription, |subscription| {
-        let handler = caller.object(handler)?;
-        handler.document.subscribe(subscription, handler.scope())
-    }))
+    guard!(
+        |caller| subscribe(caller, listener, out_subscription, |subscription| {
+            let handler = caller.object(handler)?;
+            handler.document.subscribe(subscription, handler.scope())
+        })
+    )
 }
 
 /// The same handler as a text.

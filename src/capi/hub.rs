@@ -66,7 +66,10 @@ impl Hub {
 
     /// Adds a subscription; `refresh` makes it effective.
     pub(crate) fn add(&self, subscription: &Arc<Subscription>, scope: Scope) {
-        let listener = Listener { subscription: subscription.clone(), scope };
+        let listener = Listener {
+            subscription: subscription.clone(),
+            scope,
+        };
         self.state.lock().listeners.push(listener);
         self.is_stale.store(true, Ordering::Release);
     }
@@ -74,7 +77,9 @@ impl Hub {
     /// Drops a subscription. True if it was the last.
     pub(crate) fn remove(&self, subscription: &Arc<Subscription>) -> bool {
         let mut state = self.state.lock();
-        state.listeners.retain(|known| !Arc::ptr_eq(&known.subscription, subscription));
+        state
+            .listeners
+            .retain(|known| !Arc::ptr_eq(&known.subscription, subscription));
         self.is_stale.store(true, Ordering::Release);
         state.listeners.is_empty()
     }
@@ -82,7 +87,9 @@ impl Hub {
     /// Sends CLOSED to everybody.
     pub(crate) fn close(&self) {
         let listeners = std::mem::take(&mut self.state.lock().listeners);
-        listeners.iter().for_each(|listener| listener.subscription.close());
+        listeners
+            .iter()
+            .for_each(|listener| listener.subscription.close());
     }
 
     /// Whether `refresh` has something to do. Cheap: asked in every call.
@@ -102,8 +109,12 @@ impl Hub {
         let mut state = self.state.lock();
         self.is_stale.store(false, Ordering::Release);
         let wants = |listener: &&Listener| listener.subscription.wants(SYNCLINE_EVENT_CHANGE);
-        let wanted: HashSet<Scope> =
-            state.listeners.iter().filter(wants).map(|listener| listener.scope).collect();
+        let wanted: HashSet<Scope> = state
+            .listeners
+            .iter()
+            .filter(wants)
+            .map(|listener| listener.scope)
+            .collect();
         for gone in state.observed.difference(&wanted) {
             observe(document, *gone, false);
         }
@@ -120,7 +131,10 @@ impl Hub {
 
     fn wake_later(&self, subscription: &Arc<Subscription>) {
         let mut to_wake = self.to_wake.lock();
-        if !to_wake.iter().any(|queue| Arc::ptr_eq(queue, subscription.queue())) {
+        if !to_wake
+            .iter()
+            .any(|queue| Arc::ptr_eq(queue, subscription.queue()))
+        {
             to_wake.push(subscription.queue().clone());
         }
     }
@@ -160,9 +174,15 @@ impl HubState {
         let end = document.log_position();
         let start = match self.position {
             Some(position) if position.generation == end.generation => position,
-            _ => LogPosition { index: end.index.saturating_sub(commit.change_count), ..end },
+            _ => LogPosition {
+                index: end.index.saturating_sub(commit.change_count),
+                ..end
+            },
         };
-        self.position = Some(LogPosition { index: start.index + commit.change_count, ..start });
+        self.position = Some(LogPosition {
+            index: start.index + commit.change_count,
+            ..start
+        });
         start
     }
 
@@ -220,10 +240,16 @@ impl Hub {
             .map(|(handler, delta)| (*handler, state.target(document, self.unit, *handler, delta)))
             .collect();
         let mut single: HashMap<HandlerIdx, Arc<Payload>> = HashMap::new();
-        let only = if targets.len() == 1 { Some(targets[0].0) } else { None };
+        let only = if targets.len() == 1 {
+            Some(targets[0].0)
+        } else {
+            None
+        };
         let mut whole: Option<Arc<Payload>> = None;
         let build = |wanted: Option<HandlerIdx>| {
-            let chosen = targets.iter().filter(|(h, _)| wanted.is_none_or(|wanted| *h == wanted));
+            let chosen = targets
+                .iter()
+                .filter(|(h, _)| wanted.is_none_or(|wanted| *h == wanted));
             Arc::new(Payload::Change(change_payload(
                 commit,
                 chosen.map(|(_, target)| target.clone()).collect(),
@@ -279,5 +305,11 @@ impl Hub {
 fn change_payload(commit: &Commit, targets: Vec<Target>) -> ChangePayload {
     let author = commit.author.filter(|_| commit.origin == Origin::Remote);
     let peer = author.map_or_else(String::new, |peer| peer.to_string());
-    ChangePayload::new(commit.origin.into(), commit.tag.clone(), peer, commit.number, targets)
+    ChangePayload::new(
+        commit.origin.into(),
+        commit.tag.clone(),
+        peer,
+        commit.number,
+        targets,
+    )
 }

@@ -41,14 +41,23 @@ handle!(syncline_iterator, IteratorCore, Iterator);
 
 impl IteratorCore {
     pub(crate) fn new(items: impl IntoIterator<Item = Item>) -> Self {
-        IteratorCore { items: items.into_iter().collect(), steps: AtomicU64::new(0) }
+        IteratorCore {
+            items: items.into_iter().collect(),
+            steps: AtomicU64::new(0),
+        }
     }
 
     /// Over changes, keyed by their handler.
     pub(crate) fn of_changes(changes: Vec<Change>) -> Self {
         Self::new(changes.into_iter().map(|change| {
-            let key = change.envelope().map_or(String::new(), |e| e.handler_id.to_owned());
-            Item { key, change: Some(change), ..Item::default() }
+            let key = change
+                .envelope()
+                .map_or(String::new(), |e| e.handler_id.to_owned());
+            Item {
+                key,
+                change: Some(change),
+                ..Item::default()
+            }
         }))
     }
 
@@ -61,17 +70,20 @@ impl IteratorCore {
     }
 
     fn current(&self) -> Result<&Item, Error> {
-        let at = self.steps().checked_sub(1).and_then(|at| usize::try_from(at).ok());
+        let at = self
+            .steps()
+            .checked_sub(1)
+            .and_then(|at| usize::try_from(at).ok());
         at.and_then(|at| self.items.get(at)).ok_or_else(|| {
-            Error::new(SYNCLINE_ERROR_OUT_OF_RANGE, "the iterator does not stand on an item")
+            Error::new(
+                SYNCLINE_ERROR_OUT_OF_RANGE,
+                "the iterator does not stand on an item",
+            )
         })
     }
 }
 
-fn current<'a>(
-    caller: Caller<'a>,
-    iterator: *const syncline_iterator,
-) -> Result<&'a Item, Error> {
+fn current<'a>(caller: Caller<'a>, iterator: *const syncline_iterator) -> Result<&'a Item, Error> {
     caller.object(iterator)?.current()
 }
 
@@ -88,14 +100,22 @@ pub unsafe extern "C" fn syncline_iterator_free(iterator: *mut syncline_iterator
 ///
 /// @return OK: on an item; END: past the last
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syncline_iterator_next(iterator: *mut syncline_iterator) -> syncline_status {
+pub unsafe extern "C" fn syncline_iterator_next(
+    iterator: *mut syncline_iterator,
+) -> syncline_status {
     guard!(|caller| {
         let iterator = caller.object(iterator)?;
         let past = iterator.len() + 1;
         let step = |steps: u64| (steps < past).then_some(steps + 1);
-        let before = iterator.steps.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        let before = iterator
+            .steps
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
         let after = before.map_or(past, |before| before + 1);
-        Ok(if after == past { SYNCLINE_END } else { SYNCLINE_OK })
+        Ok(if after == past {
+            SYNCLINE_END
+        } else {
+            SYNCLINE_OK
+        })
     })
 }
 
@@ -111,7 +131,10 @@ pub unsafe extern "C" fn syncline_iterator_remaining(iterator: *const syncline_i
 /// Position of the current item; 0 before the first step.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_iterator_index(iterator: *const syncline_iterator) -> u64 {
-    question!(0, |caller| Ok(caller.object(iterator)?.steps().saturating_sub(1)))
+    question!(0, |caller| Ok(caller
+        .object(iterator)?
+        .steps()
+        .saturating_sub(1)))
 }
 
 /// Map key, handler id, room or name of the current item; borrowed until the next step.
@@ -133,7 +156,9 @@ pub unsafe extern "C" fn syncline_iterator_value(
 ) -> *const syncline_value {
     question!(ptr::null(), |caller| {
         let item = current(caller, iterator)?;
-        let Some(value) = &item.value else { return Ok(ptr::null()) };
+        let Some(value) = &item.value else {
+            return Ok(ptr::null());
+        };
         Ok(item.block.get_or_init(|| Block::from_value(value)).root())
     })
 }
@@ -189,5 +214,8 @@ pub unsafe extern "C" fn syncline_iterator_change(
 }
 
 fn other_items(wanted: &str) -> Error {
-    Error::new(SYNCLINE_ERROR_TYPE_MISMATCH, format!("the items are no {wanted}"))
+    Error::new(
+        SYNCLINE_ERROR_TYPE_MISMATCH,
+        format!("the items are no {wanted}"),
+    )
 }

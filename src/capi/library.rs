@@ -2,7 +2,7 @@
 
 use super::delivery;
 use super::error::Error;
-use super::guard::{guard, question, OptionStruct, SizeFirst};
+use super::guard::{OptionStruct, SizeFirst, guard, question};
 use super::handle;
 use super::types::*;
 use std::ffi::c_char;
@@ -63,7 +63,7 @@ pub struct syncline_library_stats {
     pub live_handles: u64,
     /// Memory of open documents and waiting events, estimated.
     pub heap_bytes: u64,
-    /// Delivery threads, client threads and server threads that run now.
+    /// Delivery threads that run now. Clients, servers and stores have their own while they work.
     pub threads: u32,
     /// Zero.
     pub reserved_1: u32,
@@ -93,7 +93,12 @@ pub unsafe extern "C" fn syncline_library_version() -> u32 {
 /// @return static
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_library_version_string() -> *const c_char {
-    question!(c"".as_ptr(), |_| Ok(concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()))
+    question!(c"".as_ptr(), |_| Ok(concat!(
+        env!("CARGO_PKG_VERSION"),
+        "\0"
+    )
+    .as_ptr()
+    .cast()))
 }
 
 /// What this library was built with, as a JSON object: version, features, dialects.
@@ -157,7 +162,9 @@ fn has_feature(feature: FeatureArg) -> bool {
         (SYNCLINE_FEATURE_STORE_SQLITE, cfg!(feature = "sqlite")),
         (SYNCLINE_FEATURE_GZIP, net),
     ];
-    built.iter().any(|(known, here)| *known as u32 == feature && *here)
+    built
+        .iter()
+        .any(|(known, here)| *known as u32 == feature && *here)
 }
 
 /// Sets what holds for the whole library; optional, before first use.
@@ -174,7 +181,11 @@ pub unsafe extern "C" fn syncline_library_configure(
         let known = options.io_threads <= 1
             && matches!(options.idle_thread_timeout_ms, 0 | 10_000)
             && matches!(name, "" | "syncline");
-        if known { Ok(SYNCLINE_OK) } else { Err(Error::unsupported("threads are not configurable")) }
+        if known {
+            Ok(SYNCLINE_OK)
+        } else {
+            Err(Error::unsupported("threads are not configurable"))
+        }
     })
 }
 

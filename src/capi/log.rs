@@ -127,7 +127,13 @@ fn level_of(filter: LevelFilter) -> syncline_log_level {
 }
 
 fn filter_of(level: LogLevelArg) -> Result<LevelFilter, Error> {
-    let levels = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+    let levels = [
+        Level::Error,
+        Level::Warn,
+        Level::Info,
+        Level::Debug,
+        Level::Trace,
+    ];
     match level {
         0 => Ok(LevelFilter::Off),
         1..=5 => Ok(levels[level as usize - 1].to_level_filter()),
@@ -177,11 +183,15 @@ pub unsafe extern "C" fn syncline_log_set_sink(
 
 fn set_sink(sink: Option<Sink>) -> Answer {
     if IN_SINK.get() {
-        return Err(Error::new(SYNCLINE_ERROR_IN_HOOK, "a log sink cannot replace the sink"));
+        return Err(Error::new(
+            SYNCLINE_ERROR_IN_HOOK,
+            "a log sink cannot replace the sink",
+        ));
     }
     install();
-    let mut current =
-        SINK.write().map_err(|_| Error::new(SYNCLINE_ERROR_INTERNAL, "a log sink failed"))?;
+    let mut current = SINK
+        .write()
+        .map_err(|_| Error::new(SYNCLINE_ERROR_INTERNAL, "a log sink failed"))?;
     let before = std::mem::replace(&mut *current, sink);
     drop(current);
     drop(before);

@@ -56,16 +56,20 @@ pub unsafe extern "C" fn syncline_map_subscribe(
     listener: *const syncline_listener,
     out_subscription: *mut *mut syncline_subscription,
 ) -> syncline_status {
-    guard!(|caller| subscribe(caller, listener, out_subscription, |subscription| {
-        let map = caller.object(map)?;
-        map.document().subscribe(subscription, map.scope())
-    }))
+    guard!(
+        |caller| subscribe(caller, listener, out_subscription, |subscription| {
+            let map = caller.object(map)?;
+            map.document().subscribe(subscription, map.scope())
+        })
+    )
 }
 
 /// Number of keys. 0 when the document is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_map_length(map: *const syncline_map) -> u64 {
-    question!(0, |caller| caller.object(map)?.read(|d, h| Ok(d.map_len(h))))
+    question!(0, |caller| caller
+        .object(map)?
+        .read(|d, h| Ok(d.map_len(h))))
 }
 
 /// Whether a key is present.
@@ -130,7 +134,9 @@ pub unsafe extern "C" fn syncline_map_set(
     guard!(|caller| {
         let key = caller.text(key, "key")?;
         let value = Node::read(caller, value)?.into_value()?;
-        caller.object(map)?.edit(|d, h| Ok(d.map_set(h, key, &value)?))?;
+        caller
+            .object(map)?
+            .edit(|d, h| Ok(d.map_set(h, key, &value)?))?;
         Ok(SYNCLINE_OK)
     })
 }
@@ -154,7 +160,11 @@ pub unsafe extern "C" fn syncline_map_update(
             }
             Ok::<bool, Error>(present)
         })?;
-        Ok(if done { SYNCLINE_OK } else { SYNCLINE_NOT_FOUND })
+        Ok(if done {
+            SYNCLINE_OK
+        } else {
+            SYNCLINE_NOT_FOUND
+        })
     })
 }
 
@@ -175,7 +185,11 @@ pub unsafe extern "C" fn syncline_map_remove(
             }
             Ok::<bool, Error>(present)
         })?;
-        Ok(if done { SYNCLINE_OK } else { SYNCLINE_NOT_FOUND })
+        Ok(if done {
+            SYNCLINE_OK
+        } else {
+            SYNCLINE_NOT_FOUND
+        })
     })
 }
 
@@ -190,11 +204,13 @@ pub unsafe extern "C" fn syncline_map_iterate(
     guard!(|caller| {
         let out = caller.out(out_iterator, "out_iterator")?;
         let entries = caller.object(map)?.read(|d, h| Ok(d.map_entries(h)))?;
-        out.give_handle(IteratorCore::new(entries.into_iter().map(|(key, value)| Item {
-            key,
-            value: Some(value),
-            ..Item::default()
-        })))
+        out.give_handle(IteratorCore::new(entries.into_iter().map(
+            |(key, value)| Item {
+                key,
+                value: Some(value),
+                ..Item::default()
+            },
+        )))
     })
 }
 

@@ -17,12 +17,17 @@ mod guard;
 mod handle;
 mod hub;
 mod payload;
+mod reports;
 mod signal;
+mod sources;
 mod tree;
 mod units;
 
 pub mod buffer;
 pub mod change;
+pub mod client;
+#[cfg(feature = "client")]
+pub mod client_calls;
 pub mod clock;
 pub mod document;
 pub mod error;
@@ -35,8 +40,12 @@ pub mod log;
 pub mod map;
 pub mod queue;
 pub mod register;
+pub mod server;
+#[cfg(feature = "server")]
+pub mod server_calls;
 pub mod set;
 pub mod snapshot;
+pub mod store;
 pub mod text;
 pub mod types;
 pub mod value;

@@ -1,5 +1,6 @@
 //! What an event carries: built once per commit, shared by all subscriptions, immutable.
 
+use super::reports::{ProgressReport, ServerReport, StatusReport, StoreReport};
 use super::tree::{self, Block};
 use super::types::*;
 use crate::codec::Value;
@@ -216,6 +217,10 @@ pub(crate) struct UpdatePayload {
 pub(crate) enum Payload {
     Change(ChangePayload),
     Update(UpdatePayload),
+    Store(StoreReport),
+    Status(StatusReport),
+    Progress(ProgressReport),
+    Server(ServerReport),
     Closed,
     Overflow,
 }
@@ -228,6 +233,10 @@ impl Payload {
         match self {
             Payload::Change(_) => SYNCLINE_EVENT_CHANGE,
             Payload::Update(_) => SYNCLINE_EVENT_UPDATE,
+            Payload::Store(_) => SYNCLINE_EVENT_STORE,
+            Payload::Status(_) => SYNCLINE_EVENT_STATUS,
+            Payload::Progress(_) => SYNCLINE_EVENT_PROGRESS,
+            Payload::Server(_) => SYNCLINE_EVENT_SERVER,
             Payload::Closed => SYNCLINE_EVENT_CLOSED,
             Payload::Overflow => SYNCLINE_EVENT_OVERFLOW,
         }
@@ -239,7 +248,8 @@ impl Payload {
             + match self {
                 Payload::Change(change) => change.bytes(),
                 Payload::Update(update) => update.update.len() as u64,
-                Payload::Closed | Payload::Overflow => 0,
+                // Names and short texts.
+                _ => EVENT_BYTES,
             }
     }
 }
@@ -252,7 +262,14 @@ impl ChangePayload {
         transaction: u64,
         targets: Vec<Target>,
     ) -> Self {
-        ChangePayload { origin, tag, peer, transaction, targets, c_form: OnceLock::new() }
+        ChangePayload {
+            origin,
+            tag,
+            peer,
+            transaction,
+            targets,
+            c_form: OnceLock::new(),
+        }
     }
 
     fn bytes(&self) -> u64 {
@@ -268,12 +285,19 @@ impl ChangePayload {
 
     /// The targets as C sees them; borrowed from this payload.
     pub(crate) fn c_targets(&self) -> &[syncline_change_target] {
-        &self.c_form.get_or_init(|| CTargets::new(&self.targets)).targets
+        &self
+            .c_form
+            .get_or_init(|| CTargets::new(&self.targets))
+            .targets
     }
 }
 
 fn text_step_bytes(step: &TextStep) -> u64 {
-    let content = if let TextStep::Insert { text, .. } = step { text.len() } else { 0 };
+    let content = if let TextStep::Insert { text, .. } = step {
+        text.len()
+    } else {
+        0
+    };
     (size_of::<TextStep>() + content) as u64
 }
 
@@ -330,7 +354,12 @@ impl CTargets {
             }
             result.push(c);
         }
-        CTargets { targets: result, _text_ops: text_ops, _map_ops: map_ops, _values: values }
+        CTargets {
+            targets: result,
+            _text_ops: text_ops,
+            _map_ops: map_ops,
+            _values: values,
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Section 7: queues and subscriptions. What they do is in `delivery`.
 
-use super::delivery::{self, DartPost, NoEvent, QUEUE_BYTES_MAX, Queue, Source, Subscription, Wakeup};
+use super::delivery::{
+    self, DartPost, NoEvent, QUEUE_BYTES_MAX, Queue, Source, Subscription, Wakeup,
+};
 use super::error::Error;
 use super::event::{syncline_event, syncline_event_fn};
-use super::guard::{Answer, Caller, guard, question, OptionStruct, SizeFirst};
+use super::guard::{Answer, Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, Handle, handle};
 use super::types::*;
 use std::ffi::c_void;
@@ -94,7 +96,11 @@ pub unsafe extern "C" fn syncline_queue_new(
     guard!(|caller| {
         let out = caller.out(out_queue, "out_queue")?;
         let options = caller.sized(options, "options")?;
-        let bytes_max = if options.bytes_max == 0 { QUEUE_BYTES_MAX } else { options.bytes_max };
+        let bytes_max = if options.bytes_max == 0 {
+            QUEUE_BYTES_MAX
+        } else {
+            options.bytes_max
+        };
         let queue = Queue::new(bytes_max);
         delivery::register(&queue);
         out.give_handle(QueueHandle(queue))
@@ -158,9 +164,10 @@ pub unsafe extern "C" fn syncline_queue_wait(
         match queue.wait(Duration::from_millis(timeout_ms.into())) {
             Ok(event) => out.give(syncline_event::give(event)),
             Err(NoEvent::TimedOut) => Ok(SYNCLINE_TIMEOUT),
-            Err(NoEvent::Cancelled) => {
-                Err(Error::new(SYNCLINE_ERROR_CANCELLED, "the wait was cancelled"))
-            }
+            Err(NoEvent::Cancelled) => Err(Error::new(
+                SYNCLINE_ERROR_CANCELLED,
+                "the wait was cancelled",
+            )),
         }
     })
 }
@@ -210,7 +217,11 @@ pub unsafe extern "C" fn syncline_queue_stop(queue: *mut syncline_queue) -> sync
 }
 
 fn changed(changed: bool) -> syncline_status {
-    if changed { SYNCLINE_OK } else { SYNCLINE_UNCHANGED }
+    if changed {
+        SYNCLINE_OK
+    } else {
+        SYNCLINE_UNCHANGED
+    }
 }
 
 /// How many events wait.
@@ -307,7 +318,10 @@ pub unsafe extern "C" fn syncline_subscription_free(subscription: *mut syncline_
 pub unsafe extern "C" fn syncline_subscription_is_active(
     subscription: *const syncline_subscription,
 ) -> bool {
-    question!(false, |caller| Ok(caller.object(subscription)?.subscription.is_active()))
+    question!(false, |caller| Ok(caller
+        .object(subscription)?
+        .subscription
+        .is_active()))
 }
 
 /// The body of every `_subscribe`. `register` tells the source; if it fails, nothing happened and

@@ -57,10 +57,12 @@ pub unsafe extern "C" fn syncline_register_subscribe(
     listener: *const syncline_listener,
     out_subscription: *mut *mut syncline_subscription,
 ) -> syncline_status {
-    guard!(|caller| subscribe(caller, listener, out_subscription, |subscription| {
-        let reg = caller.object(reg)?;
-        reg.document().subscribe(subscription, reg.scope())
-    }))
+    guard!(
+        |caller| subscribe(caller, listener, out_subscription, |subscription| {
+            let reg = caller.object(reg)?;
+            reg.document().subscribe(subscription, reg.scope())
+        })
+    )
 }
 
 /// The value.
@@ -93,7 +95,9 @@ pub unsafe extern "C" fn syncline_register_set(
 ) -> syncline_status {
     guard!(|caller| {
         let value = Node::read(caller, value)?.into_value()?;
-        caller.object(reg)?.edit(|d, h| Ok(d.register_set(h, &value)?))?;
+        caller
+            .object(reg)?
+            .edit(|d, h| Ok(d.register_set(h, &value)?))?;
         Ok(SYNCLINE_OK)
     })
 }

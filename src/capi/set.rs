@@ -55,16 +55,20 @@ pub unsafe extern "C" fn syncline_set_subscribe(
     listener: *const syncline_listener,
     out_subscription: *mut *mut syncline_subscription,
 ) -> syncline_status {
-    guard!(|caller| subscribe(caller, listener, out_subscription, |subscription| {
-        let set = caller.object(set)?;
-        set.document().subscribe(subscription, set.scope())
-    }))
+    guard!(
+        |caller| subscribe(caller, listener, out_subscription, |subscription| {
+            let set = caller.object(set)?;
+            set.document().subscribe(subscription, set.scope())
+        })
+    )
 }
 
 /// Number of elements. 0 when the document is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_set_length(set: *const syncline_set) -> u64 {
-    question!(0, |caller| caller.object(set)?.read(|d, h| Ok(d.set_len(h))))
+    question!(0, |caller| caller
+        .object(set)?
+        .read(|d, h| Ok(d.set_len(h))))
 }
 
 /// Whether an element is present. Numbers compare by value; lists and objects never equal others,
@@ -76,7 +80,9 @@ pub unsafe extern "C" fn syncline_set_contains(
 ) -> bool {
     question!(false, |caller| {
         let value = Node::read(caller, value)?.into_value()?;
-        caller.object(set)?.read(|d, h| Ok(d.set_contains(h, &value)))
+        caller
+            .object(set)?
+            .read(|d, h| Ok(d.set_contains(h, &value)))
     })
 }
 
@@ -114,7 +120,11 @@ pub unsafe extern "C" fn syncline_set_remove(
             }
             Ok(present)
         })?;
-        Ok(if done { SYNCLINE_OK } else { SYNCLINE_NOT_FOUND })
+        Ok(if done {
+            SYNCLINE_OK
+        } else {
+            SYNCLINE_NOT_FOUND
+        })
     })
 }
 
@@ -129,7 +139,10 @@ pub unsafe extern "C" fn syncline_set_iterate(
     guard!(|caller| {
         let out = caller.out(out_iterator, "out_iterator")?;
         let values = caller.object(set)?.read(|d, h| Ok(d.set_values(h)))?;
-        let items = values.into_iter().map(|value| Item { value: Some(value), ..Item::default() });
+        let items = values.into_iter().map(|value| Item {
+            value: Some(value),
+            ..Item::default()
+        });
         out.give_handle(IteratorCore::new(items))
     })
 }

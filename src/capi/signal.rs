@@ -22,7 +22,9 @@ impl Signal {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: a new descriptor that nobody else owns.
-        Ok(Signal { read: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(Signal {
+            read: unsafe { OwnedFd::from_raw_fd(fd) },
+        })
     }
 
     /// A cleared flag.
@@ -87,7 +89,11 @@ mod tests {
     use super::*;
 
     fn readable(signal: &Signal) -> bool {
-        let mut poll = libc::pollfd { fd: signal.fd(), events: libc::POLLIN, revents: 0 };
+        let mut poll = libc::pollfd {
+            fd: signal.fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one live pollfd.
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
     }

@@ -40,7 +40,9 @@ impl View<'_> {
     }
 
     fn convert(&self, index: u64, from: TextUnit, to: TextUnit) -> Result<u64, Error> {
-        Ok(self.document.text_convert_index(self.handler, index, from, to)?)
+        Ok(self
+            .document
+            .text_convert_index(self.handler, index, from, to)?)
     }
 
     fn from_utf16(&self, index: u64) -> Result<u64, Error> {
@@ -56,7 +58,11 @@ impl View<'_> {
             return self.convert(index, self.unit, TextUnit::Utf16);
         }
         let length = self.length_utf16();
-        if index > length { Err(Error::out_of_range(index, length)) } else { Ok(index) }
+        if index > length {
+            Err(Error::out_of_range(index, length))
+        } else {
+            Ok(index)
+        }
     }
 
     fn range(&self, index: u64, count: u64) -> Result<Range<u64>, Error> {
@@ -68,7 +74,8 @@ impl View<'_> {
 
     fn units(&self, range: Range<u64>) -> Vec<u16> {
         let mut units = Vec::new();
-        self.document.text_slice_utf16(self.handler, range, &mut units);
+        self.document
+            .text_slice_utf16(self.handler, range, &mut units);
         units
     }
 }
@@ -81,7 +88,13 @@ fn view<R>(
 ) -> Result<R, Error> {
     let text = caller.object(text)?;
     let unit = text.document().unit();
-    text.read(|document, handler| body(&View { document, handler, unit }))
+    text.read(|document, handler| {
+        body(&View {
+            document,
+            handler,
+            unit,
+        })
+    })
 }
 
 /// Runs `body` with the text, for writing.
@@ -138,10 +151,12 @@ pub unsafe extern "C" fn syncline_text_subscribe(
     listener: *const syncline_listener,
     out_subscription: *mut *mut syncline_subscription,
 ) -> syncline_status {
-    guard!(|caller| subscribe(caller, listener, out_subscription, |subscription| {
-        let text = caller.object(text)?;
-        text.document().subscribe(subscription, text.scope())
-    }))
+    guard!(
+        |caller| subscribe(caller, listener, out_subscription, |subscription| {
+            let text = caller.object(text)?;
+            text.document().subscribe(subscription, text.scope())
+        })
+    )
 }
 
 /// Length in the document's text unit. 0 when the document is closed.
@@ -165,7 +180,12 @@ pub unsafe extern "C" fn syncline_text_insert(
     guard!(|caller| {
         let content = caller.text(content, "content")?;
         edit(caller, text, |document, handler, unit| {
-            let at = View { document, handler, unit }.to_utf16(index)?;
+            let at = View {
+                document,
+                handler,
+                unit,
+            }
+            .to_utf16(index)?;
             Ok(document.text_insert(handler, at, content)?)
         })
     })
@@ -185,7 +205,12 @@ pub unsafe extern "C" fn syncline_text_insert_utf16(
     guard!(|caller| {
         let content = caller.utf16(content, "content")?;
         edit(caller, text, |document, handler, unit| {
-            let at = View { document, handler, unit }.to_utf16(index)?;
+            let at = View {
+                document,
+                handler,
+                unit,
+            }
+            .to_utf16(index)?;
             Ok(document.text_insert_utf16(handler, at, content)?)
         })
     })
@@ -203,7 +228,12 @@ pub unsafe extern "C" fn syncline_text_remove(
     count: u64,
 ) -> syncline_status {
     guard!(|caller| edit(caller, text, |document, handler, unit| {
-        let range = View { document, handler, unit }.range(index, count)?;
+        let range = View {
+            document,
+            handler,
+            unit,
+        }
+        .range(index, count)?;
         Ok(document.text_remove(handler, range.start, range.end - range.start)?)
     }))
 }
@@ -225,7 +255,12 @@ pub unsafe extern "C" fn syncline_text_update(
         let content: Vec<u16> = content.encode_utf16().collect();
         edit(caller, text, |document, handler, unit| {
             let count = units::measure(&content, unit);
-            let range = View { document, handler, unit }.range(index, count)?;
+            let range = View {
+                document,
+                handler,
+                unit,
+            }
+            .range(index, count)?;
             if range.end - range.start == content.len() as u64 {
                 return Ok(document.text_update_utf16(handler, range.start, &content)?);
             }
@@ -252,7 +287,12 @@ pub unsafe extern "C" fn syncline_text_splice(
         let content = caller.text(content, "content")?;
         let content: Vec<u16> = content.encode_utf16().collect();
         edit(caller, text, |document, handler, unit| {
-            let range = View { document, handler, unit }.range(index, remove_count)?;
+            let range = View {
+                document,
+                handler,
+                unit,
+            }
+            .range(index, remove_count)?;
             replace(document, handler, range, &content)
         })
     })
@@ -300,7 +340,9 @@ pub unsafe extern "C" fn syncline_text_set_string(
     guard!(|caller| {
         let content = caller.text(content, "content")?;
         let content: Vec<u16> = content.encode_utf16().collect();
-        edit(caller, text, |document, handler, _| Ok(document.text_set(handler, &content)?))
+        edit(caller, text, |document, handler, _| {
+            Ok(document.text_set(handler, &content)?)
+        })
     })
 }
 
@@ -318,7 +360,14 @@ pub unsafe extern "C" fn syncline_text_apply_delta(
     guard!(|caller| {
         let steps = delta_steps(caller, caller.slice(ops, count, "ops")?)?;
         edit(caller, text, |document, handler, unit| {
-            let edits = utf16_edits(&View { document, handler, unit }, &steps)?;
+            let edits = utf16_edits(
+                &View {
+                    document,
+                    handler,
+                    unit,
+                },
+                &steps,
+            )?;
             together(document, |document| {
                 // From the end, so that the positions before stay what they are.
                 for (range, units) in edits.iter().rev() {
@@ -336,30 +385,37 @@ fn delta_steps(caller: Caller<'_>, ops: &[syncline_text_op]) -> Result<Vec<TextS
     let mut steps = Vec::with_capacity(ops.len());
     for op in ops {
         if !op.embed.is_null() || !op.attributes.is_null() {
-            return Err(Error::unsupported("this kind of text has no embeds and no formatting"));
+            return Err(Error::unsupported(
+                "this kind of text has no embeds and no formatting",
+            ));
         }
         steps.push(match op.kind {
             k if k == syncline_op_kind::SYNCLINE_OP_RETAIN as u32 => TextStep::Retain(op.length),
             k if k == syncline_op_kind::SYNCLINE_OP_REMOVE as u32 => TextStep::Remove(op.length),
             k if k == syncline_op_kind::SYNCLINE_OP_INSERT as u32 => {
                 let text = caller.text(op.text, "text of an op")?.to_owned();
-                TextStep::Insert { length: op.length, text }
+                TextStep::Insert {
+                    length: op.length,
+                    text,
+                }
             }
-            _ => return Err(Error::argument("a text delta has RETAIN, INSERT and REMOVE only")),
+            _ => {
+                return Err(Error::argument(
+                    "a text delta has RETAIN, INSERT and REMOVE only",
+                ));
+            }
         });
     }
     Ok(steps)
 }
 
 /// The steps as replacements of UTF-16 ranges of the text before, ascending.
-fn utf16_edits(
-    view: &View<'_>,
-    steps: &[TextStep],
-) -> Result<Vec<(Range<u64>, Vec<u16>)>, Error> {
+fn utf16_edits(view: &View<'_>, steps: &[TextStep]) -> Result<Vec<(Range<u64>, Vec<u16>)>, Error> {
     let mut edits = Vec::new();
     let mut at = 0u64;
     let past_end = |at: u64, count: u64| {
-        at.checked_add(count).ok_or_else(|| Error::out_of_range(u64::MAX, view.length_utf16()))
+        at.checked_add(count)
+            .ok_or_else(|| Error::out_of_range(u64::MAX, view.length_utf16()))
     };
     for step in steps {
         match step {
@@ -426,8 +482,12 @@ pub unsafe extern "C" fn syncline_text_slice(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_utf8, "out_utf8")?;
-        let units = view(caller, text, |view| Ok(view.units(view.range(index, count)?)))?;
-        out.give(syncline_buffer::from_vec(String::from_utf16_lossy(&units).into_bytes()))
+        let units = view(caller, text, |view| {
+            Ok(view.units(view.range(index, count)?))
+        })?;
+        out.give(syncline_buffer::from_vec(
+            String::from_utf16_lossy(&units).into_bytes(),
+        ))
     })
 }
 
@@ -453,7 +513,9 @@ pub unsafe extern "C" fn syncline_text_copy(
         let content = view(caller, text, |view| {
             let start = view.to_utf16(index)?;
             // A UTF-16 unit takes at least one byte.
-            let end = start.saturating_add(capacity as u64).min(view.length_utf16());
+            let end = start
+                .saturating_add(capacity as u64)
+                .min(view.length_utf16());
             let is_end = start == view.length_utf16();
             Ok((view.units(start..end), is_end))
         });
@@ -550,7 +612,9 @@ pub unsafe extern "C" fn syncline_text_position_at(
     guard!(|caller| {
         let out = caller.out(out_position, "out_position")?;
         let position = view(caller, text, |view| {
-            Ok(view.document.text_position_at(view.handler, view.to_utf16(index)?)?)
+            Ok(view
+                .document
+                .text_position_at(view.handler, view.to_utf16(index)?)?)
         })?;
         out.give(syncline_buffer::from_vec(position))
     })

@@ -126,7 +126,11 @@ impl Node {
     /// Checks and copies a tree of the caller.
     pub(crate) fn read(caller: Caller<'_>, value: *const syncline_value) -> Result<Self, Error> {
         let value = caller.read(value, "value")?;
-        NodeReader { caller, left: VALUE_COUNT_MAX }.read(value, VALUE_DEPTH_MAX)
+        NodeReader {
+            caller,
+            left: VALUE_COUNT_MAX,
+        }
+        .read(value, VALUE_DEPTH_MAX)
     }
 
     /// The value a handler stores. UNSUPPORTED for what crdt_lf documents do not have.
@@ -138,12 +142,20 @@ impl Node {
             Node::Double(value) => Value::Double(value),
             Node::String(text) => Value::String(text.into()),
             Node::Bytes(bytes) => Value::Bytes(bytes),
-            Node::Array(items) => {
-                Value::Array(items.into_iter().map(Node::into_value).collect::<Result<_, _>>()?)
-            }
+            Node::Array(items) => Value::Array(
+                items
+                    .into_iter()
+                    .map(Node::into_value)
+                    .collect::<Result<_, _>>()?,
+            ),
             Node::Object(entries) => {
                 let convert = |(key, value): (String, Node)| Ok((key.into(), value.into_value()?));
-                Value::Object(entries.into_iter().map(convert).collect::<Result<_, Error>>()?)
+                Value::Object(
+                    entries
+                        .into_iter()
+                        .map(convert)
+                        .collect::<Result<_, Error>>()?,
+                )
             }
             Node::Undefined => return Err(Error::unsupported("undefined exists in Yjs only")),
             Node::BigInt(_) => return Err(Error::unsupported("big integers exist in Yjs only")),
@@ -164,9 +176,13 @@ impl Node {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b))
             }
             (Node::Object(a), Node::Object(b)) => same_entries(a, b),
-            (Node::Ref { id, type_name }, Node::Ref { id: id_b, type_name: type_b }) => {
-                id == id_b && type_name == type_b
-            }
+            (
+                Node::Ref { id, type_name },
+                Node::Ref {
+                    id: id_b,
+                    type_name: type_b,
+                },
+            ) => id == id_b && type_name == type_b,
             _ => false,
         }
     }
@@ -178,7 +194,8 @@ fn same_entries(a: &[(String, Node)], b: &[(String, Node)]) -> bool {
     }
     let b: std::collections::HashMap<&str, &Node> =
         b.iter().map(|(key, value)| (key.as_str(), value)).collect();
-    a.iter().all(|(key, value)| b.get(key.as_str()).is_some_and(|other| value.equals(other)))
+    a.iter()
+        .all(|(key, value)| b.get(key.as_str()).is_some_and(|other| value.equals(other)))
 }
 
 struct NodeReader<'a> {
@@ -190,7 +207,10 @@ struct NodeReader<'a> {
 impl NodeReader<'_> {
     fn read(&mut self, value: &syncline_value, depth: usize) -> Result<Node, Error> {
         if depth == 0 {
-            return Err(Error::new(SYNCLINE_ERROR_LIMIT, "a value is nested too deeply"));
+            return Err(Error::new(
+                SYNCLINE_ERROR_LIMIT,
+                "a value is nested too deeply",
+            ));
         }
         if value.flags != 0 {
             return Err(Error::argument("a value has flags that do not exist"));
@@ -222,7 +242,9 @@ impl NodeReader<'_> {
     }
 
     fn text(&self, text: syncline_string) -> Result<String, Error> {
-        self.caller.text(text, "a string in the value").map(str::to_owned)
+        self.caller
+            .text(text, "a string in the value")
+            .map(str::to_owned)
     }
 
     fn count(&mut self, count: usize) -> Result<(), Error> {
@@ -234,15 +256,21 @@ impl NodeReader<'_> {
 
     fn array(&mut self, array: syncline_value_array, depth: usize) -> Result<Node, Error> {
         self.count(array.count)?;
-        let items = self.caller.slice(array.items, array.count, "items of a value")?;
+        let items = self
+            .caller
+            .slice(array.items, array.count, "items of a value")?;
         let nodes = items.iter().map(|item| self.read(item, depth - 1));
         Ok(Node::Array(nodes.collect::<Result<_, _>>()?))
     }
 
     fn object(&mut self, object: syncline_value_object, depth: usize) -> Result<Node, Error> {
         self.count(object.count)?;
-        let keys = self.caller.slice(object.keys, object.count, "keys of a value")?;
-        let values = self.caller.slice(object.values, object.count, "values of a value")?;
+        let keys = self
+            .caller
+            .slice(object.keys, object.count, "keys of a value")?;
+        let values = self
+            .caller
+            .slice(object.values, object.count, "values of a value")?;
         let mut seen = HashSet::with_capacity(keys.len().min(1 << 16));
         let mut entries = Vec::new();
         for (key, value) in keys.iter().zip(values) {
@@ -303,9 +331,12 @@ impl Source for Node {
             Node::String(text) => View::String(text.into()),
             Node::Bytes(bytes) => View::Bytes(bytes),
             Node::Array(items) => View::Array(items),
-            Node::Object(entries) => {
-                View::Object(entries.iter().map(|(key, value)| (key.into(), value)).collect())
-            }
+            Node::Object(entries) => View::Object(
+                entries
+                    .iter()
+                    .map(|(key, value)| (key.into(), value))
+                    .collect(),
+            ),
             Node::Ref { id, type_name } => View::Ref { id, type_name },
         }
     }
@@ -321,9 +352,12 @@ impl Source for Value {
             Value::String(text) => View::String(utf8(text)),
             Value::Bytes(bytes) => View::Bytes(bytes),
             Value::Array(items) => View::Array(items),
-            Value::Object(entries) => {
-                View::Object(entries.iter().map(|(key, value)| (utf8(key), value)).collect())
-            }
+            Value::Object(entries) => View::Object(
+                entries
+                    .iter()
+                    .map(|(key, value)| (utf8(key), value))
+                    .collect(),
+            ),
         }
     }
 }
@@ -415,18 +449,27 @@ impl Block {
         // SAFETY: `words` covers the header and the three regions behind each other; every region
         // needs at most the alignment of a word, and its size is a multiple of that of the next.
         let mut writer = unsafe {
-            header.write(Header { magic: MAGIC, words: words as u64 });
+            header.write(Header {
+                magic: MAGIC,
+                words: words as u64,
+            });
             let values: *mut syncline_value = header.add(1).cast();
             let keys: *mut syncline_string = values.add(measure.values).cast();
             let bytes: *mut u8 = keys.add(measure.keys).cast();
-            Writer { values: values.add(1), keys, bytes }
+            Writer {
+                values: values.add(1),
+                keys,
+                bytes,
+            }
         };
         // SAFETY: the root lies right behind the header, and the writer's regions have the room
         // that `measure` counted for this same source.
         unsafe {
             let root: *mut syncline_value = header.add(1).cast();
             root.write(writer.value(source));
-            Block { header: NonNull::new_unchecked(header) }
+            Block {
+                header: NonNull::new_unchecked(header),
+            }
         }
     }
 
@@ -458,7 +501,9 @@ impl Block {
             return Err(Error::argument("this is not a value made by Syncline"));
         }
         // SAFETY: not NULL, because the root is not.
-        Ok(Block { header: unsafe { NonNull::new_unchecked(header) } })
+        Ok(Block {
+            header: unsafe { NonNull::new_unchecked(header) },
+        })
     }
 }
 
@@ -469,7 +514,10 @@ impl Drop for Block {
             let header = self.header.as_ptr();
             let words = (*header).words as usize;
             (*header).magic = 0;
-            drop(Box::from_raw(ptr::slice_from_raw_parts_mut(header.cast::<Word>(), words)));
+            drop(Box::from_raw(ptr::slice_from_raw_parts_mut(
+                header.cast::<Word>(),
+                words,
+            )));
         }
     }
 }
@@ -490,14 +538,21 @@ impl Writer {
         let mut kind = SYNCLINE_VALUE_NULL;
         let mut ref_type = syncline_string::EMPTY;
         // The largest field first, so that no byte stays unwritten.
-        let empty = syncline_value_object { keys: ptr::null(), values: ptr::null(), count: 0 };
+        let empty = syncline_value_object {
+            keys: ptr::null(),
+            values: ptr::null(),
+            count: 0,
+        };
         let mut data = syncline_value_data { object: empty };
         let mut set = |k, d| (kind, data) = (k, d);
         // SAFETY: the caller's promise covers every part of `source`.
         unsafe {
             match source.view() {
                 View::Null => {}
-                View::Undefined => set(SYNCLINE_VALUE_UNDEFINED, syncline_value_data { object: empty }),
+                View::Undefined => set(
+                    SYNCLINE_VALUE_UNDEFINED,
+                    syncline_value_data { object: empty },
+                ),
                 View::Bool(value) => {
                     let boolean = BoolArg::from(value);
                     set(SYNCLINE_VALUE_BOOL, syncline_value_data { boolean });
@@ -516,7 +571,10 @@ impl Writer {
                     set(SYNCLINE_VALUE_STRING, syncline_value_data { string });
                 }
                 View::Bytes(content) => {
-                    let bytes = syncline_bytes { data: self.copy(content), len: content.len() };
+                    let bytes = syncline_bytes {
+                        data: self.copy(content),
+                        len: content.len(),
+                    };
                     set(SYNCLINE_VALUE_BYTES, syncline_value_data { bytes });
                 }
                 View::Array(items) => {
@@ -534,7 +592,12 @@ impl Writer {
                 }
             }
         }
-        syncline_value { r#type: kind as u32, flags: 0, data, ref_type }
+        syncline_value {
+            r#type: kind as u32,
+            flags: 0,
+            data,
+            ref_type,
+        }
     }
 
     unsafe fn array<T: Source>(&mut self, items: &[T]) -> syncline_value_array {
@@ -547,7 +610,10 @@ impl Writer {
                 first.add(at).write(value);
             }
         }
-        syncline_value_array { items: first, count: items.len() }
+        syncline_value_array {
+            items: first,
+            count: items.len(),
+        }
     }
 
     unsafe fn object<T: Source>(
@@ -566,13 +632,20 @@ impl Writer {
                 first.add(at).write(value);
             }
         }
-        syncline_value_object { keys: first_key, values: first, count: entries.len() }
+        syncline_value_object {
+            keys: first_key,
+            values: first,
+            count: entries.len(),
+        }
     }
 
     unsafe fn text(&mut self, text: &str) -> syncline_string {
         // SAFETY: the caller's promise.
         let data = unsafe { self.copy(text.as_bytes()) };
-        syncline_string { data: data.cast(), len: text.len() }
+        syncline_string {
+            data: data.cast(),
+            len: text.len(),
+        }
     }
 
     /// Copies bytes and a NUL behind them, for the convenience of printf.

@@ -144,21 +144,33 @@ pub struct syncline_string {
 impl syncline_string {
     /// Borrows `text`; the caller of the API may use it as long as the owner of `text` lives.
     pub(crate) fn borrowed(text: &str) -> Self {
-        syncline_string { data: text.as_ptr().cast(), len: text.len() }
+        syncline_string {
+            data: text.as_ptr().cast(),
+            len: text.len(),
+        }
     }
 
     /// No text.
-    pub(crate) const EMPTY: Self = syncline_string { data: std::ptr::null(), len: 0 };
+    pub(crate) const EMPTY: Self = syncline_string {
+        data: std::ptr::null(),
+        len: 0,
+    };
 }
 
 impl syncline_bytes {
     /// Borrows `bytes`; the caller of the API may use it as long as the owner of `bytes` lives.
     pub(crate) fn borrowed(bytes: &[u8]) -> Self {
-        syncline_bytes { data: bytes.as_ptr(), len: bytes.len() }
+        syncline_bytes {
+            data: bytes.as_ptr(),
+            len: bytes.len(),
+        }
     }
 
     /// No bytes.
-    pub(crate) const EMPTY: Self = syncline_bytes { data: std::ptr::null(), len: 0 };
+    pub(crate) const EMPTY: Self = syncline_bytes {
+        data: std::ptr::null(),
+        len: 0,
+    };
 }
 
 impl Default for syncline_string {
@@ -192,7 +204,10 @@ pub(crate) struct UserData {
 impl UserData {
     /// Takes over the duty to call `free`.
     pub(crate) fn new(pointer: *mut c_void, free: syncline_free_fn) -> Self {
-        UserData { pointer: UserPointer(pointer), free }
+        UserData {
+            pointer: UserPointer(pointer),
+            free,
+        }
     }
 
     /// The pointer itself.

@@ -29,7 +29,10 @@ pub(crate) fn utf16_steps(ops: &[TextOp]) -> Vec<TextStep> {
 }
 
 fn insert(units: &[u16], unit: TextUnit) -> TextStep {
-    TextStep::Insert { length: measure(units, unit), text: String::from_utf16_lossy(units) }
+    TextStep::Insert {
+        length: measure(units, unit),
+        text: String::from_utf16_lossy(units),
+    }
 }
 
 /// The delta in `unit`; `text` is the text before and becomes the text after. No step parts a
@@ -62,7 +65,11 @@ pub(crate) fn convert(ops: &[TextOp], text: &mut Vec<u16>, unit: TextUnit) -> Ve
         splits |= is_inside_pair(&before, at);
     }
     text.extend_from_slice(&before[at..]);
-    if splits || joins_pair(ops, text) { replace_middle(&before, text, unit) } else { steps }
+    if splits || joins_pair(ops, text) {
+        replace_middle(&before, text, unit)
+    } else {
+        steps
+    }
 }
 
 fn end_of(at: usize, count: u64, length: usize) -> usize {
@@ -102,7 +109,12 @@ fn replace_middle(before: &[u16], after: &[u16], unit: TextUnit) -> Vec<TextStep
         prefix -= 1;
     }
     let (old, new) = (&before[prefix..], &after[prefix..]);
-    let mut suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let mut suffix = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let inside = |text: &[u16]| is_inside_pair(text, text.len() - suffix);
     if inside(before) || inside(after) {
         suffix -= 1;
@@ -156,7 +168,9 @@ mod tests {
     /// Texts of few units, so that pairs are split and joined all the time.
     fn random_units(rng: &mut Rng, max: usize) -> Vec<u16> {
         let alphabet = [0x61, 0xe9, 0x20ac, 0xd83d, 0xde00, 0xd83d, 0xde00];
-        (0..rng.below(max)).map(|_| alphabet[rng.below(7)]).collect()
+        (0..rng.below(max))
+            .map(|_| alphabet[rng.below(7)])
+            .collect()
     }
 
     fn random_ops(rng: &mut Rng, length: usize) -> Vec<TextOp> {
@@ -183,7 +197,11 @@ mod tests {
             let mut text = random_units(&mut rng, 12);
             let before = String::from_utf16_lossy(&text);
             let ops = random_ops(&mut rng, text.len());
-            let unit = if seed % 2 == 0 { TextUnit::Utf8 } else { TextUnit::CodePoint };
+            let unit = if seed % 2 == 0 {
+                TextUnit::Utf8
+            } else {
+                TextUnit::CodePoint
+            };
             let steps = convert(&ops, &mut text, unit);
             let after = String::from_utf16_lossy(&text);
             assert_eq!(apply(&before, &steps, unit), after, "seed {seed}: {ops:?}");

@@ -2,11 +2,11 @@
 
 use super::error::Error;
 use super::guard::{guard, question};
+use super::tree::{Block, Node};
 pub use super::tree::{
     syncline_value, syncline_value_array, syncline_value_data, syncline_value_object,
     syncline_value_type,
 };
-use super::tree::{Block, Node};
 use super::types::*;
 use crate::codec::json;
 use std::ptr;
@@ -52,7 +52,9 @@ pub unsafe extern "C" fn syncline_value_equals(
     a: *const syncline_value,
     b: *const syncline_value,
 ) -> bool {
-    question!(false, |caller| Ok(Node::read(caller, a)?.equals(&Node::read(caller, b)?)))
+    question!(false, |caller| Ok(
+        Node::read(caller, a)?.equals(&Node::read(caller, b)?)
+    ))
 }
 
 /// Looks a key up in an OBJECT.
@@ -127,8 +129,14 @@ mod tests {
 
     fn sample() -> Value {
         Value::Object(vec![
-            ("b".into(), Value::Array(vec![Value::Int(1), Value::Double(1.0), Value::Null])),
-            ("a".into(), Value::Object(vec![("".into(), Value::Bytes(vec![0, 255]))])),
+            (
+                "b".into(),
+                Value::Array(vec![Value::Int(1), Value::Double(1.0), Value::Null]),
+            ),
+            (
+                "a".into(),
+                Value::Object(vec![("".into(), Value::Bytes(vec![0, 255]))]),
+            ),
             ("text".into(), Value::String("h\u{0}\u{1f600}".into())),
             ("yes".into(), Value::Bool(true)),
             ("empty".into(), Value::Array(vec![])),
@@ -171,14 +179,28 @@ mod tests {
 
     #[test]
     fn a_circle_ends_at_the_depth_limit_and_a_bush_at_the_count_limit() {
-        let null = syncline_value_object { keys: ptr::null(), values: ptr::null(), count: 0 };
+        let null = syncline_value_object {
+            keys: ptr::null(),
+            values: ptr::null(),
+            count: 0,
+        };
         let data = syncline_value_data { object: null };
-        let value = syncline_value { r#type: 8, flags: 0, data, ref_type: syncline_string::EMPTY };
+        let value = syncline_value {
+            r#type: 8,
+            flags: 0,
+            data,
+            ref_type: syncline_string::EMPTY,
+        };
         let mut items = [value; 2];
         let start = items.as_ptr();
         for count in [1, 2] {
             for item in &mut items {
-                item.data = syncline_value_data { array: syncline_value_array { items: start, count } };
+                item.data = syncline_value_data {
+                    array: syncline_value_array {
+                        items: start,
+                        count,
+                    },
+                };
             }
             assert_eq!(copy(&items[0]).0, SYNCLINE_ERROR_LIMIT);
         }
@@ -192,13 +214,26 @@ mod tests {
         let text = syncline_string::borrowed("k");
         let keys = [text, text];
         let values = [good, good];
-        let twice = syncline_value_object { keys: keys.as_ptr(), values: values.as_ptr(), count: 2 };
-        let twice = syncline_value { data: syncline_value_data { object: twice }, ..good };
+        let twice = syncline_value_object {
+            keys: keys.as_ptr(),
+            values: values.as_ptr(),
+            count: 2,
+        };
+        let twice = syncline_value {
+            data: syncline_value_data { object: twice },
+            ..good
+        };
         let unknown = syncline_value { r#type: 99, ..good };
         let flagged = syncline_value { flags: 1, ..good };
-        let missing = syncline_value_array { items: ptr::null(), count: 3 };
-        let missing =
-            syncline_value { r#type: 8, data: syncline_value_data { array: missing }, ..good };
+        let missing = syncline_value_array {
+            items: ptr::null(),
+            count: 3,
+        };
+        let missing = syncline_value {
+            r#type: 8,
+            data: syncline_value_data { array: missing },
+            ..good
+        };
         for bad in [twice, unknown, flagged, missing] {
             assert_eq!(copy(&bad).0, SYNCLINE_ERROR_INVALID_ARGUMENT);
         }

@@ -25,7 +25,9 @@ handle!(syncline_version_vector, VectorCell, VersionVector);
 pub unsafe extern "C" fn syncline_version_vector_new(
     out_vector: *mut *mut syncline_version_vector,
 ) -> syncline_status {
-    guard!(|caller| caller.out(out_vector, "out_vector")?.give_handle(VectorCell::default()))
+    guard!(|caller| caller
+        .out(out_vector, "out_vector")?
+        .give_handle(VectorCell::default()))
 }
 
 /// Gives a handle back.
@@ -117,7 +119,10 @@ pub unsafe extern "C" fn syncline_version_vector_set(
 ) -> syncline_status {
     guard!(|caller| {
         let peer = PeerId::from(*caller.read(peer, "peer")?);
-        caller.object(vector)?.lock().update(peer, Hlc::from_u64(clock));
+        caller
+            .object(vector)?
+            .lock()
+            .update(peer, Hlc::from_u64(clock));
         Ok(SYNCLINE_OK)
     })
 }
@@ -133,7 +138,11 @@ pub unsafe extern "C" fn syncline_version_vector_remove(
     guard!(|caller| {
         let peer = PeerId::from(*caller.read(peer, "peer")?);
         let removed = caller.object(vector)?.lock().remove(&peer);
-        Ok(if removed { SYNCLINE_OK } else { SYNCLINE_NOT_FOUND })
+        Ok(if removed {
+            SYNCLINE_OK
+        } else {
+            SYNCLINE_NOT_FOUND
+        })
     })
 }
 
@@ -259,13 +268,19 @@ pub unsafe extern "C" fn syncline_version_vector_to_json(
         let out = caller.out(out_json, "out_json")?;
         let entries: Vec<_> = caller.object(vector)?.lock().iter().collect();
         let entry = |(peer, clock): (PeerId, Hlc)| (peer.to_string().into(), clock_value(clock));
-        give_json(out, &Value::Object(entries.into_iter().map(entry).collect()))
+        give_json(
+            out,
+            &Value::Object(entries.into_iter().map(entry).collect()),
+        )
     })
 }
 
 /// A clock as JSON.
 pub(crate) fn clock_value(clock: Hlc) -> Value {
-    object([("time_ms", Value::Int(clock.ms())), ("counter", number(clock.counter().into()))])
+    object([
+        ("time_ms", Value::Int(clock.ms())),
+        ("counter", number(clock.counter().into())),
+    ])
 }
 
 /// Gives a value as JSON text.

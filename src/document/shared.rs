@@ -114,7 +114,12 @@ impl SharedDocument {
 
     /// Reads under the lock.
     pub fn read<R>(&self, body: impl FnOnce(&Document) -> R) -> Result<R, LockError> {
-        let inner = self.lock()?;
+        self.read_within(self.lock_timeout, body)
+    }
+
+    /// As [`read`](Self::read), with a time limit of its own: for those who have other work.
+    pub fn read_within<R>(&self, timeout: Duration, body: impl FnOnce(&Document) -> R) -> Result<R, LockError> {
+        let inner = self.lock_within(timeout)?;
         Ok(body(&inner.document))
     }
 
@@ -183,12 +188,17 @@ impl SharedDocument {
     /// Waits for the lock, and for the end of another thread's transaction.
     #[inline]
     fn lock(&self) -> Result<MutexGuard<'_, Inner>, LockError> {
+        self.lock_within(self.lock_timeout)
+    }
+
+    #[inline]
+    fn lock_within(&self, timeout: Duration) -> Result<MutexGuard<'_, Inner>, LockError> {
         let mut inner = match self.inner.try_lock() {
             Some(inner) => inner,
-            None => self.inner.try_lock_for(self.lock_timeout).ok_or(LockError::Busy)?,
+            None => self.inner.try_lock_for(timeout).ok_or(LockError::Busy)?,
         };
         if inner.owner != 0 && inner.owner != this_thread() {
-            let deadline = Instant::now() + self.lock_timeout;
+            let deadline = Instant::now() + timeout;
             while inner.owner != 0 {
                 if self.released.wait_until(&mut inner, deadline).timed_out() && inner.owner != 0 {
                     return Err(LockError::Busy);

@@ -12,6 +12,7 @@ use crate::document::{Commit, Document, DocumentObserver, LockError, LogPosition
 use crate::replica::Replica;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// Told what happens to the documents of a store, on the writer's thread. Must not block: no
 /// document is stored meanwhile.
@@ -48,6 +49,8 @@ pub(super) struct LogSize {
 
 /// Appended records at which a log is rewritten even if it is small: opening reads each of them.
 const RECORDS_APPENDED_MAX: u64 = 4096;
+/// How long the writer waits for one document while others wait for the writer.
+const LOCK_WAIT: Duration = Duration::from_millis(5);
 /// Smallest log that the automatic rule rewrites.
 const COMPACT_BYTES_MIN: u64 = 1 << 20;
 
@@ -103,6 +106,13 @@ pub(super) struct Delta {
     pub replace: Option<Option<Snapshot>>,
     pub changes: Vec<Change>,
     end: Mark,
+}
+
+impl Delta {
+    /// Commits that changed nothing.
+    pub fn is_empty(&self) -> bool {
+        self.replace.is_none() && self.changes.is_empty()
+    }
 }
 
 /// How far a document is stored once a [`Delta`] is.
@@ -240,9 +250,15 @@ impl Tracker {
         self.state.lock().queued = false;
     }
 
-    /// What is to be written. Locks the document. `None`: nothing.
+    /// The document is locked by a transaction: it goes back on the list.
+    pub fn postpone(&self) {
+        self.enqueue(&mut self.state.lock());
+    }
+
+    /// What is to be written. Locks the document, but does not wait for a transaction: it ends with
+    /// a commit. `None`: nothing.
     pub fn collect(&self, document: &SharedDocument) -> Result<Option<Delta>, LockError> {
-        document.read(|document| {
+        document.read_within(LOCK_WAIT, |document| {
             let state = self.state.lock();
             if state.commits_stored == state.commits {
                 return None;

@@ -22,6 +22,18 @@ const TRANSACTION_BYTES_MAX: usize = 32 << 20;
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
 
+/// Pause before trying again to read a document that is locked.
+const BUSY_DELAY: Duration = Duration::from_millis(20);
+
+/// What became of a list.
+enum Outcome {
+    Stored,
+    /// A document was locked by a transaction.
+    Busy,
+    /// A write failed.
+    Failed,
+}
+
 /// What the writer, the trackers and the store share.
 pub(super) struct Hub {
     backend: Arc<dyn Store>,
@@ -167,16 +179,23 @@ impl Hub {
         let mut retry_delay = RETRY_DELAY_MIN;
         loop {
             let (dirty, closed, stopped) = self.wait_for_work();
-            let failed = !self.write(dirty);
+            let outcome = self.write(dirty);
             self.mark_closed(closed);
             if stopped {
                 return;
             }
-            if failed {
-                self.queue.lock().retry_at = Some(Instant::now() + retry_delay);
-                retry_delay = (retry_delay * 2).min(RETRY_DELAY_MAX);
-            } else {
-                retry_delay = RETRY_DELAY_MIN;
+            let pause = match outcome {
+                Outcome::Stored => None,
+                Outcome::Busy => Some(BUSY_DELAY),
+                Outcome::Failed => Some(retry_delay),
+            };
+            retry_delay = match outcome {
+                Outcome::Failed => (retry_delay * 2).min(RETRY_DELAY_MAX),
+                _ => RETRY_DELAY_MIN,
+            };
+            if let Some(pause) = pause {
+                // Somebody who waits may still have one attempt made at once.
+                self.queue.lock().retry_at = Some(Instant::now() + pause);
             }
         }
     }
@@ -222,9 +241,9 @@ impl Hub {
         (dirty, closed, queue.stopped)
     }
 
-    /// Stores the documents of a list; false if any of them must be tried again.
-    fn write(&self, dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>) -> bool {
-        let mut sound = true;
+    /// Stores the documents of a list.
+    fn write(&self, dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>) -> Outcome {
+        let (mut sound, mut busy) = (true, false);
         let mut jobs = Vec::new();
         let mut bytes = 0;
         for (tracker, document) in dirty {
@@ -233,12 +252,21 @@ impl Hub {
                 Ok(None) => {}
                 Ok(Some(delta)) => {
                     let job = Job::new(tracker, document, delta);
+                    if job.delta.is_empty() {
+                        self.stored(job);
+                        continue;
+                    }
                     bytes += job.bytes();
                     jobs.push(job);
                 }
-                Err(error) => {
+                Err(LockError::Poisoned) => {
+                    let message = format!("document {:?} is poisoned", tracker.name);
+                    self.report(&tracker, &StoreError::Io { code: 0, message });
                     sound = false;
-                    self.report(&tracker, &lock_error(&tracker.name, error));
+                }
+                Err(_) => {
+                    tracker.postpone();
+                    busy = true;
                 }
             }
             if bytes >= TRANSACTION_BYTES_MAX {
@@ -246,7 +274,11 @@ impl Hub {
                 bytes = 0;
             }
         }
-        sound & self.commit(jobs)
+        match sound & self.commit(jobs) {
+            false => Outcome::Failed,
+            true if busy => Outcome::Busy,
+            true => Outcome::Stored,
+        }
     }
 
     fn commit(&self, jobs: Vec<Job>) -> bool {
@@ -377,18 +409,6 @@ fn tell(waiters: Vec<Waiter>, error: &StoreError) {
     waiters
         .into_iter()
         .for_each(|waiter| (waiter.then)(Err(error.clone())));
-}
-
-fn lock_error(name: &str, error: LockError) -> StoreError {
-    match error {
-        LockError::Poisoned => StoreError::Io {
-            code: 0,
-            message: format!("document {name:?} is poisoned"),
-        },
-        _ => StoreError::InUse {
-            document: name.to_owned(),
-        },
-    }
 }
 
 /// Changes as records of bounded size.
