@@ -23,7 +23,12 @@ use syncline::sync::crdt_sync::{
 
 /// Where our server answers otherwise than the Dart server: conversation, connection, edits, why.
 const SERVER_DIFFERENCES: &[(&str, i64, &[Edit], &str)] = &[
-    ("02", 1, &[Edit::Extra("7 HANDSHAKE_FAILED")], "trap 5: the client fails at once"),
+    (
+        "02",
+        1,
+        &[Edit::Extra("7 HANDSHAKE_FAILED")],
+        "trap 5: the client fails at once",
+    ),
     (
         "12",
         3,
@@ -38,7 +43,12 @@ const SERVER_DIFFERENCES: &[(&str, i64, &[Edit], &str)] = &[
         ],
         "trap 3: a client that dialled again without a handshake is asked to synchronise",
     ),
-    ("19", 1, &[Edit::Extra("1")], "1.3: gzip is recognised by itself"),
+    (
+        "19",
+        1,
+        &[Edit::Extra("1")],
+        "1.3: gzip is recognised by itself",
+    ),
     (
         "23",
         1,
@@ -51,14 +61,24 @@ const SERVER_DIFFERENCES: &[(&str, i64, &[Edit], &str)] = &[
         ],
         "trap 3 (twice, and the answer); trap 23: lists are sorted; trap 5",
     ),
-    ("25", 1, &[Edit::Extra("1")], "trap 8: no limit of 600 bytes here"),
+    (
+        "25",
+        1,
+        &[Edit::Extra("1")],
+        "trap 8: no limit of 600 bytes here",
+    ),
     (
         "30",
         1,
         &[Edit::Missing("2"), Edit::Instead("3", "3")],
         "trap 12: the damaged change is neither sent on nor kept",
     ),
-    ("30", 3, &[Edit::Instead("1", "1")], "trap 12: nor does a late joiner get it"),
+    (
+        "30",
+        3,
+        &[Edit::Instead("1", "1")],
+        "trap 12: nor does a late joiner get it",
+    ),
 ];
 
 /// Where our client acts otherwise than the Dart client.
@@ -74,11 +94,14 @@ fn edits(
     conversation: &Conversation,
     conn: i64,
 ) -> &'static [Edit] {
-    let found = table.iter().find(|(name, number, _, _)| {
-        conversation.name.starts_with(name) && *number == conn
-    });
+    let found = table
+        .iter()
+        .find(|(name, number, _, _)| conversation.name.starts_with(name) && *number == conn);
     found.map_or(&[], |(name, conn, edits, why)| {
-        println!("{name}, connection {conn}: {} differences: {why}", edits.len());
+        println!(
+            "{name}, connection {conn}: {} differences: {why}",
+            edits.len()
+        );
         edits
     })
 }
@@ -97,7 +120,10 @@ struct Server {
 
 impl Server {
     fn new(documents: &[String]) -> Self {
-        let options = Arc::new(ServerOptions { snapshot_changes_min: 0, ..ServerOptions::default() });
+        let options = Arc::new(ServerOptions {
+            snapshot_changes_min: 0,
+            ..ServerOptions::default()
+        });
         let room = |id: &String| {
             let room = Room::new(id.as_str().into(), options.clone());
             (id.clone(), (room, Model::default()))
@@ -119,7 +145,11 @@ impl Server {
     }
 
     fn receive(&mut self, conn: i64, bytes: &[u8], now_ms: i64) {
-        let actions = self.connections.get_mut(&conn).unwrap().receive(bytes, now_ms);
+        let actions = self
+            .connections
+            .get_mut(&conn)
+            .unwrap()
+            .receive(bytes, now_ms);
         self.act(conn, actions, now_ms);
     }
 
@@ -170,8 +200,15 @@ impl Server {
                     let conn = self.conn_of(&session).expect("it just sent something");
                     self.deliver(conn, &message);
                 }
-                RoomOutput::Broadcast { sessions, except, message } => {
-                    for session in sessions.iter().filter(|session| except.as_ref() != Some(*session)) {
+                RoomOutput::Broadcast {
+                    sessions,
+                    except,
+                    message,
+                } => {
+                    for session in sessions
+                        .iter()
+                        .filter(|session| except.as_ref() != Some(*session))
+                    {
                         let conn = self.conn_of(session).expect("subscribed");
                         let frame = message.frame(self.connections[&conn].framing());
                         let decoded = frame::decode(&frame, &Limits::default()).unwrap();
@@ -195,7 +232,9 @@ impl Server {
 
     fn conn_of(&self, session: &SessionId) -> Option<i64> {
         let mut connections = self.connections.iter();
-        connections.find(|(_, connection)| connection.session() == session).map(|(conn, _)| *conn)
+        connections
+            .find(|(_, connection)| connection.session() == session)
+            .map(|(conn, _)| *conn)
     }
 }
 
@@ -204,7 +243,10 @@ fn our_server_answers_as_the_dart_server() {
     let mut frames = 0;
     for conversation in sync_mode() {
         if !conversation.real_server {
-            println!("{}: no server replay: the recorded server is a script", conversation.name);
+            println!(
+                "{}: no server replay: the recorded server is a script",
+                conversation.name
+            );
             continue;
         }
         frames += replay_server(&conversation);
@@ -242,7 +284,12 @@ fn replay_server(conversation: &Conversation) -> usize {
         let recorded = recorded.remove(conn).unwrap_or_default();
         compared += recorded.len();
         let what = format!("{}, connection {conn}", conversation.name);
-        compare(&what, &recorded, ours, edits(SERVER_DIFFERENCES, conversation, *conn));
+        compare(
+            &what,
+            &recorded,
+            ours,
+            edits(SERVER_DIFFERENCES, conversation, *conn),
+        );
     }
     if conversation.name.starts_with("29") {
         assert_eq!(server.closed, [1], "trap 7: the idle socket is closed");
@@ -283,12 +330,19 @@ fn application(server: &mut Server, what: &str) {
         }
     };
     if what == "broadcastMessage(ping)" {
-        let message =
-            Message::Ping { document_id: "doc-1".into(), timestamp: 1234, version_vector: None };
+        let message = Message::Ping {
+            document_id: "doc-1".into(),
+            timestamp: 1234,
+            version_vector: None,
+        };
         broadcast(server, message);
     } else if let Some(code) = what.strip_prefix("broadcastMessage(error ") {
         let code = code.trim_end_matches(')').to_owned();
-        let message = Message::Error { document_id: "doc-1".into(), code, message: "m".to_owned() };
+        let message = Message::Error {
+            document_id: "doc-1".into(),
+            code,
+            message: "m".to_owned(),
+        };
         broadcast(server, message);
     } else if what.starts_with("createSnapshot") {
         let (room, model) = server.rooms.get_mut("doc-1").unwrap();
@@ -312,7 +366,12 @@ fn check_final_documents(conversation: &Conversation, server: &Server) {
     };
     for (id, expected) in documents {
         let (_, model) = &server.rooms[id];
-        assert_eq!(model.version_vector(), vector(&expected["versionVector"]), "{}", conversation.name);
+        assert_eq!(
+            model.version_vector(),
+            vector(&expected["versionVector"]),
+            "{}",
+            conversation.name
+        );
     }
 }
 
@@ -320,7 +379,10 @@ fn vector(json: &serde_json::Value) -> VersionVector {
     let entries = json.as_object().expect("an object").iter();
     entries
         .map(|(peer, clock)| {
-            (PeerId::parse(peer).unwrap(), Hlc::parse(clock.as_str().unwrap()).unwrap())
+            (
+                PeerId::parse(peer).unwrap(),
+                Hlc::parse(clock.as_str().unwrap()).unwrap(),
+            )
         })
         .collect()
 }
@@ -481,14 +543,18 @@ fn replay_clients(conversation: &Conversation) -> usize {
                 }
                 if what == "requestSync()" {
                     let peer = peers.get_mut(who).expect("a client");
-                    peer.client.request_sync(at_ms + peer.skipped_ms, &peer.model);
+                    peer.client
+                        .request_sync(at_ms + peer.skipped_ms, &peer.model);
                     peer.collect();
                 }
             }
             Kind::Open { conn, peer } => with(&mut peers, peer, |peer| {
                 peer.opened(*conn, at_ms + peer.skipped_ms);
             }),
-            Kind::Close { conn, by_client_normally } => {
+            Kind::Close {
+                conn,
+                by_client_normally,
+            } => {
                 for (label, peer) in &mut peers {
                     let on_purpose = *by_client_normally && disconnecting.contains(label);
                     peer.closed(*conn, on_purpose, at_ms + peer.skipped_ms);
@@ -507,7 +573,10 @@ fn replay_clients(conversation: &Conversation) -> usize {
             }),
         }
     }
-    peers.iter().map(|(label, peer)| check_peer(conversation, label, peer)).sum()
+    peers
+        .iter()
+        .map(|(label, peer)| check_peer(conversation, label, peer))
+        .sum()
 }
 
 /// Does something with a client unless it is a hand-driven one or over.
@@ -522,19 +591,27 @@ fn make_peers(conversation: &Conversation) -> BTreeMap<String, Peer> {
     let mut labels: Vec<(String, String)> = conversation.peers.clone();
     if conversation.name.starts_with("30") {
         // Its clients are real, though not listed.
-        labels.push(("A".to_owned(), "11111111-1111-4111-8111-111111111111".to_owned()));
+        labels.push((
+            "A".to_owned(),
+            "11111111-1111-4111-8111-111111111111".to_owned(),
+        ));
     }
     for (label, id) in labels {
         let id = PeerId::parse(&id).unwrap();
         let mut own = Vec::new();
         let mut document_id = "doc-1".to_owned();
-        let sent = conversation.events.iter().filter_map(|event| match &event.kind {
-            Kind::Frame(frame) if frame.to_server && frame.peer == label => frame.message(),
-            _ => None,
-        });
+        let sent = conversation
+            .events
+            .iter()
+            .filter_map(|event| match &event.kind {
+                Kind::Frame(frame) if frame.to_server && frame.peer == label => frame.message(),
+                _ => None,
+            });
         for message in sent {
             match message {
-                Message::HandshakeRequest { document_id: id, .. } => {
+                Message::HandshakeRequest {
+                    document_id: id, ..
+                } => {
                     document_id = id.as_str().unwrap().to_owned();
                 }
                 Message::Change { change, .. } => own.push(change),
@@ -561,19 +638,31 @@ fn check_peer(conversation: &Conversation, label: &str, peer: &Peer) -> usize {
     let mut compared = 0;
     for (conn, ours) in &peer.sent {
         let what = format!("{}, client {label}, connection {conn}", conversation.name);
-        let recorded = peer.recorded.get(conn).map(Vec::as_slice).unwrap_or_default();
+        let recorded = peer
+            .recorded
+            .get(conn)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         if peer.over.is_some() && recorded.is_empty() {
             continue;
         }
         compared += recorded.len();
-        compare(&what, recorded, ours, edits(CLIENT_DIFFERENCES, conversation, *conn));
+        compare(
+            &what,
+            recorded,
+            ours,
+            edits(CLIENT_DIFFERENCES, conversation, *conn),
+        );
     }
     if let Some(reason) = peer.over {
         println!("{}, client {label}: stopped: {reason}", conversation.name);
         return compared;
     }
     let last = &conversation.last[label];
-    if last.is_object() && !conversation.name.starts_with("14") && !conversation.name.starts_with("11") {
+    if last.is_object()
+        && !conversation.name.starts_with("14")
+        && !conversation.name.starts_with("11")
+    {
         // 11 and 14 end with edits that reached no wire.
         assert_eq!(
             peer.model.version_vector(),
@@ -588,7 +677,12 @@ fn check_peer(conversation: &Conversation, label: &str, peer: &Peer) -> usize {
         };
         // 27: ours notices at once that the server closed the socket.
         if let (Some(expected), false) = (expected, conversation.name.starts_with("27")) {
-            assert_eq!(peer.client.status(), expected, "{}, client {label}", conversation.name);
+            assert_eq!(
+                peer.client.status(),
+                expected,
+                "{}, client {label}",
+                conversation.name
+            );
         }
     }
     compared
@@ -612,7 +706,15 @@ fn the_comparison_notices_differences() {
     assert!(fails(&[a.clone()], &[b.clone()], &[]));
     assert!(fails(&[a.clone()], &[], &[]));
     assert!(fails(&[a.clone()], &[a.clone()], &[Edit::Extra("7 A")]));
-    assert!(!fails(&[a.clone()], &[b.clone(), a.clone()], &[Edit::Extra("7 B")]));
-    assert!(fails(&[a.clone()], &[b.clone(), a.clone()], &[Edit::Extra("7 A")]));
+    assert!(!fails(
+        &[a.clone()],
+        &[b.clone(), a.clone()],
+        &[Edit::Extra("7 B")]
+    ));
+    assert!(fails(
+        &[a.clone()],
+        &[b.clone(), a.clone()],
+        &[Edit::Extra("7 A")]
+    ));
     assert!(!fails(&[a], &[b], &[Edit::Instead("7 A", "7 B")]));
 }

@@ -92,7 +92,11 @@ fn new_client(id: PeerId, seed: u64) -> Client {
     let options = ClientOptions {
         queue_bytes_max: QUEUE_BYTES_MAX,
         push_bytes_max: PUSH_BYTES_MAX,
-        framing: if seed % 2 == 0 { Framing::Gzip } else { Framing::Plain },
+        framing: if seed % 2 == 0 {
+            Framing::Gzip
+        } else {
+            Framing::Plain
+        },
         ..ClientOptions::new(DOCUMENT, id)
     };
     Client::new(options, seed)
@@ -165,7 +169,10 @@ impl World {
             self.sync_disk();
         }
         for site in 0..self.sites.len() {
-            let due = self.sites[site].client.next_deadline().is_some_and(|at| at <= self.now);
+            let due = self.sites[site]
+                .client
+                .next_deadline()
+                .is_some_and(|at| at <= self.now);
             // Several rounds: a full queue is continued at once.
             for _ in 0..if due { 20 } else { 1 } {
                 let Site { client, model, .. } = &mut self.sites[site];
@@ -216,7 +223,14 @@ impl World {
 
     fn edit(&mut self, site: usize) {
         let body = vec![b'x'; self.random.below(60)];
-        let Site { id, client, model, skew_ms, own, .. } = &mut self.sites[site];
+        let Site {
+            id,
+            client,
+            model,
+            skew_ms,
+            own,
+            ..
+        } = &mut self.sites[site];
         own.insert(model.commit(*id, self.now + *skew_ms, &body));
         client.local_changes(self.now, model);
         self.act(site);
@@ -230,7 +244,9 @@ impl World {
         }
         self.sites[site].opens_at = None;
         if self.wild && self.random.below(4) == 0 {
-            self.sites[site].client.transport_closed(self.now, "refused");
+            self.sites[site]
+                .client
+                .transport_closed(self.now, "refused");
             return self.act(site);
         }
         self.next_link += 1;
@@ -278,12 +294,20 @@ impl World {
             link.to_server.clear();
             link.to_client.clear();
         }
-        while let Some(bytes) = self.links.get_mut(&number).and_then(|link| due(&mut link.to_server, now)) {
+        while let Some(bytes) = self
+            .links
+            .get_mut(&number)
+            .and_then(|link| due(&mut link.to_server, now))
+        {
             let link = self.links.get_mut(&number).unwrap();
             let actions = link.connection.receive(&bytes, now);
             self.server_act(number, actions);
         }
-        while let Some(bytes) = self.links.get_mut(&number).and_then(|link| due(&mut link.to_client, now)) {
+        while let Some(bytes) = self
+            .links
+            .get_mut(&number)
+            .and_then(|link| due(&mut link.to_client, now))
+        {
             let site = self.links[&number].client;
             if self.sites[site].link == Some(number) {
                 let Site { client, model, .. } = &mut self.sites[site];
@@ -291,10 +315,15 @@ impl World {
                 self.act(site);
             }
         }
-        let Some(link) = self.links.get_mut(&number) else { return };
+        let Some(link) = self.links.get_mut(&number) else {
+            return;
+        };
         let actions = link.connection.tick(now);
         let told = |at: &mut Option<i64>| at.is_some_and(|at| at <= now).then(|| at.take());
-        let (tell_client, tell_server) = (told(&mut link.client_told_at), told(&mut link.server_told_at));
+        let (tell_client, tell_server) = (
+            told(&mut link.client_told_at),
+            told(&mut link.server_told_at),
+        );
         let site = link.client;
         self.server_act(number, actions);
         if tell_client.is_some() && self.sites[site].link == Some(number) {
@@ -339,7 +368,10 @@ impl World {
                     largest = largest.max(frame.len());
                     self.frames += 1;
                     let number = self.sites[site].link.expect("an open transport");
-                    let last = self.links.get(&number).and_then(|link| link.to_server.back().cloned());
+                    let last = self
+                        .links
+                        .get(&number)
+                        .and_then(|link| link.to_server.back().cloned());
                     let at = self.arrival(last.as_ref());
                     if let Some(link) = self.links.get_mut(&number) {
                         link.to_server.push_back((at, frame));
@@ -354,8 +386,14 @@ impl World {
                 _ => {}
             }
         }
-        assert!(bytes <= QUEUE_BYTES_MAX + largest, "{bytes} bytes were queued");
-        assert!(largest < 4 * PUSH_BYTES_MAX + 1000, "a frame of {largest} bytes");
+        assert!(
+            bytes <= QUEUE_BYTES_MAX + largest,
+            "{bytes} bytes were queued"
+        );
+        assert!(
+            largest < 4 * PUSH_BYTES_MAX + 1000,
+            "a frame of {largest} bytes"
+        );
     }
 
     fn restart_client(&mut self, site: usize) {
@@ -385,7 +423,9 @@ impl World {
                     let session = self.links[&number].connection.session().clone();
                     let server = &mut self.server;
                     let before = server.model.version_vector();
-                    let out = server.room.handle(&session, input, &mut server.model, self.now);
+                    let out = server
+                        .room
+                        .handle(&session, input, &mut server.model, self.now);
                     assert!(out.persist || server.model.version_vector() == before);
                     server.dirty |= out.persist;
                     server.held.extend(out.outputs);
@@ -420,8 +460,15 @@ impl World {
                         self.transmit(number, frame::encode(&message, framing));
                     }
                 }
-                RoomOutput::Broadcast { sessions, except, message } => {
-                    for session in sessions.iter().filter(|other| except.as_ref() != Some(*other)) {
+                RoomOutput::Broadcast {
+                    sessions,
+                    except,
+                    message,
+                } => {
+                    for session in sessions
+                        .iter()
+                        .filter(|other| except.as_ref() != Some(*other))
+                    {
                         if let Some(number) = self.link_of(session) {
                             let framing = self.links[&number].connection.framing();
                             self.transmit(number, message.frame(framing).to_vec());
@@ -435,12 +482,17 @@ impl World {
 
     fn link_of(&self, session: &SessionId) -> Option<u64> {
         let mut links = self.links.iter();
-        links.find(|(_, link)| link.connection.session() == session).map(|(number, _)| *number)
+        links
+            .find(|(_, link)| link.connection.session() == session)
+            .map(|(number, _)| *number)
     }
 
     fn transmit(&mut self, number: u64, frame: Vec<u8>) {
         self.frames += 1;
-        let last = self.links.get(&number).and_then(|link| link.to_client.back().cloned());
+        let last = self
+            .links
+            .get(&number)
+            .and_then(|link| link.to_client.back().cloned());
         let at = self.arrival(last.as_ref());
         if let Some(link) = self.links.get_mut(&number) {
             link.to_client.push_back((at, frame));
@@ -467,14 +519,19 @@ impl World {
     fn check(&self) {
         let disk = self.server.disk.version_vector();
         for site in &self.sites {
-            let Some(server) = site.client.server_vector() else { continue };
+            let Some(server) = site.client.server_vector() else {
+                continue;
+            };
             assert!(
                 disk.is_strictly_newer_or_equal_than(server),
                 "acknowledged {server:?}, on disk {disk:?}"
             );
             let acknowledged = site.own.iter().filter(|id| server.covers(&id.peer, id.hlc));
             for id in acknowledged {
-                assert!(self.server.on_disk.contains(id), "{id} is acknowledged and lost");
+                assert!(
+                    self.server.on_disk.contains(id),
+                    "{id} is acknowledged and lost"
+                );
             }
         }
     }
@@ -516,7 +573,11 @@ fn simulate(seed: u64) -> World {
             break;
         }
     }
-    let all: BTreeSet<OperationId> = world.sites.iter().flat_map(|site| site.own.iter().copied()).collect();
+    let all: BTreeSet<OperationId> = world
+        .sites
+        .iter()
+        .flat_map(|site| site.own.iter().copied())
+        .collect();
     assert!(world.is_settled(), "not settled");
     assert_eq!(world.server.disk.ids(), all, "the server");
     for site in &world.sites {
@@ -528,7 +589,9 @@ fn simulate(seed: u64) -> World {
 
 #[test]
 fn every_change_reaches_everybody() {
-    let seeds: u64 = std::env::var("SYNCLINE_SIMULATIONS").ok().map_or(200, |text| text.parse().unwrap());
+    let seeds: u64 = std::env::var("SYNCLINE_SIMULATIONS")
+        .ok()
+        .map_or(200, |text| text.parse().unwrap());
     let (mut frames, mut restarts, mut changes, mut snapshots) = (0, 0, 0, 0);
     for seed in 0..seeds {
         let result = std::panic::catch_unwind(|| simulate(seed));
@@ -538,6 +601,11 @@ fn every_change_reaches_everybody() {
         changes += world.server.disk.ids().len();
         snapshots += usize::from(world.server.disk.last_snapshot().is_some());
     }
-    println!("{seeds} seeds: {changes} changes, {frames} frames, {restarts} server restarts, {snapshots} ended with a snapshot");
-    assert!(restarts > 0 && snapshots > 0, "the interesting things happened");
+    println!(
+        "{seeds} seeds: {changes} changes, {frames} frames, {restarts} server restarts, {snapshots} ended with a snapshot"
+    );
+    assert!(
+        restarts > 0 && snapshots > 0,
+        "the interesting things happened"
+    );
 }

@@ -45,8 +45,7 @@ pub struct ClientOptions {
     pub want_acknowledgement: bool,
     /// Quiet time after sending before asking.
     pub acknowledgement_delay_ms: i64,
-    /// Longest time between sending and asking while changes keep being made, and longest time
-    /// between two questions while the server has nothing new.
+    /// Longest time between sending and asking while changes keep being made.
     pub acknowledgement_delay_max_ms: i64,
 }
 
