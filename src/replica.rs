@@ -22,6 +22,14 @@ pub enum ApplyError {
     },
     /// The document is closed.
     Closed,
+    /// Not while a transaction is open.
+    InTransaction,
+    /// A handler's type is not known here, so its state cannot be written and its changes must
+    /// not be pruned.
+    UnknownHandler {
+        /// The type.
+        type_tag: String,
+    },
 }
 
 /// What an import did.
@@ -65,3 +73,18 @@ pub trait Replica {
     /// Takes a snapshot of everything and, with `prune`, drops the changes it covers.
     fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError>;
 }
+
+impl std::fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ApplyError::NotReady { missing } => write!(f, "change {missing} is missing, on which this one depends"),
+            ApplyError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
+            ApplyError::ClockDrift { ahead_ms } => write!(f, "the clock of the change is {ahead_ms} ms ahead"),
+            ApplyError::Closed => f.write_str("the document is closed"),
+            ApplyError::InTransaction => f.write_str("not while a transaction is open"),
+            ApplyError::UnknownHandler { type_tag } => write!(f, "handlers of type {type_tag} are not known here"),
+        }
+    }
+}
+
+impl std::error::Error for ApplyError {}

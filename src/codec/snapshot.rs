@@ -28,10 +28,16 @@ impl Snapshot {
         for (key, state) in &entries {
             unique.put(key, state);
         }
+        let entries = if unique.entries.len() == entries.len() {
+            // The usual case: the states, which may be large, are not copied.
+            entries
+        } else {
+            unique.into_owned()
+        };
         Snapshot {
             id: vector_id(&vector),
             vector,
-            entries: unique.into_owned(),
+            entries,
         }
     }
 
@@ -178,4 +184,28 @@ fn vector_id(vector: &VersionVector) -> String {
         write!(id, "{byte:02x}").expect("writing to a string cannot fail");
     }
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_keys_keep_the_first_place_and_the_last_value() {
+        let entry = |key: &str, state: u8| (key.to_owned(), vec![state]);
+        let entries = vec![entry("b", 1), entry("a", 2), entry("b", 3)];
+        let snapshot = Snapshot::new(VersionVector::new(), entries.clone());
+        assert_eq!(snapshot.entries(), [entry("b", 3), entry("a", 2)]);
+        assert_eq!(snapshot.entry("b"), Some(&[3][..]));
+        assert_eq!(snapshot.entry("c"), None);
+
+        let mut bytes = Snapshot::new(VersionVector::new(), vec![]).encode();
+        bytes.pop();
+        bytes.push(3);
+        for (key, state) in &entries {
+            write_prefixed(&mut bytes, key.as_bytes());
+            write_prefixed(&mut bytes, state);
+        }
+        assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
+    }
 }

@@ -2,7 +2,7 @@
 //! work at the cached position of the tree; foreign ones are placed by `fugue`.
 
 use super::run::{Content, ElementKey, Place, Run, Side};
-use crate::clock::{AuthorIdx, Authors};
+use crate::clock::AuthorIdx;
 use crate::tree::{IntervalMap, LeafIdx, RunPos, RunTree};
 
 /// Elements to insert: one author's consecutive ids, in a chain.
@@ -105,14 +105,21 @@ impl Sequence {
     }
 
     /// The live element that holds the unit before `unit`: what a caret there sticks to.
-    pub fn element_before(&mut self, unit: u32) -> ElementKey {
+    pub fn element_before(&self, unit: u32) -> ElementKey {
         let unit = unit.min(self.len_units());
         if unit == 0 {
             return ElementKey::NULL;
         }
-        let (pos, offset) = self.tree.locate(unit - 1);
-        let run = self.tree.run(pos);
-        if run.is_dense() { run.id.plus(offset) } else { run.id }
+        let (leaf, before) = self.tree.leaf_where(|through| through.visible >= unit);
+        let mut left = unit - before.visible;
+        let runs = leaf.map_or(&[][..], |leaf| self.tree.leaf_runs(leaf));
+        for run in runs.iter().filter(|run| !run.is_deleted()) {
+            if left <= run.units() {
+                return if run.is_dense() { run.id.plus(left - 1) } else { run.id };
+            }
+            left -= run.units();
+        }
+        unreachable!("the leaf holds the unit")
     }
 
     /// Visible units up to and including the element, or before it if it is deleted.
@@ -129,7 +136,7 @@ impl Sequence {
 
     /// Inserts new elements of the local author before visible unit `unit`. `chain.left` and
     /// `chain.right` are found here and returned.
-    pub fn insert_local(&mut self, unit: u32, mut chain: Chain, _authors: &Authors) -> (ElementKey, ElementKey) {
+    pub fn insert_local(&mut self, unit: u32, mut chain: Chain) -> (ElementKey, ElementKey) {
         if unit == 0 {
             let first = self.tree.first();
             chain.right = first.map_or(ElementKey::NULL, |pos| self.tree.run(pos).id);

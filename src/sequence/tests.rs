@@ -46,8 +46,8 @@ fn arbitrary_operations_agree_with_the_tree() {
                 }
                 1 => {
                     let new = key(rng.below(3), rng.below(30));
+                    list.remove_by_id(id, 1, |_, _| ());
                     if list.contains(id) && !list.contains(new) {
-                        list.remove_by_id(id, 1, |_, _| ());
                         let replacement = chain(new, 1, ElementKey::NULL, ElementKey::NULL);
                         list.integrate_below(id, replacement, false, &authors).unwrap();
                     }
@@ -152,7 +152,7 @@ fn edit(rng: &mut Rng, who: usize, peer: &mut Peer, authors: &Authors, seed: u64
             let id = key(who, peer.counter as usize);
             peer.counter += len;
             let mut new = chain(id, len, ElementKey::NULL, ElementKey::NULL);
-            (new.left, new.right) = peer.list.insert_local(at as u32, new, authors);
+            (new.left, new.right) = peer.list.insert_local(at as u32, new);
             let expected_left = if at == 0 { ElementKey::NULL } else { live[at - 1] };
             let all: Vec<_> = peer.model.elements().into_iter().map(|(id, _)| id).collect();
             let after = all.iter().position(|id| *id == expected_left).map_or(0, |left| left + 1);

@@ -1,0 +1,191 @@
+//! The text of a document: every unit ever inserted, once. Runs and log rows refer to it, so that
+//! typing appends one byte and nothing is copied when text is read, exported or split.
+//!
+//! Text that is all ASCII takes one byte per UTF-16 unit, other text two.
+
+use crate::sequence::Content;
+
+/// Two append-only pools.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ContentPool {
+    narrow: Vec<u8>,
+    wide: Vec<u16>,
+}
+
+impl ContentPool {
+    /// Adds text; returns where it is and its length in UTF-16 units.
+    pub fn push_str(&mut self, text: &str) -> (Content, u32) {
+        if text.is_ascii() {
+            let content = Content::new(self.narrow.len() as u32, false);
+            self.narrow.extend_from_slice(text.as_bytes());
+            return (content, text.len() as u32);
+        }
+        let start = self.wide.len();
+        self.wide.extend(text.encode_utf16());
+        (Content::new(start as u32, true), (self.wide.len() - start) as u32)
+    }
+
+    /// Adds UTF-16 units, which may hold lone surrogates.
+    pub fn push_units(&mut self, units: &[u16]) -> Content {
+        if units.iter().all(|unit| *unit < 0x80) {
+            let content = Content::new(self.narrow.len() as u32, false);
+            self.narrow.extend(units.iter().map(|unit| *unit as u8));
+            return content;
+        }
+        let content = Content::new(self.wide.len() as u32, true);
+        self.wide.extend_from_slice(units);
+        content
+    }
+
+    /// Whether so many more units fit: pools hold less than 2^31 units.
+    pub fn has_room(&self, units: usize) -> bool {
+        const POOL_MAX: usize = (1 << 31) - 1;
+        self.narrow.len().max(self.wide.len()) + units < POOL_MAX
+    }
+
+    /// The unit at a place.
+    pub fn unit(&self, content: Content) -> u16 {
+        match content.is_wide() {
+            true => self.wide[content.offset() as usize],
+            false => u16::from(self.narrow[content.offset() as usize]),
+        }
+    }
+
+    /// Appends `units` UTF-16 units from a place on.
+    pub fn copy_utf16(&self, content: Content, units: u32, out: &mut Vec<u16>) {
+        match self.slice(content, units) {
+            Units::Narrow(bytes) => out.extend(bytes.iter().map(|byte| u16::from(*byte))),
+            Units::Wide(units) => out.extend_from_slice(units),
+        }
+    }
+
+    /// The units from a place on.
+    pub fn slice(&self, content: Content, units: u32) -> Units<'_> {
+        let start = content.offset() as usize;
+        let range = start..start + units as usize;
+        match content.is_wide() {
+            true => Units::Wide(&self.wide[range]),
+            false => Units::Narrow(&self.narrow[range]),
+        }
+    }
+
+    /// Copies a stretch of another pool; returns where it is now.
+    pub fn copy_from(&mut self, other: &ContentPool, content: Content, units: u32) -> Content {
+        match other.slice(content, units) {
+            Units::Narrow(bytes) => {
+                let start = self.narrow.len() as u32;
+                self.narrow.extend_from_slice(bytes);
+                Content::new(start, false)
+            }
+            Units::Wide(units) => {
+                let start = self.wide.len() as u32;
+                self.wide.extend_from_slice(units);
+                Content::new(start, true)
+            }
+        }
+    }
+
+    /// Memory held, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.narrow.capacity() + 2 * self.wide.capacity()
+    }
+}
+
+/// A stretch of content as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Units<'a> {
+    /// ASCII.
+    Narrow(&'a [u8]),
+    /// UTF-16.
+    Wide(&'a [u16]),
+}
+
+/// Joins stretches of content into UTF-8. A surrogate pair may be split between two stretches;
+/// lone surrogates become U+FFFD.
+#[derive(Default)]
+pub(crate) struct Utf8Builder {
+    out: Vec<u8>,
+    /// A high surrogate that waits for its other half.
+    high: Option<u16>,
+}
+
+impl Utf8Builder {
+    pub fn with_capacity(bytes: usize) -> Self {
+        Utf8Builder { out: Vec::with_capacity(bytes), high: None }
+    }
+
+    pub fn push(&mut self, units: Units<'_>) {
+        match units {
+            Units::Narrow(bytes) => {
+                self.flush();
+                self.out.extend_from_slice(bytes);
+            }
+            Units::Wide(units) => units.iter().for_each(|unit| self.push_unit(*unit)),
+        }
+    }
+
+    fn push_unit(&mut self, unit: u16) {
+        if let (Some(high), 0xdc00..=0xdfff) = (self.high, unit) {
+            self.high = None;
+            let code = 0x10000 + ((u32::from(high) - 0xd800) << 10) + (u32::from(unit) - 0xdc00);
+            self.push_char(char::from_u32(code).expect("a surrogate pair"));
+            return;
+        }
+        self.flush();
+        match unit {
+            0xd800..=0xdbff => self.high = Some(unit),
+            _ => self.push_char(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER)),
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.high.take().is_some() {
+            self.push_char(char::REPLACEMENT_CHARACTER);
+        }
+    }
+
+    fn push_char(&mut self, character: char) {
+        let mut buffer = [0; 4];
+        self.out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+    }
+
+    pub fn finish(mut self) -> String {
+        self.flush();
+        String::from_utf8(self.out).expect("built from characters")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_a_character_join_across_stretches() {
+        let mut builder = Utf8Builder::default();
+        builder.push(Units::Narrow(b"a"));
+        builder.push(Units::Wide(&[0xd83d]));
+        builder.push(Units::Wide(&[0xde00, 0xe9, 0xdc00, 0xd83d]));
+        builder.push(Units::Narrow(b"z"));
+        builder.push(Units::Wide(&[0xd83d]));
+        assert_eq!(builder.finish(), "a\u{1f600}\u{e9}\u{fffd}\u{fffd}z\u{fffd}");
+    }
+
+    #[test]
+    fn text_comes_back() {
+        let mut pool = ContentPool::default();
+        for text in ["plain", "", "h\u{e9}llo", "\u{1f600}x"] {
+            let (content, units) = pool.push_str(text);
+            let mut out = Vec::new();
+            pool.copy_utf16(content, units, &mut out);
+            assert_eq!(String::from_utf16(&out).unwrap(), text);
+            let again = pool.push_units(&out);
+            assert_eq!(pool.slice(again, units).is_wide(), !text.is_ascii());
+        }
+    }
+
+    impl Units<'_> {
+        fn is_wide(&self) -> bool {
+            matches!(self, Units::Wide(_))
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The difference a transaction makes to a text, composed edit by edit; and the difference of two
+//! texts, for when single edits are not known.
+
+use super::types::{MapOp, TextOp};
+
+/// Edits so far as one delta over the text before. Adjacent edits coalesce, so that a burst of
+/// typing stays one step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TextDelta {
+    /// Invariant: no empty step; neighbours differ in kind. The rest of the text is retained.
+    steps: Vec<TextOp>,
+}
+
+impl TextDelta {
+    /// Text appeared before unit `at` of the present text.
+    pub fn insert(&mut self, at: u32, units: &[u16]) {
+        if units.is_empty() {
+            return;
+        }
+        let (index, offset) = self.seek(u64::from(at));
+        match self.steps.get_mut(index) {
+            Some(TextOp::Insert(text)) => {
+                text.splice(offset as usize..offset as usize, units.iter().copied());
+                return;
+            }
+            Some(TextOp::Retain(count)) if offset > 0 => {
+                let rest = *count - offset;
+                *count = offset;
+                self.steps.insert(index + 1, TextOp::Retain(rest));
+                self.steps.insert(index + 1, TextOp::Insert(units.to_vec()));
+                return;
+            }
+            _ => (),
+        }
+        if let Some(TextOp::Insert(text)) = index.checked_sub(1).and_then(|before| self.steps.get_mut(before)) {
+            text.extend_from_slice(units);
+            return;
+        }
+        self.steps.insert(index, TextOp::Insert(units.to_vec()));
+    }
+
+    /// `count` units from `at` on of the present text vanished.
+    pub fn remove(&mut self, at: u32, count: u32) {
+        let mut left = u64::from(count);
+        let (mut index, mut offset) = self.seek(u64::from(at));
+        while left > 0 {
+            match self.steps.get_mut(index) {
+                None => {
+                    self.add_removal(index, left);
+                    return;
+                }
+                Some(TextOp::Remove(_)) => index += 1,
+                Some(TextOp::Insert(text)) => {
+                    let end = (text.len() as u64).min(offset + left);
+                    text.drain(offset as usize..end as usize);
+                    left -= end - offset;
+                    if text.is_empty() {
+                        self.steps.remove(index);
+                    } else {
+                        index += 1;
+                    }
+                }
+                Some(TextOp::Retain(kept)) => {
+                    let taken = left.min(*kept - offset);
+                    let rest = *kept - offset - taken;
+                    left -= taken;
+                    *kept = offset;
+                    if rest > 0 {
+                        self.steps.insert(index + 1, TextOp::Retain(rest));
+                    }
+                    let place = if offset > 0 { index + 1 } else { self.steps.remove(index); index };
+                    index = self.add_removal(place, taken);
+                }
+            }
+            offset = 0;
+        }
+        self.join();
+    }
+
+    /// Adds a removal at a step's place; returns the place behind it.
+    fn add_removal(&mut self, index: usize, count: u64) -> usize {
+        if let Some(TextOp::Remove(removed)) = index.checked_sub(1).and_then(|before| self.steps.get_mut(before)) {
+            *removed += count;
+            return index;
+        }
+        if let Some(TextOp::Remove(removed)) = self.steps.get_mut(index) {
+            *removed += count;
+            return index + 1;
+        }
+        self.steps.insert(index, TextOp::Remove(count));
+        index + 1
+    }
+
+    /// The step in which unit `at` of the present text lies, and where in it. Past all steps a
+    /// retain is added up to it.
+    fn seek(&mut self, at: u64) -> (usize, u64) {
+        let mut passed = 0;
+        for (index, step) in self.steps.iter().enumerate() {
+            let len = match step {
+                TextOp::Retain(count) => *count,
+                TextOp::Insert(units) => units.len() as u64,
+                TextOp::Remove(_) => 0,
+            };
+            if at < passed + len {
+                return (index, at - passed);
+            }
+            passed += len;
+        }
+        if at > passed {
+            match self.steps.last_mut() {
+                Some(TextOp::Retain(count)) => *count += at - passed,
+                _ => self.steps.push(TextOp::Retain(at - passed)),
+            }
+        }
+        (self.steps.len(), 0)
+    }
+
+    fn join(&mut self) {
+        let steps = std::mem::take(&mut self.steps);
+        for step in steps {
+            match (self.steps.last_mut(), step) {
+                (Some(TextOp::Retain(count)), TextOp::Retain(more)) => *count += more,
+                (Some(TextOp::Remove(count)), TextOp::Remove(more)) => *count += more,
+                (Some(TextOp::Insert(text)), TextOp::Insert(more)) => text.extend(more),
+                (_, step) => self.steps.push(step),
+            }
+        }
+    }
+
+    /// The delta: nothing behind the last change.
+    pub fn finish(mut self) -> Vec<TextOp> {
+        self.join();
+        if let Some(TextOp::Retain(_)) = self.steps.last() {
+            self.steps.pop();
+        }
+        self.steps
+    }
+}
+
+/// The difference of two texts as one replaced stretch. O(length).
+pub(crate) fn replaced_stretch(old: &[u16], new: &[u16]) -> Vec<TextOp> {
+    let prefix = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[prefix..], &new[prefix..]);
+    let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (removed, inserted) = (old.len() - suffix, &new[..new.len() - suffix]);
+    let mut delta = Vec::new();
+    if removed == 0 && inserted.is_empty() {
+        return delta;
+    }
+    if prefix > 0 {
+        delta.push(TextOp::Retain(prefix as u64));
+    }
+    if !inserted.is_empty() {
+        delta.push(TextOp::Insert(inserted.to_vec()));
+    }
+    if removed > 0 {
+        delta.push(TextOp::Remove(removed as u64));
+    }
+    delta
+}
+
+/// Joins the events of a transaction: one per key (or, of a set, per element), from what was
+/// before the first to what is after the last; those that cancel out are dropped.
+pub(crate) fn joined_events(events: Vec<MapOp>, is_set: bool) -> Vec<MapOp> {
+    let mut joined: Vec<MapOp> = Vec::new();
+    let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    for event in events {
+        // The elements of a set have no key; their text form is near enough to find candidates.
+        let name = match is_set {
+            true => format!("{:?}", event.old.as_ref().or(event.new.as_ref())),
+            false => event.key.clone(),
+        };
+        let at = *places.entry(name).or_insert(joined.len());
+        match joined.get_mut(at) {
+            Some(known) => known.new = event.new,
+            None => joined.push(event),
+        }
+    }
+    joined.retain(|event| event.old != event.new);
+    joined
+}
+
+/// Applies a delta.
+#[cfg(test)]
+pub(crate) fn apply(text: &[u16], delta: &[TextOp]) -> Vec<u16> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    for step in delta {
+        match step {
+            TextOp::Retain(count) => {
+                out.extend_from_slice(&text[at..at + *count as usize]);
+                at += *count as usize;
+            }
+            TextOp::Insert(units) => out.extend_from_slice(units),
+            TextOp::Remove(count) => at += *count as usize,
+        }
+    }
+    out.extend_from_slice(&text[at..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Rng;
+
+    #[test]
+    fn composed_edits_lead_from_the_text_before_to_the_text_after() {
+        for seed in 0..2000 {
+            let mut rng = Rng::new(seed);
+            let before: Vec<u16> = (0..rng.below(12) as u16).collect();
+            let mut after = before.clone();
+            let mut delta = TextDelta::default();
+            for _ in 0..1 + rng.below(12) {
+                let at = rng.below(after.len() + 1);
+                if rng.below(2) == 0 {
+                    let units: Vec<u16> = (0..1 + rng.below(3)).map(|_| 100 + rng.below(100) as u16).collect();
+                    delta.insert(at as u32, &units);
+                    after.splice(at..at, units);
+                } else {
+                    let count = rng.below(after.len() - at + 1).min(4);
+                    delta.remove(at as u32, count as u32);
+                    after.drain(at..at + count);
+                }
+            }
+            let steps = delta.finish();
+            assert_eq!(apply(&before, &steps), after, "seed {seed}: {steps:?}");
+            assert_eq!(apply(&before, &replaced_stretch(&before, &after)), after, "seed {seed}");
+            assert!(steps.windows(2).all(|pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])));
+        }
+    }
+}

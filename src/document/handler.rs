@@ -1,0 +1,364 @@
+//! A registered handler: its state, its revision, and the record of what the open transaction
+//! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
+
+use super::content::ContentPool;
+use super::delta::{TextDelta, joined_events, replaced_stretch};
+use super::handlers::map::MapState;
+use super::handlers::or_set::OrSetState;
+use super::handlers::register::RegisterState;
+use super::handlers::text::{TextBlob, TextSink, TextState};
+use super::handlers::text_body::TextBody;
+use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
+use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
+use crate::clock::{AuthorIdx, OrderKey};
+use crate::codec::{Envelope, Value};
+use crate::sequence::{Chain, ElementKey};
+use std::collections::HashMap;
+
+/// What a handler's operations add up to.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    Text(TextState),
+    Map(MapState),
+    Register(RegisterState),
+    Set(OrSetState),
+}
+
+/// What the open transaction changed, while somebody wants to know.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Recorder {
+    #[default]
+    Off,
+    /// Edit by edit.
+    Text(TextDelta),
+    /// The text before: for imports of so many changes that the difference is cheaper.
+    TextBefore(Vec<u16>),
+    Values(Vec<MapOp>),
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Handler {
+    pub id: Box<str>,
+    pub kind: HandlerKind,
+    pub codec: ValueCodec,
+    pub name: NameIdx,
+    pub state: State,
+    pub revision: u64,
+    /// How many observers want its deltas.
+    pub observers: u32,
+    pub recorder: Recorder,
+    /// Decoded text bodies without compact rows: their text is in the content pool only once,
+    /// however often the state is replayed.
+    bodies: HashMap<ChangeKey, TextBody>,
+    /// Largest replay position folded.
+    newest: Option<OrderKey>,
+    /// A change was folded behind `newest` since the last replay.
+    pub out_of_order: bool,
+}
+
+impl State {
+    fn new(kind: HandlerKind, codec: ValueCodec) -> Self {
+        match kind {
+            HandlerKind::FugueText => State::Text(TextState::default()),
+            HandlerKind::Map => State::Map(MapState::new(codec)),
+            HandlerKind::Register => State::Register(RegisterState::new(codec)),
+            HandlerKind::OrSet => State::Set(OrSetState::new(codec)),
+        }
+    }
+}
+
+impl Handler {
+    pub fn new(id: &str, kind: HandlerKind, codec: ValueCodec, name: NameIdx) -> Self {
+        Handler {
+            id: id.into(),
+            kind,
+            codec,
+            name,
+            state: State::new(kind, codec),
+            revision: 0,
+            observers: 0,
+            recorder: Recorder::Off,
+            bodies: HashMap::new(),
+            newest: None,
+            out_of_order: false,
+        }
+    }
+
+    pub fn text(&self) -> Option<&TextState> {
+        match &self.state {
+            State::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Starts over from a snapshot's blob, or from nothing. An undecodable blob counts as none.
+    pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
+        self.state = State::new(self.kind, self.codec);
+        self.newest = None;
+        self.out_of_order = false;
+        let Some(blob) = blob else {
+            return;
+        };
+        let seeded = match &mut self.state {
+            State::Text(text) => match TextBlob::decode(blob) {
+                Ok(blob) => {
+                    text.seed(&blob, own, &mut log.authors, &mut log.content);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            State::Map(map) => map.seed(blob),
+            State::Register(register) => register.seed(blob),
+            State::Set(set) => set.seed(blob),
+        };
+        if let Err(error) = seeded {
+            log::warn!(target: "document", "the snapshot of handler {:?} is unreadable: {error}", self.id);
+        }
+    }
+
+    /// Folds a stored change in.
+    pub fn fold(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+        let order = log.operation_id(key);
+        match self.newest {
+            Some(newest) if newest > order => self.out_of_order = true,
+            _ => self.newest = Some(order),
+        }
+        if let State::Text(text) = &mut self.state {
+            let recorder = &mut self.recorder;
+            let compact = log.with_operation(place, |op| {
+                let sink = &mut sink(recorder, log, own);
+                match op {
+                    Operation::Insert { first, len, left, right, content } => {
+                        let id = ElementKey { author: key.author, counter: first };
+                        text.insert(Chain { id, len, units: len, content, left, right }, sink);
+                        true
+                    }
+                    Operation::Remove { spans } => {
+                        text.remove(spans, sink);
+                        true
+                    }
+                    _ => false,
+                }
+            });
+            if !compact {
+                self.fold_text_body(place, key, log, own);
+            }
+            return;
+        }
+        let events = match &mut self.recorder {
+            Recorder::Values(events) => Some(events),
+            _ => None,
+        };
+        let state = &mut self.state;
+        log.with_operation(place, |op| {
+            let Some((kind, body)) = kind_and_body(op) else {
+                return;
+            };
+            // An undecodable body has no effect and hides no other (specification 9.1).
+            let _ = match state {
+                State::Map(map) => map.apply(order, kind, body, events),
+                State::Register(register) => register.apply(order, kind, body, events),
+                State::Set(set) => set.apply(order, kind, body, events),
+                State::Text(_) => Ok(()),
+            };
+        });
+    }
+
+    fn fold_text_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+        if !self.bodies.contains_key(&key) {
+            let found = log.with_operation(place, |op| kind_and_body(op).map(|(kind, body)| (kind, body.to_vec())));
+            let Some((kind, body)) = found else {
+                return;
+            };
+            let Log { authors, content, .. } = log;
+            match TextBody::decode(kind, &body, key.author, authors, content) {
+                Ok(Some(body)) => self.bodies.insert(key, body),
+                _ => return,
+            };
+        }
+        if let State::Text(text) = &mut self.state {
+            text.apply(&self.bodies[&key], &mut sink(&mut self.recorder, log, own));
+        }
+    }
+
+    /// Folds a body that is not in the log yet.
+    pub fn fold_pending_text(&mut self, body: &TextBody, log: &Log, own: AuthorIdx) {
+        if let State::Text(text) = &mut self.state {
+            text.apply(body, &mut sink(&mut self.recorder, log, own));
+        }
+    }
+
+    /// Whether the state depends on the order in which changes came, and it was not the order of
+    /// replay.
+    pub fn needs_replay(&self) -> bool {
+        self.out_of_order && self.text().is_some_and(|text| text.order_sensitive)
+    }
+
+    /// Content moved to another pool.
+    pub fn move_content(&mut self, old: &ContentPool, new: &mut ContentPool) {
+        if let State::Text(text) = &mut self.state {
+            text.sequence.move_content(|content, units| new.copy_from(old, content, units));
+        }
+        self.bodies.clear();
+    }
+
+    /// Begins to record, if somebody wants it and it has not begun.
+    pub fn record(&mut self, observed: bool, many: bool, content: &ContentPool) {
+        if !observed || !matches!(self.recorder, Recorder::Off) {
+            return;
+        }
+        self.recorder = match &self.state {
+            State::Text(text) if many => {
+                let mut before = Vec::new();
+                text.copy_utf16(content, 0, text.sequence.len_units(), &mut before);
+                Recorder::TextBefore(before)
+            }
+            State::Text(_) => Recorder::Text(TextDelta::default()),
+            _ => Recorder::Values(Vec::new()),
+        };
+    }
+
+    /// What can be seen now, to be compared after a replay.
+    pub fn visible(&self, content: &ContentPool) -> Visible {
+        match &self.state {
+            State::Text(text) => {
+                let mut units = Vec::new();
+                text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
+                Visible::Text(units)
+            }
+            State::Map(map) => Visible::Entries(map.entries()),
+            State::Register(register) => {
+                Visible::Entries(register.get().map(|value| (String::new(), value)).into_iter().collect())
+            }
+            State::Set(set) => Visible::Elements(set.values()),
+        }
+    }
+
+    /// Records the difference to what could be seen before a replay.
+    pub fn record_difference(&mut self, before: Visible, content: &ContentPool) {
+        let after = self.visible(content);
+        match (&mut self.recorder, before, after) {
+            (Recorder::Text(delta), Visible::Text(before), Visible::Text(after)) => {
+                let mut at = 0;
+                for step in replaced_stretch(&before, &after) {
+                    match step {
+                        TextOp::Retain(count) => at += count as u32,
+                        TextOp::Insert(units) => {
+                            delta.insert(at, &units);
+                            at += units.len() as u32;
+                        }
+                        TextOp::Remove(count) => delta.remove(at, count as u32),
+                    }
+                }
+            }
+            (Recorder::Values(events), Visible::Entries(before), Visible::Entries(after)) => {
+                entry_differences(before, after, events);
+            }
+            (Recorder::Values(events), Visible::Elements(before), Visible::Elements(after)) => {
+                let gone = before.iter().filter(|value| !after.contains(value));
+                events.extend(gone.map(|value| MapOp { key: String::new(), old: Some(value.clone()), new: None }));
+                let new = after.iter().filter(|value| !before.contains(value));
+                events.extend(new.map(|value| MapOp { key: String::new(), old: None, new: Some(value.clone()) }));
+            }
+            _ => (),
+        }
+    }
+
+    /// Ends the record; None if nothing changed.
+    pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
+        let delta = match (std::mem::take(&mut self.recorder), &self.state) {
+            (Recorder::Text(delta), _) => HandlerDelta::Text(delta.finish()),
+            (Recorder::TextBefore(before), State::Text(text)) => {
+                let mut after = Vec::new();
+                text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
+                HandlerDelta::Text(replaced_stretch(&before, &after))
+            }
+            (Recorder::Values(events), State::Map(_)) => HandlerDelta::Map(joined_events(events, false)),
+            (Recorder::Values(events), State::Register(_)) => HandlerDelta::Register(joined_events(events, false)),
+            (Recorder::Values(events), State::Set(_)) => HandlerDelta::Set(joined_events(events, true)),
+            _ => return None,
+        };
+        let is_empty = match &delta {
+            HandlerDelta::Text(steps) => steps.is_empty(),
+            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => ops.is_empty(),
+        };
+        (!is_empty).then_some(delta)
+    }
+
+    /// The value as a JSON-like tree.
+    pub fn value(&self, content: &ContentPool) -> Value {
+        match &self.state {
+            State::Text(text) => {
+                let mut units = Vec::new();
+                text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
+                Value::String(crate::codec::Wtf8String::from_utf16(&units))
+            }
+            State::Map(map) => {
+                Value::Object(map.entries().into_iter().map(|(key, value)| (key.into(), value)).collect())
+            }
+            State::Register(register) => register.get().unwrap_or(Value::Null),
+            State::Set(set) => Value::Array(set.values()),
+        }
+    }
+
+    /// Memory held, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        let state = match &self.state {
+            State::Text(text) => text.sequence.heap_bytes(),
+            State::Map(map) => map.heap_bytes(),
+            State::Register(register) => register.heap_bytes(),
+            State::Set(set) => set.heap_bytes(),
+        };
+        state + self.id.len() + self.bodies.len() * size_of::<(ChangeKey, TextBody)>()
+    }
+
+    /// Panics if an invariant is broken.
+    pub fn check(&self) {
+        match &self.state {
+            State::Text(text) => text.sequence.check(),
+            State::Map(map) => map.check(),
+            State::Register(register) => register.check(),
+            State::Set(set) => set.check(),
+        }
+    }
+}
+
+/// What a handler shows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Visible {
+    Text(Vec<u16>),
+    Entries(Vec<(String, Value)>),
+    Elements(Vec<Value>),
+}
+
+fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> TextSink<'a> {
+    let delta = match recorder {
+        Recorder::Text(delta) => Some(delta),
+        _ => None,
+    };
+    TextSink { delta, content: &log.content, authors: &log.authors, own }
+}
+
+/// Kind and body of an operation that is stored as bytes.
+fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
+    match op {
+        Operation::Other { kind, body } => Some((kind, body)),
+        Operation::Opaque { payload } => {
+            let envelope = Envelope::decode(payload).ok()?;
+            Some((envelope.kind, envelope.body))
+        }
+        Operation::Insert { .. } | Operation::Remove { .. } => None,
+    }
+}
+
+fn entry_differences(before: Vec<(String, Value)>, after: Vec<(String, Value)>, events: &mut Vec<MapOp>) {
+    let mut old: HashMap<String, Value> = before.into_iter().collect();
+    for (key, new) in after {
+        let old = old.remove(&key);
+        if old.as_ref() != Some(&new) {
+            events.push(MapOp { key, old, new: Some(new) });
+        }
+    }
+    events.extend(old.into_iter().map(|(key, old)| MapOp { key, old: Some(old), new: None }));
+}

@@ -1,0 +1,21 @@
+//! The states of the handlers: what the operations of one handler add up to. One file per kind.
+//!
+//! Every state equals the fold of all its operations in replay order, whatever the order of
+//! arrival, and knows neither the document nor the log. Common to all of them: `seed` starts from
+//! a snapshot's blob, `apply` adds a committed operation, `apply_pending` one of the open
+//! transaction, `discard_pending` takes those back, `snapshot_state` writes the blob.
+
+pub(crate) mod history;
+pub(crate) mod identity;
+pub(crate) mod map;
+pub(crate) mod operation;
+pub(crate) mod or_set;
+pub(crate) mod register;
+pub(crate) mod text;
+pub(crate) mod text_body;
+pub(crate) mod value_codec;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod vectors;

@@ -1,0 +1,268 @@
+//! Taking in what others made: single changes, batches in any order, and the replica's interface
+//! for `sync` and `store` (specification 8.4 to 8.6).
+
+use super::log::ChangeKey;
+use super::types::{HandlerIdx, Origin};
+use super::wire::store_foreign;
+use super::Document;
+use crate::clock::{OperationId, VersionVector};
+use crate::codec::{Change, Snapshot};
+use crate::replica::{ApplyError, ImportOutcome, Replica};
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// Imports of more changes record text by comparing before and after.
+const RECORDED_SINGLY_MAX: usize = 256;
+
+impl Document {
+    /// Applies one change, whatever the version vector says (crdt_lf's `applyChange`).
+    /// `Ok(false)`: it is stored already, or covered by the last snapshot.
+    pub fn apply_change(&mut self, change: &Change, tag: &[u8]) -> Result<bool, ApplyError> {
+        self.ensure_importable(std::slice::from_ref(change))?;
+        let start = self.log.change_count();
+        if !self.store(change)? {
+            return Ok(false);
+        }
+        self.fold_stored(false);
+        if let Ok(envelope) = change.envelope() {
+            self.count_revision(envelope.handler_id);
+        }
+        self.settle_replays();
+        self.note(Origin::Remote, tag, start, false);
+        Ok(true)
+    }
+
+    /// Imports changes in any order. Those that the version vector covers are known; those whose
+    /// dependencies are missing are counted and forgotten. O(log n) per change, and once the
+    /// history of a handler that only a replay brings into order.
+    ///
+    /// # Errors
+    /// `Closed`, `ClockDrift`, `Limit`: then nothing was imported.
+    pub fn import_changes(
+        &mut self,
+        changes: Vec<Change>,
+        tag: &[u8],
+        origin: Origin,
+    ) -> Result<ImportOutcome, ApplyError> {
+        self.ensure_importable(&changes)?;
+        let start = self.log.change_count();
+        let mut outcome = ImportOutcome::default();
+        let many = changes.len() > RECORDED_SINGLY_MAX;
+        let mut touched: HashSet<HandlerIdx> = HashSet::new();
+        for change in self.in_causal_order(changes) {
+            match self.store(&change) {
+                Ok(true) => {
+                    outcome.applied += 1;
+                    touched.extend(self.fold_stored(many));
+                    if let Some(handler) = self.handler_named_in(&change) {
+                        touched.insert(handler);
+                    }
+                }
+                Ok(false) => (),
+                Err(_) => outcome.not_ready += 1,
+            }
+        }
+        if outcome.applied > 0 {
+            for handler in touched {
+                self.handlers[handler.0 as usize].revision += 1;
+            }
+            self.settle_replays();
+            self.note(origin, tag, start, false);
+        }
+        Ok(outcome)
+    }
+
+    fn ensure_importable(&self, changes: &[Change]) -> Result<(), ApplyError> {
+        if self.is_closed() {
+            return Err(ApplyError::Closed);
+        }
+        let bytes = changes.iter().map(|change| change.payload.len() + 64).sum();
+        self.ensure_room(bytes).map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
+        let Some(drift_ms_max) = self.clock_drift_ms_max else {
+            return Ok(());
+        };
+        let latest = changes.iter().map(|change| change.id.hlc).max();
+        let Some(latest) = latest else {
+            return Ok(());
+        };
+        let checked = self.clock.receive_event_checked(self.wall_clock.now_ms(), latest, i64::from(drift_ms_max));
+        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift { ahead_ms: drift.ahead_ms })
+    }
+
+    /// New changes, ordered so that dependencies within the list come first: first those without
+    /// any, in list order, then what each of them frees (Kahn's algorithm with a queue; the order
+    /// is visible in exports).
+    fn in_causal_order(&mut self, mut changes: Vec<Change>) -> Vec<Change> {
+        changes.retain(|change| {
+            let author = self.log.authors.find(&change.id.peer);
+            let seen = match author {
+                Some(author) => self.seen(author),
+                None => self.snapshot.as_ref().and_then(|snapshot| snapshot.vector().get(&change.id.peer)),
+            };
+            seen.is_none_or(|seen| change.id.hlc > seen)
+        });
+        let is_chain = changes.windows(2).all(|pair| pair[1].id != pair[0].id && pair[1].deps.contains(&pair[0].id));
+        if is_chain && no_forward_deps(&changes) {
+            return changes;
+        }
+        let mut places: HashMap<OperationId, usize> = HashMap::with_capacity(changes.len());
+        let mut unique: Vec<Option<Change>> = Vec::with_capacity(changes.len());
+        for change in changes {
+            // A change listed twice is one change (defect 13.9).
+            places.entry(change.id).or_insert_with(|| {
+                unique.push(Some(change));
+                unique.len() - 1
+            });
+        }
+        let mut missing = vec![0u32; unique.len()];
+        let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); unique.len()];
+        for (place, change) in unique.iter().flatten().enumerate() {
+            let deps: HashSet<&OperationId> = change.deps.iter().collect();
+            for dep in deps {
+                if let Some(dep) = places.get(dep) {
+                    missing[place] += 1;
+                    dependents[*dep].push(place);
+                }
+            }
+        }
+        let mut ready: VecDeque<usize> = (0..unique.len()).filter(|place| missing[*place] == 0).collect();
+        let mut ordered = Vec::with_capacity(unique.len());
+        while let Some(place) = ready.pop_front() {
+            ordered.extend(unique[place].take());
+            for dependent in &dependents[place] {
+                missing[*dependent] -= 1;
+                if missing[*dependent] == 0 {
+                    ready.push_back(*dependent);
+                }
+            }
+        }
+        // Changes that depend on each other in a circle can never be ready: they come last and
+        // are counted as such.
+        ordered.extend(unique.into_iter().flatten());
+        ordered
+    }
+
+    /// Stores a change if it is new and ready (specification 8.4).
+    fn store(&mut self, change: &Change) -> Result<bool, ApplyError> {
+        let author = self.log.authors.find(&change.id.peer);
+        if let Some(author) = author {
+            let key = ChangeKey { author, clock: change.id.hlc };
+            if self.log.find(key).is_some() {
+                return Ok(false);
+            }
+        }
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&change.id.peer, change.id.hlc)) {
+            return Ok(false);
+        }
+        let mut deps = Vec::with_capacity(change.deps.len());
+        for dep in &change.deps {
+            deps.push(self.ready_key(dep)?);
+        }
+        let author = self.log.authors.intern(change.id.peer);
+        let key = ChangeKey { author, clock: change.id.hlc };
+        store_foreign(&mut self.log, key, &deps, &change.payload);
+        self.frontiers.retain(|head| !deps.contains(head));
+        self.frontiers.push(key);
+        self.note_author(author);
+        self.clock = self.clock.receive_event(self.wall_clock.now_ms(), key.clock);
+        Ok(true)
+    }
+
+    /// The key of a dependency that is stored or covered by the snapshot.
+    fn ready_key(&mut self, dep: &OperationId) -> Result<ChangeKey, ApplyError> {
+        if let Some(key) = self.key_of(dep) {
+            if self.frontiers.contains(&key) || self.log.find(key).is_some() {
+                return Ok(key);
+            }
+        }
+        let covered = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&dep.peer, dep.hlc));
+        if !covered {
+            return Err(ApplyError::NotReady { missing: *dep });
+        }
+        Ok(ChangeKey { author: self.log.authors.intern(dep.peer), clock: dep.hlc })
+    }
+
+    /// Folds the change stored last into its handler, if it is registered.
+    pub(super) fn fold_stored(&mut self, many: bool) -> Option<HandlerIdx> {
+        let (place, key) = (self.log.last_place()?, self.log.last_change()?);
+        let number = self.handler_of_name(self.log.name_of(place))?;
+        self.record(number, many);
+        self.handlers[number.0 as usize].fold(place, key, &mut self.log, self.own);
+        Some(number)
+    }
+
+    fn handler_named_in(&self, change: &Change) -> Option<HandlerIdx> {
+        self.find_handler(change.envelope().ok()?.handler_id)
+    }
+
+    pub(super) fn count_revision(&mut self, id: &str) {
+        if let Some(handler) = self.find_handler(id) {
+            self.handlers[handler.0 as usize].revision += 1;
+        }
+    }
+
+    /// Replays the handlers for which the order of arrival mattered.
+    pub(super) fn settle_replays(&mut self) {
+        for number in 0..self.handlers.len() {
+            if self.handlers[number].needs_replay() {
+                self.replay(HandlerIdx(number as u32));
+            }
+            self.handlers[number].out_of_order = false;
+        }
+    }
+}
+
+/// Whether no change of a chain depends on a later one.
+fn no_forward_deps(changes: &[Change]) -> bool {
+    // Clocks of honest chains rise; then a dependency, being older, cannot be later in the list.
+    let rises = changes.windows(2).all(|pair| pair[0].id.hlc < pair[1].id.hlc);
+    rises && changes.iter().all(|change| change.deps.iter().all(|dep| dep.hlc < change.id.hlc))
+}
+
+impl Replica for Document {
+    fn version_vector(&self) -> VersionVector {
+        self.vector()
+    }
+
+    fn last_snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
+    fn changes_newer_than(&self, seen: &VersionVector) -> Vec<Change> {
+        self.log.newer_than(seen)
+    }
+
+    fn all_changes(&self) -> Vec<Change> {
+        let mut out = Vec::new();
+        self.log.for_each_from(0, |_, _, change| {
+            out.push(change.clone());
+            true
+        });
+        out
+    }
+
+    fn apply(&mut self, change: Change) -> Result<bool, ApplyError> {
+        let author = self.log.authors.find(&change.id.peer);
+        if author.and_then(|author| self.seen(author)).is_some_and(|seen| change.id.hlc <= seen) {
+            return Ok(false);
+        }
+        self.apply_change(&change, &[])
+    }
+
+    fn import(&mut self, snapshot: Option<&Snapshot>, changes: Vec<Change>) -> Result<ImportOutcome, ApplyError> {
+        let mut snapshot_applied = false;
+        if let Some(snapshot) = snapshot {
+            // Whatever would refuse the changes refuses the snapshot, too.
+            self.ensure_importable(&changes)?;
+            if !self.import_snapshot(snapshot, true)? {
+                return Ok(ImportOutcome::default());
+            }
+            snapshot_applied = true;
+        }
+        let outcome = self.import_changes(changes, &[], Origin::Remote)?;
+        Ok(ImportOutcome { snapshot_applied, ..outcome })
+    }
+
+    fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {
+        self.snapshot_now(prune)
+    }
+}

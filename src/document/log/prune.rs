@@ -1,0 +1,87 @@
+//! Forgetting changes that a snapshot covers (specification 8.7 and 4.3).
+
+use super::row::Operation;
+use super::{ChangeKey, Log};
+use crate::clock::{AuthorIdx, Hlc, VersionVector};
+
+/// What was removed, and what is left at the top.
+pub(crate) struct Pruned {
+    pub removed: u64,
+    /// Authors of removed changes.
+    pub authors: Vec<AuthorIdx>,
+    /// The heads that stay: the latest per author, in order of the authors' first heads.
+    pub frontiers: Vec<ChangeKey>,
+}
+
+impl Log {
+    /// Removes every change that `version` covers; those that stay lose their dependencies on
+    /// removed ones. Returns None, and does nothing, if there is nothing to remove.
+    ///
+    /// Content moves to a new pool; `keep_content` is given the old and the new one, to save what
+    /// else refers to it. O(log).
+    pub fn prune(
+        &mut self,
+        version: &VersionVector,
+        keep_content: impl FnOnce(&Log, &mut super::ContentPool),
+    ) -> Option<Pruned> {
+        let thresholds: Vec<Option<Hlc>> =
+            (0..self.authors.len()).map(|author| version.get(&self.authors.peer(AuthorIdx(author as u32)))).collect();
+        let goes = |key: ChangeKey| thresholds[key.author.0 as usize].is_some_and(|limit| key.clock <= limit);
+        let mut pruned = Pruned { removed: 0, authors: Vec::new(), frontiers: Vec::new() };
+        let mut kept = self.emptied();
+        let mut deps = Vec::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            let mut previous = None;
+            for (nth, clock) in self.clocks(row).enumerate() {
+                let key = ChangeKey { author: row.author, clock };
+                deps.clear();
+                match previous.replace(key) {
+                    Some(previous) => deps.push(previous),
+                    None => self.row_deps(number, &mut deps),
+                }
+                if goes(key) {
+                    pruned.removed += 1;
+                    if !pruned.authors.contains(&key.author) {
+                        pruned.authors.push(key.author);
+                    }
+                    continue;
+                }
+                deps.retain(|dep| !goes(*dep));
+                let place = super::Place { row: number as u32, nth: nth as u32 };
+                self.with_operation(place, |op| kept.push_copy(self, key, &deps, row.name, op));
+            }
+        }
+        if pruned.removed == 0 {
+            return None;
+        }
+        for head in self.heads().into_iter().filter(|head| !goes(*head)) {
+            match pruned.frontiers.iter_mut().find(|known| known.author == head.author) {
+                Some(known) => known.clock = known.clock.max(head.clock),
+                None => pruned.frontiers.push(head),
+            }
+        }
+        let mut content = std::mem::take(&mut kept.content);
+        keep_content(self, &mut content);
+        kept.content = content;
+        kept.authors = std::mem::take(&mut self.authors);
+        *self = kept;
+        Some(pruned)
+    }
+
+    /// A log with the same names and without changes.
+    fn emptied(&self) -> Log {
+        let mut names = self.names.clone();
+        names.iter_mut().for_each(|name| name.change_count = 0);
+        Log { names, name_numbers: self.name_numbers.clone(), ..Log::default() }
+    }
+
+    fn push_copy(&mut self, from: &Log, key: ChangeKey, deps: &[ChangeKey], name: super::NameIdx, op: Operation<'_>) {
+        match op {
+            Operation::Insert { first, len, left, right, content } => {
+                let content = self.content.copy_from(&from.content, content, len);
+                self.push(key, deps, name, Operation::Insert { first, len, left, right, content });
+            }
+            other => self.push(key, deps, name, other),
+        }
+    }
+}

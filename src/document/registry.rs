@@ -1,0 +1,205 @@
+//! Handlers of a document: registering them, finding them, and replaying the log into them.
+
+use super::handler::Handler;
+use super::log::NameIdx;
+use super::types::{DocumentError, HandlerIdx, HandlerKind, HandlerSpec, ValueCodec};
+use super::{ChangeKey, Document};
+use crate::clock::VersionVector;
+use crate::codec::{Change, Value};
+
+/// Snapshot entry that lists the handlers (specification 7.2).
+pub(super) const MANIFEST_ID: &str = "crdt_lf/handler-manifest";
+
+impl Document {
+    /// The handler with this id, registered now if it is not: then it folds what the log and the
+    /// snapshot have for it, O(history).
+    pub fn handler(&mut self, id: &str, spec: &HandlerSpec) -> Result<HandlerIdx, DocumentError> {
+        self.ensure_open()?;
+        if id == MANIFEST_ID {
+            return Err(DocumentError::ReservedId);
+        }
+        let default_tag;
+        let tag = match spec.type_tag.as_str() {
+            "" => {
+                default_tag = spec.kind.default_tag();
+                &default_tag
+            }
+            tag => tag,
+        };
+        if let Some(known) = self.find_handler(id) {
+            return self.adopt(known, tag, spec);
+        }
+        let number = HandlerIdx(self.handlers.len() as u32);
+        let name = self.log.intern(tag, id);
+        let mut handler = Handler::new(id, spec.kind, spec.codec, name);
+        handler.revision = self.early_revisions.remove(id).unwrap_or(0);
+        self.handlers.push(handler);
+        self.handler_numbers.insert(id.into(), number);
+        let names = name.0 as usize + 1;
+        if self.handler_of_name.len() < names {
+            self.handler_of_name.resize(names, None);
+        }
+        self.handler_of_name[name.0 as usize] = Some(number);
+        self.replay(number);
+        Ok(number)
+    }
+
+    /// A registered handler as it was asked for. The values of one that was made from the wire
+    /// alone are taken for JSON; whoever knows better changes that once.
+    fn adopt(&mut self, number: HandlerIdx, tag: &str, spec: &HandlerSpec) -> Result<HandlerIdx, DocumentError> {
+        let handler = &mut self.handlers[number.0 as usize];
+        if &*self.log.name(handler.name).type_tag != tag || handler.kind != spec.kind {
+            return Err(DocumentError::TypeMismatch);
+        }
+        if handler.codec != spec.codec {
+            handler.codec = spec.codec;
+            self.replay(number);
+        }
+        Ok(number)
+    }
+
+    /// The registered handler with this id.
+    pub fn find_handler(&self, id: &str) -> Option<HandlerIdx> {
+        self.handler_numbers.get(id).copied()
+    }
+
+    /// The registered handlers in order of registration.
+    pub fn handlers(&self) -> impl Iterator<Item = HandlerIdx> + '_ {
+        (0..self.handlers.len() as u32).map(HandlerIdx)
+    }
+
+    pub(super) fn handler_ref(&self, handler: HandlerIdx) -> &Handler {
+        &self.handlers[handler.0 as usize]
+    }
+
+    /// Its id.
+    pub fn handler_id(&self, handler: HandlerIdx) -> &str {
+        &self.handler_ref(handler).id
+    }
+
+    /// Its type tag.
+    pub fn handler_type(&self, handler: HandlerIdx) -> &str {
+        &self.log.name(self.handler_ref(handler).name).type_tag
+    }
+
+    /// Its kind.
+    pub fn handler_kind(&self, handler: HandlerIdx) -> HandlerKind {
+        self.handler_ref(handler).kind
+    }
+
+    /// How its values are stored.
+    pub fn handler_codec(&self, handler: HandlerIdx) -> ValueCodec {
+        self.handler_ref(handler).codec
+    }
+
+    /// Rises whenever its content may have changed (specification 8.9).
+    pub fn handler_revision(&self, handler: HandlerIdx) -> u64 {
+        self.handler_ref(handler).revision
+    }
+
+    /// How many stored changes name this id, whatever the type.
+    pub fn handler_change_count(&self, id: &str) -> u64 {
+        let names = self.log.names().filter(|(_, name)| &*name.id == id);
+        names.map(|(_, name)| name.change_count).sum()
+    }
+
+    /// The stored changes that name this id and that `since` does not cover, in store order.
+    pub fn handler_changes(&self, id: &str, since: Option<&VersionVector>) -> Vec<Change> {
+        let mut out = Vec::new();
+        self.log.for_each_from(0, |_, _, change| {
+            let is_new = since.is_none_or(|since| !since.covers(&change.id.peer, change.id.hlc));
+            if is_new && change.envelope().is_ok_and(|envelope| envelope.handler_id == id) {
+                out.push(change.clone());
+            }
+            true
+        });
+        out
+    }
+
+    /// The value of a handler: a text string, an object, a list of elements, or the value set.
+    pub fn handler_value(&self, handler: HandlerIdx) -> Value {
+        self.handler_ref(handler).value(&self.log.content)
+    }
+
+    /// Whether commits carry the deltas of this handler. Counted: one `false` per `true`.
+    pub fn observe(&mut self, handler: HandlerIdx, on: bool) {
+        let observers = &mut self.handlers[handler.0 as usize].observers;
+        *observers = if on { *observers + 1 } else { observers.saturating_sub(1) };
+    }
+
+    /// As [`observe`](Self::observe), for all handlers, present and future.
+    pub fn observe_all(&mut self, on: bool) {
+        let observers = &mut self.observers_of_all;
+        *observers = if on { *observers + 1 } else { observers.saturating_sub(1) };
+    }
+
+    pub(super) fn handler_of_name(&self, name: NameIdx) -> Option<HandlerIdx> {
+        self.handler_of_name.get(name.0 as usize).copied().flatten()
+    }
+
+    /// Begins the record of a handler, if it is observed.
+    pub(super) fn record(&mut self, number: HandlerIdx, many: bool) {
+        if self.recording {
+            let handler = &mut self.handlers[number.0 as usize];
+            let observed = handler.observers > 0 || self.observers_of_all > 0;
+            handler.record(observed, many, &self.log.content);
+        }
+    }
+
+    /// Registers handlers for all that the log and the snapshot name in Dart's own tags: a server
+    /// that no one told of them must not lose them to a snapshot (trap 9 of crdt_socket_sync).
+    /// Returns a name that stays without one, if there is any with changes.
+    pub(super) fn register_named(&mut self) -> Option<String> {
+        let names: Vec<(String, String, u64)> =
+            self.log.names().map(|(_, name)| (name.type_tag.to_string(), name.id.to_string(), name.change_count)).collect();
+        let mut unknown = None;
+        for (tag, id, changes) in names {
+            if changes == 0 || self.find_handler(&id).is_some() {
+                continue;
+            }
+            let registered = HandlerKind::of_tag(&tag).map(|kind| {
+                let spec = HandlerSpec { kind, codec: ValueCodec::Json, type_tag: tag.clone() };
+                self.handler(&id, &spec)
+            });
+            if !matches!(registered, Some(Ok(_))) {
+                unknown = Some(tag);
+            }
+        }
+        unknown
+    }
+
+    /// Folds the state of a handler anew: the snapshot's part, then the log in replay order, then
+    /// the open transaction (specification 9.1). This is the canonical value. O(history).
+    pub fn replay(&mut self, number: HandlerIdx) {
+        let index = number.0 as usize;
+        let observed = !matches!(self.handlers[index].recorder, super::handler::Recorder::Off);
+        let before = observed.then(|| self.handlers[index].visible(&self.log.content));
+        // What is recorded is the difference, not the steps of the replay.
+        let recorder = std::mem::take(&mut self.handlers[index].recorder);
+        let name = self.handlers[index].name;
+        let blob = self.snapshot.as_ref().and_then(|snapshot| snapshot.entry(&self.handlers[index].id));
+        self.handlers[index].reset(blob, &mut self.log, self.own);
+        let changes = self.log.replay_order(name, |key| !self.is_covered(key));
+        for (id, place) in changes {
+            let author = self.log.author_of(place);
+            let key = ChangeKey { author, clock: id.hlc };
+            self.handlers[index].fold(place, key, &mut self.log, self.own);
+        }
+        let largest = self.largest_own_counter(number);
+        if let (super::handler::State::Text(text), Some(largest)) = (&mut self.handlers[index].state, largest) {
+            text.next_counter = text.next_counter.max(largest.saturating_add(1));
+        }
+        self.fold_pending(number);
+        self.handlers[index].recorder = recorder;
+        if let Some(before) = before {
+            self.handlers[index].record_difference(before, &self.log.content);
+        }
+    }
+
+    /// Replays all handlers: what any peer shows that has the same snapshot and changes.
+    pub fn replay_all(&mut self) {
+        for number in 0..self.handlers.len() as u32 {
+            self.replay(HandlerIdx(number));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Snapshots: taking and importing them, and pruning what they cover (specification 8.7, 7).
+
+use super::Document;
+use super::handler::State;
+use super::handlers::text::TextBlob;
+use super::handlers::text_body::TextBody;
+use super::log::Operation;
+use super::types::{DocumentError, HandlerIdx, Origin};
+use crate::clock::{PeerId, VersionVector};
+use crate::codec::bytes::{write_prefixed, write_uvarint};
+use crate::codec::{ElementId, Envelope, Snapshot, wtf8};
+use crate::replica::ApplyError;
+
+impl Document {
+    /// Whether [`import_snapshot`](Self::import_snapshot) would take it.
+    pub fn should_apply_snapshot(&self, snapshot: &Snapshot) -> bool {
+        let own = self.snapshot.as_ref();
+        own.is_none_or(|own| snapshot.vector().is_strictly_newer_or_equal_than(own.vector()))
+    }
+
+    /// Makes a snapshot the base of this document, unless it is older than the one it has. With
+    /// `prune`, changes that it covers are forgotten; others stay and are replayed on top.
+    /// `Ok(false)`: refused, nothing happened. O(history + snapshot).
+    pub fn import_snapshot(&mut self, snapshot: &Snapshot, prune: bool) -> Result<bool, ApplyError> {
+        if self.is_closed() {
+            return Err(ApplyError::Closed);
+        }
+        if !self.should_apply_snapshot(snapshot) {
+            return Ok(false);
+        }
+        for (_, clock) in snapshot.vector().iter() {
+            self.check_drift(clock)?;
+        }
+        for handler in 0..self.handlers.len() as u32 {
+            self.record(HandlerIdx(handler), true);
+        }
+        let start = self.log.change_count();
+        if prune {
+            self.prune(snapshot.vector());
+        }
+        self.snapshot = Some(snapshot.clone());
+        self.generation += 1;
+        for (_, clock) in snapshot.vector().iter() {
+            self.clock = self.clock.receive_event(self.wall_clock.now_ms(), clock);
+        }
+        for (id, _) in snapshot.entries() {
+            match self.find_handler(id) {
+                Some(handler) => self.handlers[handler.0 as usize].revision += 1,
+                None if id != super::registry::MANIFEST_ID => {
+                    *self.early_revisions.entry(id.clone()).or_default() += 1;
+                }
+                None => (),
+            }
+        }
+        self.replay_all();
+        self.note(Origin::Remote, &[], start, true);
+        Ok(true)
+    }
+
+    fn check_drift(&self, clock: crate::clock::Hlc) -> Result<(), ApplyError> {
+        let Some(drift_ms_max) = self.clock_drift_ms_max else {
+            return Ok(());
+        };
+        let checked = self.clock.receive_event_checked(self.wall_clock.now_ms(), clock, i64::from(drift_ms_max));
+        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift { ahead_ms: drift.ahead_ms })
+    }
+
+    /// Takes a snapshot of what is committed and makes it the base; with `prune`, the changes it
+    /// covers are forgotten. What is in memory stays: removed elements keep their places for
+    /// those who still refer to them. O(document).
+    pub(super) fn snapshot_now(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {
+        if self.is_closed() {
+            return Err(ApplyError::Closed);
+        }
+        if self.in_transaction() {
+            // Otherwise uncommitted edits would be in the snapshot and be replayed on top (13.6).
+            return Err(ApplyError::InTransaction);
+        }
+        if let Some(type_tag) = self.register_named() {
+            if prune {
+                return Err(ApplyError::UnknownHandler { type_tag });
+            }
+        }
+        let mut entries = Vec::with_capacity(self.handlers.len());
+        for number in self.handlers() {
+            entries.push((self.handler_id(number).to_owned(), self.handler_snapshot_state(number)));
+        }
+        // Entries of handlers that nobody registered stay as they are.
+        if let Some(last) = &self.snapshot {
+            for (id, blob) in last.entries() {
+                if self.find_handler(id).is_none() && id != super::registry::MANIFEST_ID {
+                    entries.push((id.clone(), blob.clone()));
+                }
+            }
+        }
+        let snapshot = Snapshot::new(self.vector(), entries);
+        if prune {
+            let vector = snapshot.vector().clone();
+            self.prune(&vector);
+        }
+        self.generation += 1;
+        Ok(self.snapshot.insert(snapshot))
+    }
+
+    /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
+    /// `garbageCollect`); returns how many. O(history).
+    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> Result<u64, DocumentError> {
+        self.ensure_open()?;
+        let Some(snapshot) = &self.snapshot else {
+            return Ok(0);
+        };
+        let version = VersionVector::intersection([protect_until, snapshot.vector()]);
+        let removed = self.prune(&version);
+        if removed > 0 {
+            self.generation += 1;
+        }
+        Ok(removed)
+    }
+
+    fn prune(&mut self, version: &VersionVector) -> u64 {
+        let Document { log, handlers, transaction, .. } = self;
+        let pruned = log.prune(version, |old, content| {
+            handlers.iter_mut().for_each(|handler| handler.move_content(&old.content, content));
+            if let Some(open) = transaction {
+                open.move_content(|place, units| content.copy_from(&old.content, place, units));
+            }
+        });
+        let Some(pruned) = pruned else {
+            return 0;
+        };
+        self.vector_order.retain(|author| !pruned.authors.contains(author));
+        self.frontiers = pruned.frontiers;
+        pruned.removed
+    }
+
+    /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
+    pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
+        match &self.handler_ref(number).state {
+            State::Map(map) => map.snapshot_state(),
+            State::Register(register) => register.snapshot_state(),
+            State::Set(set) => set.snapshot_state(),
+            State::Text(_) => self.text_snapshot(number),
+        }
+    }
+
+    fn text_snapshot(&self, number: HandlerIdx) -> Vec<u8> {
+        let mut blob = Vec::new();
+        let State::Text(text) = &self.handler_ref(number).state else {
+            return blob;
+        };
+        let live: u64 = text.sequence.live_runs().map(|(_, len, ..)| u64::from(len)).sum();
+        write_uvarint(&mut blob, live);
+        let (mut id, mut units, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, len, content, run_units) in text.sequence.live_runs() {
+            let per_element = if len == run_units { 1 } else { run_units };
+            for nth in 0..len {
+                id.clear();
+                self.log.write_element(key.plus(nth), &mut id);
+                write_prefixed(&mut blob, &id);
+                units.clear();
+                self.log.content.copy_utf16(content.plus(nth * per_element), per_element, &mut units);
+                bytes.clear();
+                wtf8::encode_utf16(&units, &mut bytes);
+                write_prefixed(&mut blob, &bytes);
+            }
+        }
+        let floor = self.counter_floor(number);
+        write_uvarint(&mut blob, floor.len() as u64);
+        for (peer, counter) in floor {
+            blob.extend_from_slice(peer.bytes());
+            write_uvarint(&mut blob, counter);
+        }
+        blob
+    }
+
+    /// The largest element counter that each peer ever used in a text, in the order of the
+    /// specification (9.9): seeded elements, then what changes produced in replay order, then
+    /// peers that only the previous table knows.
+    fn counter_floor(&self, number: HandlerIdx) -> Vec<(PeerId, u64)> {
+        let mut floor = Floor::default();
+        let blob = self.seed_blob(number);
+        for (id, _) in &blob.nodes {
+            floor.raise(id.peer, id.counter);
+        }
+        let name = self.handler_ref(number).name;
+        for (_, place, count) in self.log.stretches(name, |key| !self.is_covered(key)) {
+            let author = self.log.author_of(place);
+            self.log.with_operation(place, |op| match op {
+                Operation::Insert { first, len, .. } => {
+                    // Changes of one row have as many elements each.
+                    floor.raise(self.log.authors.peer(author), u64::from(first) + u64::from(len) * u64::from(count) - 1);
+                }
+                Operation::Remove { .. } => (),
+                Operation::Other { kind, body } => floor.raise_all(kind, body),
+                Operation::Opaque { payload } => {
+                    if let Ok(envelope) = Envelope::decode(payload) {
+                        floor.raise_all(envelope.kind, envelope.body);
+                    }
+                }
+            });
+        }
+        for (peer, counter) in blob.floor {
+            floor.raise(peer, counter);
+        }
+        floor.entries
+    }
+
+    fn seed_blob(&self, number: HandlerIdx) -> TextBlob {
+        let blob = self.snapshot.as_ref().and_then(|snapshot| snapshot.entry(self.handler_id(number)));
+        blob.and_then(|blob| TextBlob::decode(blob).ok()).unwrap_or_default()
+    }
+
+    /// The largest counter of this replica's own elements in a text.
+    pub(super) fn largest_own_counter(&self, number: HandlerIdx) -> Option<u32> {
+        self.handler_ref(number).text()?;
+        let floor = self.counter_floor(number);
+        let own = floor.iter().find(|(peer, _)| *peer == self.peer)?;
+        Some(own.1.min(u64::from(u32::MAX)) as u32)
+    }
+}
+
+/// Peers and their largest counters in order of first appearance.
+#[derive(Default)]
+struct Floor {
+    entries: Vec<(PeerId, u64)>,
+}
+
+impl Floor {
+    fn raise(&mut self, peer: PeerId, counter: u64) {
+        match self.entries.iter_mut().find(|(known, _)| *known == peer) {
+            Some((_, largest)) => *largest = counter.max(*largest),
+            None => self.entries.push((peer, counter)),
+        }
+    }
+
+    /// The ids that a body produces: inserted ones and replacements.
+    fn raise_all(&mut self, kind: u8, body: &[u8]) {
+        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| self.raise(id.peer, id.counter));
+    }
+}

@@ -1,0 +1,426 @@
+//! Transactions: local operations show at once, become changes at the outermost commit, and
+//! neighbours that cancel or join are compacted first (specification 8.8).
+
+use super::handler::State;
+use super::handlers::map::MapState;
+use super::handlers::register::RegisterState;
+use super::handlers::text::TextSink;
+use super::handlers::text_body::TextBody;
+use super::log::{ChangeKey, Operation, Span};
+use super::types::{Commit, DocumentError, HandlerIdx, Origin};
+use super::{AuthorIdx, Document};
+use crate::codec::Change;
+use crate::sequence::{Chain, Content, ElementKey};
+use std::borrow::Cow;
+
+/// The open transaction.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    depth: u32,
+    tag: Vec<u8>,
+    queue: Vec<Queued>,
+    /// Changes in the log when it began.
+    start: u64,
+    generation: u64,
+    pub origin: Option<Origin>,
+    pub snapshot_applied: bool,
+}
+
+/// A local operation that waits for the commit.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub handler: HandlerIdx,
+    pub op: QueuedOp,
+}
+
+#[derive(Debug)]
+pub(super) enum QueuedOp {
+    Insert { first: u32, len: u32, left: ElementKey, right: ElementKey, content: Content },
+    Remove { spans: Vec<Span> },
+    /// Text operations without a compact row.
+    TextBytes { kind: u8, body: Vec<u8>, decoded: TextBody },
+    /// Operations of value handlers.
+    Bytes { kind: u8, body: Vec<u8> },
+}
+
+impl QueuedOp {
+    fn operation(&self) -> Operation<'_> {
+        match self {
+            QueuedOp::Insert { first, len, left, right, content } => {
+                Operation::Insert { first: *first, len: *len, left: *left, right: *right, content: *content }
+            }
+            QueuedOp::Remove { spans } => Operation::Remove { spans },
+            QueuedOp::TextBytes { kind, body, .. } | QueuedOp::Bytes { kind, body } => {
+                Operation::Other { kind: *kind, body }
+            }
+        }
+    }
+}
+
+impl Transaction {
+    /// Content of queued operations moves with the pool.
+    pub fn move_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
+        for queued in &mut self.queue {
+            match &mut queued.op {
+                QueuedOp::Insert { content, len, .. } => *content = moved(*content, *len),
+                QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
+                    items.iter_mut().for_each(|(_, item)| item.content = moved(item.content, item.units));
+                }
+                _ => (),
+            }
+        }
+    }
+}
+
+impl Document {
+    /// Opens a transaction, or one more level of the open one. `tag` is handed to observers; that
+    /// of the outermost level counts.
+    pub fn begin(&mut self, tag: &[u8]) -> Result<(), DocumentError> {
+        self.ensure_open()?;
+        match &mut self.transaction {
+            Some(open) => open.depth += 1,
+            None => {
+                self.transaction = Some(Transaction {
+                    depth: 1,
+                    tag: tag.to_vec(),
+                    queue: Vec::new(),
+                    start: self.log.change_count(),
+                    generation: self.generation,
+                    origin: None,
+                    snapshot_applied: false,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a level; ending the outermost one makes changes of what was done.
+    pub fn commit(&mut self) -> Result<(), DocumentError> {
+        let open = self.transaction.as_mut().ok_or(DocumentError::NoTransaction)?;
+        if open.depth > 1 {
+            open.depth -= 1;
+            return Ok(());
+        }
+        let mut open = self.transaction.take().ok_or(DocumentError::NoTransaction)?;
+        let queue = self.compacted(std::mem::take(&mut open.queue));
+        self.discard_pending(&queue);
+        for Queued { handler, op } in &queue {
+            self.commit_operation(*handler, op.operation());
+            if let QueuedOp::Bytes { .. } = op {
+                self.fold_last(*handler);
+            }
+            open.origin = Some(Origin::Local);
+        }
+        self.finish(open);
+        Ok(())
+    }
+
+    /// Takes back the uncommitted local operations of the whole transaction and ends it, all its
+    /// levels. Imports stay. O(history of the handlers that were edited).
+    pub fn rollback(&mut self) -> Result<(), DocumentError> {
+        let mut open = self.transaction.take().ok_or(DocumentError::NoTransaction)?;
+        let queue = std::mem::take(&mut open.queue);
+        self.discard_pending(&queue);
+        let mut texts: Vec<HandlerIdx> = Vec::new();
+        for queued in &queue {
+            if !matches!(queued.op, QueuedOp::Bytes { .. }) && !texts.contains(&queued.handler) {
+                texts.push(queued.handler);
+            }
+        }
+        texts.into_iter().for_each(|handler| self.replay(handler));
+        self.finish(open);
+        Ok(())
+    }
+
+    /// Whether a transaction is open.
+    pub fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Whether commits are recorded, for [`take_commits`](Self::take_commits).
+    pub fn set_recording(&mut self, on: bool) {
+        self.recording = on;
+        if !on {
+            self.commits.clear();
+        }
+    }
+
+    /// The commits recorded since the last call, oldest first.
+    pub fn take_commits(&mut self) -> Vec<Commit> {
+        std::mem::take(&mut self.commits)
+    }
+
+    /// Runs `body` in a transaction; an error rolls nothing back, as `body` has checked first.
+    pub(super) fn transact<R>(
+        &mut self,
+        tag: &[u8],
+        body: impl FnOnce(&mut Self) -> Result<R, DocumentError>,
+    ) -> Result<R, DocumentError> {
+        self.begin(tag)?;
+        let result = body(self);
+        self.commit()?;
+        result
+    }
+
+    /// Notes what an import or load did, as part of the open transaction or as one of its own.
+    pub(super) fn note(&mut self, origin: Origin, tag: &[u8], start: u64, snapshot_applied: bool) {
+        match &mut self.transaction {
+            Some(open) => {
+                open.origin.get_or_insert(origin);
+                open.snapshot_applied |= snapshot_applied;
+            }
+            None => {
+                let generation = self.generation;
+                let transaction = Transaction {
+                    depth: 0,
+                    tag: tag.to_vec(),
+                    queue: Vec::new(),
+                    start,
+                    generation,
+                    origin: Some(origin),
+                    snapshot_applied,
+                };
+                self.finish(transaction);
+            }
+        }
+    }
+
+    /// Records the commit, if commits are recorded and anything happened.
+    fn finish(&mut self, done: Transaction) {
+        let Some(origin) = done.origin.filter(|_| self.recording) else {
+            self.handlers.iter_mut().for_each(|handler| handler.recorder = Default::default());
+            return;
+        };
+        let mut deltas = Vec::new();
+        for (number, handler) in self.handlers.iter_mut().enumerate() {
+            if let Some(delta) = handler.finish_record(&self.log.content) {
+                deltas.push((HandlerIdx(number as u32), delta));
+            }
+        }
+        let change_count = match done.generation == self.generation {
+            true => self.log.change_count() - done.start,
+            false => 0,
+        };
+        self.commit_count += 1;
+        self.commits.push(Commit {
+            number: self.commit_count,
+            origin,
+            tag: done.tag,
+            author: self.common_author(origin, change_count),
+            change_count,
+            snapshot_applied: done.snapshot_applied,
+            deltas,
+        });
+    }
+
+    fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
+        if origin == Origin::Local {
+            return Some(self.peer);
+        }
+        let mut common: Option<AuthorIdx> = None;
+        let mut mixed = false;
+        let start = self.log.change_count() - change_count;
+        self.log.for_each_author_from(start, |author| {
+            mixed |= common.is_some_and(|common| common != author);
+            common = Some(author);
+        });
+        common.filter(|_| !mixed).map(|author| self.log.authors.peer(author))
+    }
+
+    /// Takes a local operation: queued in a transaction, else committed. The state has it already.
+    pub(super) fn submit(&mut self, handler: HandlerIdx, op: QueuedOp) {
+        match &mut self.transaction {
+            Some(open) => {
+                open.queue.push(Queued { handler, op });
+                open.origin = Some(Origin::Local);
+            }
+            None => {
+                let start = self.log.change_count();
+                self.commit_operation(handler, op.operation());
+                if let QueuedOp::Bytes { .. } = op {
+                    self.fold_last(handler);
+                }
+                if self.recording {
+                    self.note(Origin::Local, &[], start, false);
+                }
+            }
+        }
+    }
+
+    /// Makes a change of a local operation (specification 8.3).
+    #[inline]
+    pub(super) fn commit_operation(&mut self, handler: HandlerIdx, op: Operation<'_>) {
+        let handler = &mut self.handlers[handler.0 as usize];
+        handler.revision += 1;
+        let name = handler.name;
+        let now = self.wall_clock.now_ms();
+        self.clock = self.clock.local_event(now);
+        let key = ChangeKey { author: self.own, clock: self.clock };
+        self.log.push(key, &self.frontiers, name, op);
+        self.frontiers.clear();
+        self.frontiers.push(key);
+        self.note_author(self.own);
+        self.clock = self.clock.receive_event(now, key.clock);
+    }
+
+    /// An author has stored changes: it belongs into the version vector.
+    #[inline]
+    pub(super) fn note_author(&mut self, author: AuthorIdx) {
+        if !self.vector_order.contains(&author) {
+            self.vector_order.push(author);
+        }
+    }
+
+    /// Folds the change stored last into a value handler.
+    fn fold_last(&mut self, handler: HandlerIdx) {
+        let (Some(place), Some(key)) = (self.log.last_place(), self.log.last_change()) else {
+            return;
+        };
+        self.handlers[handler.0 as usize].fold(place, key, &mut self.log, self.own);
+    }
+
+    /// Shows a local operation of a value handler before it is committed.
+    pub(super) fn apply_pending(&mut self, handler: HandlerIdx, kind: u8, body: &[u8]) {
+        let handler = &mut self.handlers[handler.0 as usize];
+        let events = match &mut handler.recorder {
+            super::handler::Recorder::Values(events) => Some(events),
+            _ => None,
+        };
+        // The body was encoded here.
+        let _ = match &mut handler.state {
+            State::Map(map) => map.apply_pending(kind, body, events),
+            State::Register(register) => register.apply_pending(kind, body, events),
+            State::Set(set) => set.apply_pending(kind, body, events),
+            State::Text(_) => Ok(()),
+        };
+    }
+
+    /// Value handlers forget what the queue showed; the committed operations are folded instead.
+    fn discard_pending(&mut self, queue: &[Queued]) {
+        let mut done: Vec<HandlerIdx> = Vec::new();
+        for Queued { handler, op } in queue {
+            if !matches!(op, QueuedOp::Bytes { .. }) || done.contains(handler) {
+                continue;
+            }
+            done.push(*handler);
+            let handler = &mut self.handlers[handler.0 as usize];
+            let events = match &mut handler.recorder {
+                super::handler::Recorder::Values(events) => Some(events),
+                _ => None,
+            };
+            match &mut handler.state {
+                State::Map(map) => map.discard_pending(events),
+                State::Register(register) => register.discard_pending(events),
+                State::Set(set) => set.discard_pending(events),
+                State::Text(_) => (),
+            }
+        }
+    }
+
+    /// Joins neighbours of the same handler by the compaction table.
+    fn compacted(&self, queue: Vec<Queued>) -> Vec<Queued> {
+        let mut out: Vec<Queued> = Vec::with_capacity(queue.len());
+        for next in queue {
+            let joined = out.last().and_then(|last| self.compound(last, &next));
+            match joined {
+                Some(op) => {
+                    let last = out.last_mut().expect("joined with it");
+                    last.op = op;
+                }
+                None => out.push(next),
+            }
+        }
+        out
+    }
+
+    fn compound(&self, last: &Queued, next: &Queued) -> Option<QueuedOp> {
+        let (QueuedOp::Bytes { kind, body }, QueuedOp::Bytes { kind: next_kind, body: next_body }) =
+            (&last.op, &next.op)
+        else {
+            return None;
+        };
+        if last.handler != next.handler {
+            return None;
+        }
+        let acc = (*kind, Cow::Borrowed(body.as_slice()));
+        let next_op = (*next_kind, Cow::Borrowed(next_body.as_slice()));
+        let (kind, body) = match &self.handler_ref(last.handler).state {
+            State::Map(_) => MapState::compound(&acc, &next_op),
+            State::Register(_) => RegisterState::compound(&acc, &next_op),
+            State::Set(_) | State::Text(_) => None,
+        }?;
+        Some(QueuedOp::Bytes { kind, body: body.into_owned() })
+    }
+
+    /// Shows the open transaction's operations in a state that was folded anew.
+    pub(super) fn fold_pending(&mut self, number: HandlerIdx) {
+        let Some(open) = self.transaction.as_mut() else {
+            return;
+        };
+        let queue = std::mem::take(&mut open.queue);
+        for Queued { op, .. } in queue.iter().filter(|queued| queued.handler == number) {
+            let own = self.own;
+            match op {
+                QueuedOp::TextBytes { decoded, .. } => {
+                    self.handlers[number.0 as usize].fold_pending_text(decoded, &self.log, own);
+                }
+                QueuedOp::Bytes { kind, body } => self.apply_pending(number, *kind, body),
+                QueuedOp::Insert { first, len, left, right, content } => {
+                    let id = ElementKey { author: own, counter: *first };
+                    let chain = Chain { id, len: *len, units: *len, content: *content, left: *left, right: *right };
+                    self.with_text(number, |text, sink| text.insert(chain, sink));
+                }
+                QueuedOp::Remove { spans } => self.with_text(number, |text, sink| text.remove(spans, sink)),
+            }
+        }
+        if let Some(open) = self.transaction.as_mut() {
+            open.queue = queue;
+        }
+    }
+
+    fn with_text(
+        &mut self,
+        number: HandlerIdx,
+        body: impl FnOnce(&mut super::handlers::text::TextState, &mut TextSink<'_>),
+    ) {
+        if let State::Text(text) = &mut self.handlers[number.0 as usize].state {
+            let sink = &mut TextSink {
+                delta: None,
+                content: &self.log.content,
+                authors: &self.log.authors,
+                own: self.own,
+            };
+            body(text, sink);
+        }
+    }
+
+    /// Makes and applies a change of an operation given as payload bytes (crdt_lf's
+    /// `createChange`): at once, even inside a transaction.
+    pub fn create_change(&mut self, payload: Vec<u8>) -> Result<Change, DocumentError> {
+        self.ensure_open()?;
+        self.ensure_room(payload.len())?;
+        let envelope = crate::codec::Envelope::decode(&payload)?;
+        let id = envelope.handler_id.to_owned();
+        let start = self.log.change_count();
+        let now = self.wall_clock.now_ms();
+        self.clock = self.clock.local_event(now);
+        let key = ChangeKey { author: self.own, clock: self.clock };
+        let deps = std::mem::take(&mut self.frontiers);
+        super::wire::store_foreign(&mut self.log, key, &deps, &payload);
+        self.frontiers.push(key);
+        self.note_author(self.own);
+        self.clock = self.clock.receive_event(now, key.clock);
+        self.fold_stored(false);
+        self.count_revision(&id);
+        self.settle_replays();
+        self.note(Origin::Local, &[], start, false);
+        Ok(self.log.change(self.log.last_place().expect("just stored")))
+    }
+
+    pub(super) fn ensure_room(&self, bytes: usize) -> Result<(), DocumentError> {
+        match self.log.has_room(bytes) {
+            true => Ok(()),
+            false => Err(DocumentError::Limit("4 GiB of history in one document")),
+        }
+    }
+}

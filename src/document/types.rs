@@ -1,0 +1,283 @@
+//! The plain values of the document's interface: options, errors, deltas, commits.
+
+use crate::clock::{Hlc, PeerId};
+use crate::codec::{DecodeError, Value};
+use crate::replica::ApplyError;
+use std::fmt;
+
+/// Where physical time comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WallClock {
+    /// The system's wall clock.
+    #[default]
+    System,
+    /// Always this many milliseconds since 1970: for tests and replays.
+    Fixed(i64),
+}
+
+impl WallClock {
+    /// Milliseconds since 1970.
+    pub fn now_ms(self) -> i64 {
+        match self {
+            WallClock::Fixed(ms) => ms,
+            WallClock::System => {
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                since.map_or(0, |since| since.as_millis() as i64)
+            }
+        }
+    }
+}
+
+/// How to make a document. The default: random ids, clock at zero, system time, no drift check.
+#[derive(Clone, Debug, Default)]
+pub struct DocumentOptions {
+    /// Empty: a random UUID.
+    pub document_id: String,
+    /// None: random.
+    pub peer_id: Option<PeerId>,
+    /// Where the clock starts.
+    pub initial_clock: Hlc,
+    /// Where physical time comes from.
+    pub wall_clock: WallClock,
+    /// Changes whose clocks are further ahead are refused. None: no check, as crdt_lf.
+    pub clock_drift_ms_max: Option<u32>,
+}
+
+/// The kinds of handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandlerKind {
+    /// Text that merges by elements (specification 9.10).
+    FugueText,
+    /// Last writer wins per key (9.5).
+    Map,
+    /// Last writer wins (9.6).
+    Register,
+    /// Observed-remove set: an addition wins over a concurrent removal (9.7).
+    OrSet,
+}
+
+impl HandlerKind {
+    /// All kinds.
+    pub const ALL: [HandlerKind; 4] =
+        [HandlerKind::FugueText, HandlerKind::Map, HandlerKind::Register, HandlerKind::OrSet];
+
+    /// The type tag without type arguments.
+    pub fn base_tag(self) -> &'static str {
+        match self {
+            HandlerKind::FugueText => "CRDTFugueTextHandler",
+            HandlerKind::Map => "CRDTMapHandler",
+            HandlerKind::Register => "CRDTRegisterHandler",
+            HandlerKind::OrSet => "CRDTORSetHandler",
+        }
+    }
+
+    /// Whether tags of this kind carry type arguments.
+    pub fn is_generic(self) -> bool {
+        self != HandlerKind::FugueText
+    }
+
+    /// The tag that Dart writes for values of any type.
+    pub fn default_tag(self) -> String {
+        let arguments = if self.is_generic() { "<dynamic>" } else { "" };
+        format!("{}{arguments}", self.base_tag())
+    }
+
+    /// The kind that a wire tag stands for, if it is one of Dart's own tags.
+    pub fn of_tag(tag: &str) -> Option<HandlerKind> {
+        HandlerKind::ALL.into_iter().find(|kind| match tag.strip_prefix(kind.base_tag()) {
+            Some("") => true,
+            Some(arguments) => kind.is_generic() && arguments.starts_with('<') && arguments.ends_with('>'),
+            None => false,
+        })
+    }
+}
+
+/// How the values of a handler are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValueCodec {
+    /// As JSON text (specification 1.4).
+    #[default]
+    Json,
+    /// [`Value::Bytes`] only, stored as they are.
+    Bytes,
+}
+
+/// Which handler to make when it is not there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandlerSpec {
+    /// The kind.
+    pub kind: HandlerKind,
+    /// How its values are stored.
+    pub codec: ValueCodec,
+    /// The wire tag; empty: [`HandlerKind::default_tag`].
+    pub type_tag: String,
+}
+
+impl HandlerSpec {
+    /// JSON values and the default tag.
+    pub fn new(kind: HandlerKind) -> Self {
+        HandlerSpec { kind, codec: ValueCodec::Json, type_tag: String::new() }
+    }
+}
+
+/// Number of a registered handler in its document, in order of registration. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HandlerIdx(pub u32);
+
+/// Why a call was refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// The id is registered with another kind or tag.
+    TypeMismatch,
+    /// A position outside of the content.
+    OutOfRange {
+        /// The position that was given, in the unit of the call.
+        index: u64,
+        /// The length, in the unit of the call.
+        length: u64,
+    },
+    /// A position inside of a character, in a unit that cannot part it.
+    NotOnBoundary {
+        /// The position that was given.
+        index: u64,
+    },
+    /// The document was closed.
+    Closed,
+    /// Commit or rollback without begin.
+    NoTransaction,
+    /// The codec cannot carry the value (a NaN in JSON, anything but bytes in BYTES).
+    UnsupportedValue,
+    /// No handler with this number or id.
+    UnknownHandler,
+    /// The id is reserved by the format.
+    ReservedId,
+    /// A change id that is not in the document.
+    UnknownChange,
+    /// A named limit was exceeded.
+    Limit(&'static str),
+    /// A change was refused.
+    Apply(ApplyError),
+    /// Malformed bytes.
+    Decode(DecodeError),
+}
+
+impl fmt::Display for DocumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DocumentError::TypeMismatch => f.write_str("the handler id is registered with another type"),
+            DocumentError::OutOfRange { index, length } => write!(f, "position {index} is outside of 0..={length}"),
+            DocumentError::NotOnBoundary { index } => write!(f, "position {index} is inside of a character"),
+            DocumentError::Closed => f.write_str("the document is closed"),
+            DocumentError::NoTransaction => f.write_str("no transaction is open"),
+            DocumentError::UnsupportedValue => f.write_str("the handler's codec cannot carry this value"),
+            DocumentError::UnknownHandler => f.write_str("no such handler"),
+            DocumentError::ReservedId => f.write_str("this handler id is reserved"),
+            DocumentError::UnknownChange => f.write_str("no such change"),
+            DocumentError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
+            DocumentError::Apply(error) => error.fmt(f),
+            DocumentError::Decode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DocumentError {}
+
+impl From<ApplyError> for DocumentError {
+    fn from(error: ApplyError) -> Self {
+        DocumentError::Apply(error)
+    }
+}
+
+impl From<DecodeError> for DocumentError {
+    fn from(error: DecodeError) -> Self {
+        DocumentError::Decode(error)
+    }
+}
+
+/// Who caused a change of content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This replica.
+    Local,
+    /// Another one.
+    Remote,
+    /// A store or snapshot.
+    Load,
+}
+
+/// One step of a text delta. Steps apply in order from index 0; lengths are UTF-16 units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TextOp {
+    /// Keep so many units.
+    Retain(u64),
+    /// New units here.
+    Insert(Vec<u16>),
+    /// So many units go.
+    Remove(u64),
+}
+
+/// Change of one key of a map; a register has the key ""; an element of a set has the key "" and
+/// only an old or only a new value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapOp {
+    /// The key.
+    pub key: String,
+    /// The value before; None: there was none.
+    pub old: Option<Value>,
+    /// The value after; None: there is none.
+    pub new: Option<Value>,
+}
+
+/// How the content of one handler changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HandlerDelta {
+    /// Text.
+    Text(Vec<TextOp>),
+    /// Map: each key once.
+    Map(Vec<MapOp>),
+    /// Set: each element once.
+    Set(Vec<MapOp>),
+    /// Register: at most one.
+    Register(Vec<MapOp>),
+}
+
+/// What one outermost transaction did: local edits, an import, or a load.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Rises by one per commit of the document.
+    pub number: u64,
+    /// Who caused it.
+    pub origin: Origin,
+    /// The tag given to `begin`, or naming the connection.
+    pub tag: Vec<u8>,
+    /// The author, if all changes have one.
+    pub author: Option<PeerId>,
+    /// How many changes this commit added; they are the last ones in store order.
+    pub change_count: u64,
+    /// A snapshot replaced the state.
+    pub snapshot_applied: bool,
+    /// Of observed handlers whose content changed, in order of registration.
+    pub deltas: Vec<(HandlerIdx, HandlerDelta)>,
+}
+
+/// A place in the log, for those who follow it. See `Document::changes_since`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPosition {
+    /// Changes when history is rewritten (snapshot, pruning).
+    pub generation: u64,
+    /// Changes stored so far in this generation.
+    pub index: u64,
+}
+
+/// The unit of text positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TextUnit {
+    /// UTF-16 code units.
+    #[default]
+    Utf16,
+    /// Bytes of UTF-8; a lone surrogate counts three, as U+FFFD.
+    Utf8,
+    /// Code points; a lone surrogate counts one.
+    CodePoint,
+}
