@@ -40,11 +40,6 @@ impl Model {
         id
     }
 
-    /// Puts in a change that was made elsewhere as a local one.
-    pub fn commit_recorded(&mut self, change: Change) {
-        assert_eq!(self.apply(change), Ok(true));
-    }
-
     /// Every change whose content is here, be it in a snapshot of a model.
     pub fn ids(&self) -> BTreeSet<OperationId> {
         let entry = self
