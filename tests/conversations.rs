@@ -124,6 +124,7 @@ struct Server {
 impl Server {
     fn new(documents: &[String], kind: DocumentKind) -> Self {
         let options = Arc::new(ServerOptions {
+            automatic_snapshot: true,
             snapshot_changes_min: 0,
             ..ServerOptions::default()
         });

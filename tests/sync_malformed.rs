@@ -212,6 +212,7 @@ fn the_server_survives_any_frames() {
     for seed in 0..60 {
         let mut random = Random::new(seed);
         let options = Arc::new(ServerOptions {
+            automatic_snapshot: true,
             snapshot_changes_min: 3,
             ..ServerOptions::default()
         });

@@ -32,8 +32,13 @@ fn room(options: ServerOptions) -> Room {
 }
 
 fn no_snapshots() -> ServerOptions {
+    ServerOptions::default()
+}
+
+fn every_snapshot() -> ServerOptions {
     ServerOptions {
-        automatic_snapshot: false,
+        automatic_snapshot: true,
+        snapshot_changes_min: 0,
         ..ServerOptions::default()
     }
 }
@@ -175,10 +180,7 @@ fn automatic_snapshot_rule() {
             taken: 0,
             refuses: false,
         };
-        let mut room = room(ServerOptions {
-            snapshot_changes_min: 0,
-            ..ServerOptions::default()
-        });
+        let mut room = room(every_snapshot());
         let clients = list(&case["clients"]);
         for number in 0..clients.len() {
             // Joins without saying what it has.
@@ -268,10 +270,7 @@ fn a_refused_snapshot_is_not_asked_for_again_at_that_version() {
         taken: 0,
         refuses: true,
     };
-    let mut room = room(ServerOptions {
-        snapshot_changes_min: 0,
-        ..ServerOptions::default()
-    });
+    let mut room = room(every_snapshot());
     let out = room.handle(&session(1), handshake(1, vector.clone()), &mut replica, 0);
     assert!(matches!(
         errors(&out)[..],

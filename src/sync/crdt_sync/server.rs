@@ -17,7 +17,11 @@ pub struct ServerOptions {
     pub rooms_max: usize,
     /// Whether a handshake creates a document that does not exist. Read by the transport.
     pub create_documents: bool,
-    /// Whether a snapshot is taken and history pruned when every client has everything.
+    /// Whether a snapshot is taken and history pruned when every client has everything, as a Dart
+    /// server does. Off by default: the snapshot of a text holds neither removed elements nor the
+    /// places of the others relative to each other, so that whoever starts from it (a late joiner,
+    /// the server after a restart) puts some later insertions elsewhere than those who hold the
+    /// history (crdt_lf specification 10.5).
     pub automatic_snapshot: bool,
     /// Stored changes below which an automatic snapshot is not worth it.
     pub snapshot_changes_min: usize,
@@ -37,7 +41,7 @@ impl Default for ServerOptions {
             idle_timeout_ms: super::constants::CLIENT_TIMEOUT_MS,
             rooms_max: 64,
             create_documents: false,
-            automatic_snapshot: true,
+            automatic_snapshot: false,
             snapshot_changes_min: 200,
             broadcast_changes_max: 64,
             broadcast_bytes_max: 512 << 10,
