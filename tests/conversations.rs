@@ -15,7 +15,6 @@ use sync_support::conversation::{
 use sync_support::documents::{Kind as DocumentKind, TestDocument};
 use syncline::clock::{Hlc, PeerId, VersionVector};
 use syncline::codec::Change;
-use syncline::replica::Replica;
 use syncline::sync::crdt_sync::{
     Client, ClientAction, ClientOptions, ClientStatus, ConnectionAction, Framing, Limits, Message,
     Refusal, Room, RoomOutput, ServerConnection, ServerError, ServerEvent, ServerOptions,
@@ -717,30 +716,24 @@ fn check_peer(conversation: &Conversation, label: &str, peer: &Peer) -> usize {
 /// The helper that the tables rely on tells streams apart.
 #[test]
 fn the_comparison_notices_differences() {
-    let error = |code: &str| Message::Error {
-        document_id: "d".into(),
-        code: code.to_owned(),
-        message: String::new(),
+    let errors = |codes: &[&str]| -> Vec<Message> {
+        let error = |code: &&str| Message::Error {
+            document_id: "d".into(),
+            code: (*code).to_owned(),
+            message: String::new(),
+        };
+        codes.iter().map(error).collect()
     };
-    let fails = |recorded: &[Message], ours: &[Message], edits: &[Edit]| {
-        let result = std::panic::catch_unwind(|| compare("x", recorded, ours, edits));
-        result.is_err()
+    let fails = |recorded: &[&str], ours: &[&str], edits: &[Edit]| {
+        let (recorded, ours) = (errors(recorded), errors(ours));
+        std::panic::catch_unwind(|| compare("x", &recorded, &ours, edits)).is_err()
     };
-    let (a, b) = (error("A"), error("B"));
-    assert_eq!(kind(&a), "7 A");
-    assert!(!fails(&[a.clone()], &[a.clone()], &[]));
-    assert!(fails(&[a.clone()], &[b.clone()], &[]));
-    assert!(fails(&[a.clone()], &[], &[]));
-    assert!(fails(&[a.clone()], &[a.clone()], &[Edit::Extra("7 A")]));
-    assert!(!fails(
-        &[a.clone()],
-        &[b.clone(), a.clone()],
-        &[Edit::Extra("7 B")]
-    ));
-    assert!(fails(
-        &[a.clone()],
-        &[b.clone(), a.clone()],
-        &[Edit::Extra("7 A")]
-    ));
-    assert!(!fails(&[a], &[b], &[Edit::Instead("7 A", "7 B")]));
+    assert_eq!(kind(&errors(&["A"])[0]), "7 A");
+    assert!(!fails(&["A"], &["A"], &[]));
+    assert!(fails(&["A"], &["B"], &[]));
+    assert!(fails(&["A"], &[], &[]));
+    assert!(fails(&["A"], &["A"], &[Edit::Extra("7 A")]));
+    assert!(!fails(&["A"], &["B", "A"], &[Edit::Extra("7 B")]));
+    assert!(fails(&["A"], &["B", "A"], &[Edit::Extra("7 A")]));
+    assert!(!fails(&["A"], &["B"], &[Edit::Instead("7 A", "7 B")]));
 }

@@ -106,14 +106,14 @@ impl Bench {
 
     fn failure(&mut self) -> (FailureReason, Option<i64>) {
         self.messages();
-        let failures = self.events.drain(..).filter_map(|event| match event {
+        let mut failures = self.events.drain(..).filter_map(|event| match event {
             ClientEvent::ConnectionFailed {
                 reason,
                 retry_at_ms,
             } => Some((reason, retry_at_ms)),
             _ => None,
         });
-        failures.last().expect("a failure")
+        failures.next_back().expect("a failure")
     }
 }
 
@@ -340,6 +340,8 @@ fn nothing_is_echoed() {
     for change in &remote[..10] {
         bench.receive(1, change_message(change));
     }
+    bench.client.local_changes(1, &bench.model);
+    assert!(bench.kinds().is_empty());
     let rest = Message::DocumentStatus {
         document_id: "doc".into(),
         snapshot: None,

@@ -322,6 +322,13 @@ fn echoes_are_silent() {
         );
         assert!(out.outputs.is_empty() && !out.persist);
     }
+    // Recognised before anything else of it is looked at.
+    let bare = Change {
+        payload: Vec::new(),
+        ..changes[0].clone()
+    };
+    let out = room.handle(&session(2), RoomInput::Changes(vec![bare]), &mut model, 0);
+    assert!(out.outputs.is_empty());
 }
 
 /// Trap 3, as recorded with a real client and a scripted server in conversation 70.

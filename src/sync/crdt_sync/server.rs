@@ -32,6 +32,12 @@ pub struct ServerOptions {
     pub broadcast_bytes_max: usize,
     /// Dependencies of one change.
     pub dependencies_max: usize,
+    /// Consecutive `OUT_OF_SYNC` answers to one session without a change of it being applied. A
+    /// client whose history cannot be completed would otherwise push it again and again for ever.
+    pub out_of_sync_max: u32,
+    /// Ids of refused changes remembered per session and document: what builds on them is dropped
+    /// without asking for them again.
+    pub refused_changes_max: usize,
 }
 
 impl Default for ServerOptions {
@@ -46,6 +52,8 @@ impl Default for ServerOptions {
             broadcast_changes_max: 64,
             broadcast_bytes_max: 512 << 10,
             dependencies_max: 4096,
+            out_of_sync_max: 16,
+            refused_changes_max: 256,
         }
     }
 }

@@ -218,7 +218,11 @@ impl Client {
 
     fn join(&mut self, server: VersionVector, now_ms: i64) {
         self.backoff.succeeded();
-        self.phase = Phase::Joined(Session::new(now_ms, server.clone(), &self.options));
+        self.phase = Phase::Joined(Box::new(Session::new(
+            now_ms,
+            server.clone(),
+            &self.options,
+        )));
         self.server = Some(server);
         self.queue.event(ClientEvent::ServerAdvanced);
         self.set_status(ClientStatus::Connected);
