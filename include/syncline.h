@@ -926,7 +926,7 @@ typedef struct syncline_library_stats {
    */
   uint64_t heap_bytes;
   /**
-   * Delivery threads, client threads and server threads that run now.
+   * Delivery threads that run now. Clients, servers and stores have their own while they work.
    */
   uint32_t threads;
   /**
