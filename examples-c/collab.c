@@ -223,7 +223,7 @@ static void session_close(session *s) {
 static void print_progress(session *s) {
   syncline_client_progress progress = {.struct_size = sizeof progress};
   check(syncline_client_get_progress(s->client, syncline_str(s->options->room), &progress), "progress");
-  fprintf(stderr, "%-8s %5.1f s  %-12s %6zu bytes of text, %6llu changes, %5llu not yet on the server\n",
+  fprintf(stderr, "%-8s %5.1f s  %-12s %6zu bytes of text, %6llu changes, %5llu unacknowledged\n",
           s->options->name, (double)(now_ms() - s->started_ms) / 1000, status_name(syncline_client_status(s->client)),
           s->mirror.len, (unsigned long long)syncline_document_change_count(s->doc.document),
           (unsigned long long)progress.pending_changes);
