@@ -317,7 +317,7 @@ fn oversized_messages_are_refused_with_their_code() {
 
 #[test]
 fn a_reader_that_does_not_read_is_dropped_and_the_others_are_not_held_up() {
-    let outbound_bytes_max = 256 << 10;
+    let outbound_bytes_max = 1 << 20;
     let options = ServerOptions {
         outbound_bytes_max,
         ..ServerOptions::default()
@@ -333,9 +333,14 @@ fn a_reader_that_does_not_read_is_dropped_and_the_others_are_not_held_up() {
     let mut unsent_max = 0;
     // What the kernel buffers for a socket has an end, but not a small one.
     for step in 0..4000 {
-        insert(&a, 0, &"x".repeat(10_000));
-        if step % 4 == 3 {
+        insert(&a, 0, &"x".repeat(1_000));
+        if step % 8 == 7 {
+            // A reader that reads keeps up.
             client_a.wait_acknowledged(LONG).unwrap();
+            let seen = a.read(|a| a.version_vector()).unwrap();
+            eventually("the other one follows", || {
+                b.read(|b| b.version_vector()).unwrap() == seen
+            });
         }
         let clients = server.clients(None);
         unsent_max = clients

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// Close codes of the transport itself.
 const CLOSE_BEHIND: u16 = 1013;
 const CLOSE_NORMAL: u16 = 1000;
+pub(super) const CLOSE_STOPPING: u16 = 1001;
 const CLOSE_INTERNAL: u16 = 1011;
 /// The answer to a request that is no WebSocket upgrade.
 const BAD_REQUEST: &[u8] =
@@ -52,7 +53,12 @@ pub(super) async fn serve(server: Arc<ServerShared>, stream: TcpStream, address:
     let deadline = Duration::from_millis(server.options.handshake_timeout_ms.into());
     let config = config(server.options.message_bytes_max);
     let upgrade = tokio_tungstenite::accept_async_with_config(&mut stream, Some(config));
-    match timeout(deadline, upgrade).await {
+    let mut stopping = server.stopping.subscribe();
+    let upgraded = tokio::select! {
+        upgraded = timeout(deadline, upgrade) => upgraded,
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    };
+    match upgraded {
         Ok(Ok(upgraded)) => run(server, Socket::new(upgraded), address, &meter).await,
         Ok(Err(error)) => {
             log::debug!(target: "server", "{address}: no WebSocket: {error}");
@@ -108,6 +114,12 @@ impl Connection {
             .sessions
             .write()
             .insert(id, self.session.clone());
+        // Whoever stops the server tells the sessions that it finds; this one came later.
+        if *self.server.stopping.borrow() {
+            self.session
+                .outbox
+                .close(CLOSE_STOPPING, "the server stops");
+        }
         self.server.count(|counters| &counters.connections_total);
         if let ConnectionAction::Event(event) = self.protocol.opened() {
             self.server.event(&event);
