@@ -208,6 +208,11 @@ impl Document {
         Some(out)
     }
 
+    /// Changes the limit of [`DocumentOptions::clock_drift_ms_max`].
+    pub fn set_clock_drift_ms_max(&mut self, drift_ms_max: Option<u32>) {
+        self.clock_drift_ms_max = drift_ms_max;
+    }
+
     /// The exact version vector: what is stored and what the snapshot covers.
     fn vector(&self) -> VersionVector {
         let mut vector = VersionVector::new();

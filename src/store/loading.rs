@@ -22,7 +22,12 @@ pub(super) fn load(
         });
     }
     let (snapshot, changes) = decode(name, state)?;
-    let mut document = Document::new(options);
+    // What is stored was accepted once; a clock that was set back since must not lock it away.
+    let drift_ms_max = options.clock_drift_ms_max;
+    let mut document = Document::new(DocumentOptions {
+        clock_drift_ms_max: None,
+        ..options
+    });
     if let Some(snapshot) = &snapshot {
         let applied = document
             .import_snapshot(snapshot, true)
@@ -45,6 +50,7 @@ pub(super) fn load(
             "changes lack what they depend on",
         ));
     }
+    document.set_clock_drift_ms_max(drift_ms_max);
     Ok((document, size(state)))
 }
 
