@@ -18,6 +18,8 @@ mod text;
 mod transaction;
 mod types;
 mod units;
+#[cfg(test)]
+mod tests;
 mod values;
 mod wire;
 
