@@ -148,6 +148,28 @@ fn a_reopened_document_is_as_it_was_and_keeps_its_peer() {
 }
 
 #[test]
+fn history_that_a_snapshot_covers_but_did_not_prune_is_kept() {
+    let (rigged, store) = rigged();
+    let stored = open(&store, "a");
+    insert(stored.document(), 0, "before");
+    let taken = stored
+        .document()
+        .with(|document| document.take_snapshot(false).map(|_| ()));
+    taken.unwrap().unwrap();
+    insert(stored.document(), 6, " and after");
+    let changes = stored.document().read(|d| d.all_changes()).unwrap();
+    drop(stored);
+    store.close(Duration::from_secs(10)).unwrap();
+    let store = again(&rigged);
+    let stored = open(&store, "a");
+    assert_eq!(content(stored.document()), "before and after");
+    let again = stored.document().read(|d| d.all_changes()).unwrap();
+    assert_eq!(again, changes);
+    let snapshot = stored.document().read(|d| d.last_snapshot().cloned());
+    assert!(snapshot.unwrap().is_some());
+}
+
+#[test]
 fn a_document_that_was_not_closed_gets_a_new_peer() {
     let (rigged, store) = rigged();
     let stored = open(&store, "notes");

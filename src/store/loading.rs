@@ -29,8 +29,15 @@ pub(super) fn load(
         ..options
     });
     if let Some(snapshot) = &snapshot {
+        // A snapshot that was taken without pruning: what it covers is kept, and has to be there
+        // first, because afterwards it counts as known.
+        let covers = |change: &Change| snapshot.vector().covers(&change.id.peer, change.id.hlc);
+        let kept: Vec<Change> = changes.iter().filter(|change| covers(change)).cloned().collect();
+        document
+            .import_changes(kept, b"", Origin::Load)
+            .map_err(|error| refused(name, error))?;
         let applied = document
-            .import_snapshot(snapshot, true)
+            .import_snapshot(snapshot, false)
             .map_err(|error| refused(name, error))?;
         if !applied {
             return Err(StoreError::corrupt(
