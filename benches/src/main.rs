@@ -20,7 +20,7 @@ usage: traces [--trace NAME | --all] [--runs N] [--only-edit N | --only-apply N]
   --trace NAME    which trace (default automerge-paper)
   --all           every trace
   --runs N        medians of so many runs (default 7)
-  --only-edit N   nothing but the local edits, N times, for profilers
+  --only-edit N   nothing but the rope and the local edits, N times, for profilers
   --only-apply N  nothing but one replay and N imports of its changes, for profilers
   --lines FILE    write the trace as lines for the C program, then measure";
 
@@ -45,12 +45,9 @@ fn main() {
         if let Some(path) = &arguments.lines {
             trace.write_lines(Path::new(path)).expect("a writable file");
         }
-        (0..arguments.only_edit).for_each(|_| syncline_rows::edit_only(&trace));
-        if arguments.only_apply > 0 {
-            syncline_rows::apply_only(&trace, arguments.only_apply);
-        }
-        if arguments.only_edit + arguments.only_apply == 0 {
-            compare(&trace, arguments.runs);
+        match (arguments.only_edit, arguments.only_apply) {
+            (0, 0) => compare(&trace, arguments.runs),
+            (edits, applies) => profile(&trace, edits, applies),
         }
     }
 }
@@ -96,6 +93,19 @@ fn traces(arguments: &Arguments) -> Vec<Trace> {
         name => trace::load(name).unwrap_or_else(|| panic!("no trace {name}")),
     };
     wanted.iter().map(load).collect()
+}
+
+/// Few rows, many times, for profilers.
+fn profile(trace: &Trace, edits: usize, applies: usize) {
+    let mut table = Table::default();
+    for _ in 0..edits {
+        peers::run(trace, &mut table);
+        drop(syncline_rows::local(trace, &mut table));
+    }
+    if applies > 0 {
+        syncline_rows::apply_only(trace, applies, &mut table);
+    }
+    table.print(peers::ROPE, syncline_rows::LOCAL);
 }
 
 /// All rows in turn, again and again, so that what disturbs the machine disturbs them all.

@@ -12,9 +12,7 @@ pub const LOCAL: &str = "syncline, Document";
 
 /// All rows of one run.
 pub fn run(trace: &Trace, table: &mut Table) {
-    let (document, sample) = measured(|| edited(trace));
-    check_text(trace, &document);
-    table.add(LOCAL, sample);
+    let document = local(trace, table);
     shared(trace, table);
 
     let (bytes, mut sample) = measured(|| change::encode_list(document.all_changes().iter()));
@@ -25,16 +23,19 @@ pub fn run(trace: &Trace, table: &mut Table) {
     snapshot(trace, document, table);
 }
 
-/// The edits alone, for profilers.
-pub fn edit_only(trace: &Trace) {
-    check_text(trace, &edited(trace));
+/// The edits alone.
+pub fn local(trace: &Trace, table: &mut Table) -> Document {
+    let (document, sample) = measured(|| edited(trace));
+    check_text(trace, &document);
+    table.add(LOCAL, sample);
+    document
 }
 
-/// The import alone, for profilers: so often.
-pub fn apply_only(trace: &Trace, times: usize) {
-    let bytes = change::encode_list(edited(trace).all_changes().iter());
+/// The imports alone, so often, after one replay to have something to import.
+pub fn apply_only(trace: &Trace, times: usize, table: &mut Table) {
+    let bytes = change::encode_list(local(trace, table).all_changes().iter());
     for _ in 0..times {
-        check_text(trace, &imported(&bytes, true));
+        apply(trace, &bytes, table);
     }
 }
 

@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::{Recorder, State};
 use super::handlers::text::TextState;
 use super::handlers::text_body::{Item, TextBody, write_update};
-use super::log::Span;
+use super::log::{Operation, Span};
 use super::myers::{SegmentKind, diff};
 use super::transaction::QueuedOp;
 use super::types::{DocumentError, HandlerIdx};
@@ -88,7 +88,7 @@ impl Document {
             self.log.content.copy_utf16(content, units, &mut inserted);
             delta.insert(index, &inserted);
         }
-        self.submit(number, QueuedOp::Insert { first: id.counter, len: units, left, right, content });
+        self.submit_text(number, Operation::Insert { first: id.counter, len: units, left, right, content });
         Ok(())
     }
 
@@ -108,18 +108,15 @@ impl Document {
         let State::Text(text) = &mut handler.state else {
             return Err(DocumentError::UnknownHandler);
         };
-        let mut spans: Vec<Span> = Vec::new();
+        let mut spans = Spans::default();
         let recorder = &mut handler.recorder;
         text.sequence.remove_local(index, count, |removed| {
             if let Recorder::Text(delta) = recorder {
                 delta.remove(index, removed.units);
             }
-            match spans.last_mut() {
-                Some(span) if span.id.plus(span.len) == removed.id => span.len += removed.len,
-                _ => spans.push(Span { id: removed.id, len: removed.len }),
-            }
+            spans.add(removed.id, removed.len);
         });
-        self.submit(number, QueuedOp::Remove { spans });
+        self.submit_text(number, Operation::Remove { spans: spans.as_slice() });
         Ok(())
     }
 
@@ -246,5 +243,39 @@ impl Document {
             return Ok(None);
         };
         Ok(text.sequence.units_through(ElementKey { author, counter }).map(u64::from))
+    }
+}
+
+/// The elements of one removal. One span, as most removals have, takes no memory.
+#[derive(Default)]
+struct Spans {
+    one: Option<Span>,
+    /// All spans, once there are several.
+    several: Vec<Span>,
+}
+
+impl Spans {
+    fn add(&mut self, id: ElementKey, len: u32) {
+        let last = match self.several.last_mut() {
+            Some(last) => Some(last),
+            None => self.one.as_mut(),
+        };
+        match last {
+            None => self.one = Some(Span { id, len }),
+            Some(last) if last.id.plus(last.len) == id => last.len += len,
+            Some(_) => {
+                if self.several.is_empty() {
+                    self.several.extend(self.one);
+                }
+                self.several.push(Span { id, len });
+            }
+        }
+    }
+
+    fn as_slice(&self) -> &[Span] {
+        match &self.one {
+            Some(one) if self.several.is_empty() => std::slice::from_ref(one),
+            _ => &self.several,
+        }
     }
 }
