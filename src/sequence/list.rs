@@ -335,9 +335,7 @@ impl Sequence {
         let id = receiver.id;
         self.tree.update(pos, |run| run.drop_back(len));
         self.tree.update(next, |run| run.extend_front(len));
-        let index = self.index_of(id.author);
-        index.remove(id.counter);
-        index.set(id.counter - len, pos.leaf.0);
+        self.index_of(id.author).move_start(id.counter, id.counter - len);
         true
     }
 
@@ -353,9 +351,7 @@ impl Sequence {
         }
         self.tree.update(RunPos { at, ..pos }, |run| run.extend(len));
         self.tree.update(pos, |run| run.drop_front(len));
-        let index = self.index_of(run.id.author);
-        index.remove(run.id.counter);
-        index.set(run.id.counter + len, pos.leaf.0);
+        self.index_of(run.id.author).move_start(run.id.counter, run.id.counter + len);
         true
     }
 

@@ -71,6 +71,19 @@ impl IntervalMap {
         self.insert_chunk(chunk + 1, tail);
     }
 
+    /// Moves the boundary at `start`, which is there, to `new`: between its neighbours, so that
+    /// nothing changes places.
+    pub fn move_start(&mut self, start: u32, new: u32) {
+        let chunk = self.chunk_of(start).expect("the start is there");
+        let entries = &mut self.chunks[chunk];
+        let at = entries.partition_point(|entry| entry.0 < start);
+        debug_assert_eq!(entries[at].0, start);
+        entries[at].0 = new;
+        if at == 0 {
+            self.firsts[chunk] = new;
+        }
+    }
+
     /// Joins the interval that starts at `start` to the one before it.
     pub fn remove(&mut self, start: u32) {
         let Some(chunk) = self.chunk_of(start) else {
@@ -142,7 +155,15 @@ mod tests {
             let mut oracle = BTreeMap::new();
             for step in 0..120 {
                 let start = rng.below(60) as u32;
-                if rng.below(4) == 0 {
+                if rng.below(4) == 0 && oracle.contains_key(&start) {
+                    // Anywhere between its neighbours.
+                    let low = oracle.range(..start).next_back().map_or(0, |(before, _)| before + 1);
+                    let high = oracle.range(start + 1..).next().map_or(64, |(after, _)| *after);
+                    let new = low + rng.below((high - low) as usize) as u32;
+                    map.move_start(start, new);
+                    let value = oracle.remove(&start).unwrap();
+                    oracle.insert(new, value);
+                } else if rng.below(4) == 0 {
                     map.remove(start);
                     oracle.remove(&start);
                 } else {
