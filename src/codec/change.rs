@@ -122,16 +122,21 @@ pub fn encode_list<'a>(changes: impl ExactSizeIterator<Item = &'a Change>) -> Ve
 /// # Errors
 /// As [`decode_list_blobs`], and any blob that is not a change.
 pub fn decode_list(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    let blobs = decode_list_blobs(bytes)?;
-    blobs
-        .into_iter()
-        .map(|(offset, blob)| {
-            Change::decode_blob(blob).map_err(|error| DecodeError {
-                offset: offset + error.offset,
-                ..error
-            })
-        })
-        .collect()
+    // The framing is checked to its end before a change is read, as the reference does; no list
+    // of the blobs is needed for that.
+    let mut count = 0usize;
+    for_each_blob(bytes, |_, _| {
+        count += 1;
+        Ok(())
+    })?;
+    // A change takes 25 bytes at least: shorter blobs fail below, and reserve nothing.
+    let mut changes = Vec::with_capacity(count.min(bytes.len() / (OperationId::BYTES + 2)));
+    for_each_blob(bytes, |offset, blob| {
+        let at = |error: DecodeError| DecodeError { offset: offset + error.offset, ..error };
+        changes.push(Change::decode_blob(blob).map_err(at)?);
+        Ok(())
+    })?;
+    Ok(changes)
 }
 
 /// The list framing around any blobs.
@@ -147,6 +152,19 @@ pub fn encode_list_blobs(blobs: &[&[u8]]) -> Vec<u8> {
 /// # Errors
 /// Wrong magic or version, a blob that is cut off, trailing bytes.
 pub fn decode_list_blobs(bytes: &[u8]) -> Result<Vec<(usize, &[u8])>, DecodeError> {
+    let mut blobs = Vec::new();
+    for_each_blob(bytes, |offset, blob| {
+        blobs.push((offset, blob));
+        Ok(())
+    })?;
+    Ok(blobs)
+}
+
+/// Hands each blob of a list to `body`, with its offset.
+fn for_each_blob<'a>(
+    bytes: &'a [u8],
+    mut body: impl FnMut(usize, &'a [u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(bytes);
     if &reader.array::<6>("the magic of a change list")? != LIST_MAGIC {
         return Err(Reader::new(bytes).error("the magic of a change list is CRDTLF"));
@@ -155,14 +173,11 @@ pub fn decode_list_blobs(bytes: &[u8]) -> Result<Vec<(usize, &[u8])>, DecodeErro
     if reader.byte("the version of a change list")? != LIST_VERSION {
         return Err(version.error("the version of a change list is 1"));
     }
-    let count = reader.count(1)?;
-    let mut blobs = Vec::new();
-    for _ in 0..count {
+    for _ in 0..reader.count(1)? {
         let blob = reader.prefixed()?;
-        blobs.push((reader.offset() - blob.len(), blob));
+        body(reader.offset() - blob.len(), blob)?;
     }
-    reader.finish()?;
-    Ok(blobs)
+    reader.finish()
 }
 
 fn write_list_head(out: &mut Vec<u8>, count: usize) {

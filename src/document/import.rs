@@ -1,8 +1,8 @@
 //! Taking in what others made: single changes, batches in any order, and the replica's interface
 //! for `sync` and `store` (specification 8.4 to 8.6).
 
-use super::log::ChangeKey;
-use super::types::{HandlerIdx, Origin};
+use super::log::{ChangeKey, NameIdx};
+use super::types::{HandlerIdx, Origin, WallClock};
 use super::wire::store_foreign;
 use super::Document;
 use crate::clock::{OperationId, VersionVector};
@@ -19,7 +19,7 @@ impl Document {
     pub fn apply_change(&mut self, change: &Change, tag: &[u8]) -> Result<bool, ApplyError> {
         self.ensure_importable(std::slice::from_ref(change))?;
         let start = self.log.change_count();
-        if !self.store(change)? {
+        if !self.store(change, self.wall_clock.now_ms())? {
             return Ok(false);
         }
         self.fold_stored(false);
@@ -47,14 +47,16 @@ impl Document {
         let start = self.log.change_count();
         let mut outcome = ImportOutcome::default();
         let many = changes.len() > RECORDED_SINGLY_MAX;
-        let mut touched: HashSet<HandlerIdx> = HashSet::new();
+        let mut touched = vec![false; self.handlers.len()];
+        let mut unfolded = NameIdx::NONE;
+        let mut clock = ImportClock::new(self.wall_clock);
         for change in self.in_causal_order(changes) {
-            match self.store(&change) {
+            match self.store(&change, clock.now_ms()) {
                 Ok(true) => {
                     outcome.applied += 1;
-                    touched.extend(self.fold_stored(many));
-                    if let Some(handler) = self.handler_named_in(&change) {
-                        touched.insert(handler);
+                    match self.fold_stored(many) {
+                        Some(handler) => touched[handler.0 as usize] = true,
+                        None => self.touch_named(&mut unfolded, &mut touched),
                     }
                 }
                 Ok(false) => (),
@@ -62,8 +64,8 @@ impl Document {
             }
         }
         if outcome.applied > 0 {
-            for handler in touched {
-                self.handlers[handler.0 as usize].revision += 1;
+            for (handler, _) in self.handlers.iter_mut().zip(touched).filter(|(_, touched)| *touched) {
+                handler.revision += 1;
             }
             self.settle_replays();
             self.note(origin, tag, start, false);
@@ -142,7 +144,7 @@ impl Document {
     }
 
     /// Stores a change if it is new and ready (specification 8.4).
-    fn store(&mut self, change: &Change) -> Result<bool, ApplyError> {
+    fn store(&mut self, change: &Change, now_ms: i64) -> Result<bool, ApplyError> {
         let author = self.log.authors.find(&change.id.peer);
         if let Some(author) = author {
             let key = ChangeKey { author, clock: change.id.hlc };
@@ -153,18 +155,28 @@ impl Document {
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&change.id.peer, change.id.hlc)) {
             return Ok(false);
         }
-        let mut deps = Vec::with_capacity(change.deps.len());
-        for dep in &change.deps {
-            deps.push(self.ready_key(dep)?);
+        match change.deps.as_slice() {
+            // Most changes have one dependency: no list of it in memory.
+            [dep] => {
+                let dep = self.ready_key(dep)?;
+                self.store_ready(change, &[dep], now_ms);
+            }
+            deps => {
+                let deps: Result<Vec<ChangeKey>, _> = deps.iter().map(|dep| self.ready_key(dep)).collect();
+                self.store_ready(change, &deps?, now_ms);
+            }
         }
+        Ok(true)
+    }
+
+    fn store_ready(&mut self, change: &Change, deps: &[ChangeKey], now_ms: i64) {
         let author = self.log.authors.intern(change.id.peer);
         let key = ChangeKey { author, clock: change.id.hlc };
-        store_foreign(&mut self.log, key, &deps, &change.payload);
+        store_foreign(&mut self.log, key, deps, &change.payload);
         self.frontiers.retain(|head| !deps.contains(head));
         self.frontiers.push(key);
         self.note_author(author);
-        self.clock = self.clock.receive_event(self.wall_clock.now_ms(), key.clock);
-        Ok(true)
+        self.clock = self.clock.receive_event(now_ms, key.clock);
     }
 
     /// The key of a dependency that is stored or covered by the snapshot.
@@ -190,8 +202,17 @@ impl Document {
         Some(number)
     }
 
-    fn handler_named_in(&self, change: &Change) -> Option<HandlerIdx> {
-        self.find_handler(change.envelope().ok()?.handler_id)
+    /// The change stored last was folded by nobody: its id may be registered with another type.
+    /// `last` is the name that was looked up before.
+    fn touch_named(&self, last: &mut NameIdx, touched: &mut [bool]) {
+        let name = self.log.last_place().map_or(NameIdx::NONE, |place| self.log.name_of(place));
+        if name == *last || name == NameIdx::NONE {
+            return;
+        }
+        *last = name;
+        if let Some(handler) = self.find_handler(&self.log.name(name).id) {
+            touched[handler.0 as usize] = true;
+        }
     }
 
     pub(super) fn count_revision(&mut self, id: &str) {
@@ -208,6 +229,31 @@ impl Document {
             }
             self.handlers[number].out_of_order = false;
         }
+    }
+}
+
+/// Physical time during an import, read now and then: a reading costs as much as a small change.
+struct ImportClock {
+    source: WallClock,
+    now_ms: i64,
+    left: u32,
+}
+
+impl ImportClock {
+    /// Changes per reading: far less than a millisecond's work.
+    const CHANGES: u32 = 256;
+
+    fn new(source: WallClock) -> Self {
+        ImportClock { source, now_ms: 0, left: 0 }
+    }
+
+    fn now_ms(&mut self) -> i64 {
+        if self.left == 0 {
+            self.left = Self::CHANGES;
+            self.now_ms = self.source.now_ms();
+        }
+        self.left -= 1;
+        self.now_ms
     }
 }
 

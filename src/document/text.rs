@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::{Recorder, State};
 use super::handlers::text::TextState;
 use super::handlers::text_body::{Item, TextBody, write_update};
-use super::log::{Operation, Span};
+use super::log::{Operation, Spans};
 use super::myers::{SegmentKind, diff};
 use super::transaction::QueuedOp;
 use super::types::{DocumentError, HandlerIdx};
@@ -243,39 +243,5 @@ impl Document {
             return Ok(None);
         };
         Ok(text.sequence.units_through(ElementKey { author, counter }).map(u64::from))
-    }
-}
-
-/// The elements of one removal. One span, as most removals have, takes no memory.
-#[derive(Default)]
-struct Spans {
-    one: Option<Span>,
-    /// All spans, once there are several.
-    several: Vec<Span>,
-}
-
-impl Spans {
-    fn add(&mut self, id: ElementKey, len: u32) {
-        let last = match self.several.last_mut() {
-            Some(last) => Some(last),
-            None => self.one.as_mut(),
-        };
-        match last {
-            None => self.one = Some(Span { id, len }),
-            Some(last) if last.id.plus(last.len) == id => last.len += len,
-            Some(_) => {
-                if self.several.is_empty() {
-                    self.several.extend(self.one);
-                }
-                self.several.push(Span { id, len });
-            }
-        }
-    }
-
-    fn as_slice(&self) -> &[Span] {
-        match &self.one {
-            Some(one) if self.several.is_empty() => std::slice::from_ref(one),
-            _ => &self.several,
-        }
     }
 }
