@@ -92,10 +92,17 @@ fn imported(bytes: &[u8], registered: bool) -> Document {
     if registered {
         document = with_text(document).0;
     }
+    let outcome = document.import_list(bytes, &[], Origin::Remote).expect("exported here");
+    assert_eq!(outcome.not_ready, 0);
+    document
+}
+
+/// With every change on its own in memory, as the sync protocols have them.
+fn imported_singly(bytes: &[u8]) -> Document {
+    let (mut document, _) = with_text(Document::new(options()));
     let changes: Vec<Change> = change::decode_list(bytes).expect("exported here");
-    let count = changes.len();
     let outcome = document.import_changes(changes, &[], Origin::Remote).expect("an open document");
-    assert_eq!(outcome.applied, count);
+    assert_eq!(outcome.not_ready, 0);
     document
 }
 
@@ -103,6 +110,11 @@ fn apply(trace: &Trace, bytes: &[u8], table: &mut Table) {
     let (document, sample) = measured(|| imported(bytes, true));
     check_text(trace, &document);
     table.add("syncline, apply all", sample);
+    drop(document);
+
+    let (document, sample) = measured(|| imported_singly(bytes));
+    check_text(trace, &document);
+    table.add("syncline, decode, then apply", sample);
     drop(document);
 
     let (document, sample) = measured(|| imported(bytes, false));

@@ -71,13 +71,7 @@ impl Change {
     /// # Errors
     /// Too few bytes for id and dependencies.
     pub fn decode_blob(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let (id, deps) = Self::read_head(&mut reader)?;
-        Ok(Change {
-            id,
-            deps,
-            payload: reader.rest().to_vec(),
-        })
+        Ok(ChangeView::decode_blob(bytes)?.to_change())
     }
 
     /// The payload, read as an operation.
@@ -122,6 +116,51 @@ pub fn encode_list<'a>(changes: impl ExactSizeIterator<Item = &'a Change>) -> Ve
 /// # Errors
 /// As [`decode_list_blobs`], and any blob that is not a change.
 pub fn decode_list(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
+    Ok(decode_list_views(bytes)?.iter().map(ChangeView::to_change).collect())
+}
+
+/// A change that stays in the bytes it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeView<'a> {
+    /// Author and clock.
+    pub id: OperationId,
+    /// Ids of 24 bytes each.
+    deps: &'a [u8],
+    /// The operation.
+    pub payload: &'a [u8],
+}
+
+impl<'a> ChangeView<'a> {
+    /// Reads a blob of an export list.
+    ///
+    /// # Errors
+    /// As [`Change::decode_blob`].
+    pub fn decode_blob(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        // Bounded by the input with checked arithmetic, where Dart's wraps (defect 13.19).
+        let count = reader.count(OperationId::BYTES)?;
+        let id = OperationId::from_bytes(&reader.array("the id of a change")?);
+        let deps = reader.take(count * OperationId::BYTES, "a dependency of a change")?;
+        Ok(ChangeView { id, deps, payload: reader.rest() })
+    }
+
+    /// The changes it builds on.
+    pub fn deps(&self) -> impl ExactSizeIterator<Item = OperationId> + use<'a> {
+        let ids = self.deps.chunks_exact(OperationId::BYTES);
+        ids.map(|id| OperationId::from_bytes(id.try_into().expect("chunks of this size")))
+    }
+
+    /// The same on its own.
+    pub fn to_change(&self) -> Change {
+        Change { id: self.id, deps: self.deps().collect(), payload: self.payload.to_vec() }
+    }
+}
+
+/// As [`decode_list`], without a copy of the operations.
+///
+/// # Errors
+/// As [`decode_list`].
+pub fn decode_list_views(bytes: &[u8]) -> Result<Vec<ChangeView<'_>>, DecodeError> {
     // The framing is checked to its end before a change is read, as the reference does; no list
     // of the blobs is needed for that.
     let mut count = 0usize;
@@ -133,7 +172,7 @@ pub fn decode_list(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
     let mut changes = Vec::with_capacity(count.min(bytes.len() / (OperationId::BYTES + 2)));
     for_each_blob(bytes, |offset, blob| {
         let at = |error: DecodeError| DecodeError { offset: offset + error.offset, ..error };
-        changes.push(Change::decode_blob(blob).map_err(at)?);
+        changes.push(ChangeView::decode_blob(blob).map_err(at)?);
         Ok(())
     })?;
     Ok(changes)

@@ -9,6 +9,7 @@ mod delta;
 mod handler;
 mod handlers;
 mod import;
+mod incoming;
 mod log;
 pub mod myers;
 mod registry;
