@@ -9,6 +9,7 @@ pub mod codec;
 pub mod document;
 pub mod replica;
 mod sequence;
-mod tree;
+pub mod sync;
 #[cfg(test)]
 mod testing;
+mod tree;

@@ -51,6 +51,11 @@ pub trait Replica {
     /// The last snapshot, if there is one.
     fn last_snapshot(&self) -> Option<&Snapshot>;
 
+    /// Number of stored changes. Override it where counting is cheaper than listing.
+    fn change_count(&self) -> usize {
+        self.all_changes().len()
+    }
+
     /// Stored changes that `seen` does not cover: grouped by author, clocks ascending.
     fn changes_newer_than(&self, seen: &VersionVector) -> Vec<Change>;
 

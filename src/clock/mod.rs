@@ -8,12 +8,14 @@ mod hlc;
 mod operation_id;
 mod peer_id;
 mod version_vector;
+mod wall;
 
 pub use author::{AuthorIdx, Authors};
 pub use hlc::{ClockDrift, Hlc};
 pub use operation_id::{OperationId, OrderKey};
 pub use peer_id::PeerId;
 pub use version_vector::VersionVector;
+pub(crate) use wall::now_ms;
 
 /// A text form that does not parse: what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

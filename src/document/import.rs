@@ -248,6 +248,10 @@ impl Replica for Document {
         self.snapshot.as_ref()
     }
 
+    fn change_count(&self) -> usize {
+        usize::try_from(self.log.change_count()).unwrap_or(usize::MAX)
+    }
+
     fn changes_newer_than(&self, seen: &VersionVector) -> Vec<Change> {
         self.log.newer_than(seen)
     }

@@ -19,6 +19,8 @@ mod text;
 mod transaction;
 mod types;
 mod units;
+#[cfg(test)]
+mod tests;
 mod values;
 mod wire;
 

@@ -120,6 +120,11 @@ impl Document {
     pub fn rollback(&mut self) -> Result<(), DocumentError> {
         let mut open = self.transaction.take().ok_or(DocumentError::NoTransaction)?;
         let queue = std::mem::take(&mut open.queue);
+        if open.start == self.log.change_count() && open.generation == self.generation {
+            // Nothing was imported meanwhile, so nothing will have happened.
+            open.origin = None;
+            self.handlers.iter_mut().for_each(|handler| handler.recorder = Default::default());
+        }
         self.discard_pending(&queue);
         let mut texts: Vec<HandlerIdx> = Vec::new();
         for queued in &queue {

@@ -20,10 +20,7 @@ impl WallClock {
     pub fn now_ms(self) -> i64 {
         match self {
             WallClock::Fixed(ms) => ms,
-            WallClock::System => {
-                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-                since.map_or(0, |since| since.as_millis() as i64)
-            }
+            WallClock::System => crate::clock::now_ms(),
         }
     }
 }

@@ -100,8 +100,8 @@ impl Model {
 
     pub fn update(&mut self, old: ElementKey, new: ElementKey, authors: &Authors) {
         if let Some(node) = self.find(old) {
+            self.nodes[node].live = false;
             if self.find(new).is_none() {
-                self.nodes[node].live = false;
                 self.add(new, node, Side::Left, authors);
             }
         }

@@ -46,8 +46,8 @@ fn arbitrary_operations_agree_with_the_tree() {
                 }
                 1 => {
                     let new = key(rng.below(3), rng.below(30));
+                    list.remove_by_id(id, 1, |_, _| ());
                     if list.contains(id) && !list.contains(new) {
-                        list.remove_by_id(id, 1, |_, _| ());
                         let replacement = chain(new, 1, ElementKey::NULL, ElementKey::NULL);
                         list.integrate_below(id, replacement, false, &authors).unwrap();
                     }

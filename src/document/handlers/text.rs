@@ -85,11 +85,16 @@ impl TextState {
 
     fn replace(&mut self, old: ElementKey, item: &Item, sink: &mut TextSink<'_>) {
         let Item { id, content, units } = *item;
-        if !self.sequence.contains(old) || id.is_null() || self.sequence.contains(id) {
+        if !self.sequence.contains(old) || id.is_null() {
             self.order_sensitive = true;
             return;
         }
+        // As the reference's tree: the old element goes even if the new id is taken.
         self.remove(&[Span { id: old, len: 1 }], sink);
+        if self.sequence.contains(id) {
+            self.order_sensitive = true;
+            return;
+        }
         if id.author == sink.own {
             self.next_counter = self.next_counter.max(id.counter.saturating_add(1));
         }
@@ -104,19 +109,21 @@ impl TextState {
 
     /// Starts from a snapshot's blob: live elements in a chain (specification 9.9, 10.5).
     pub fn seed(&mut self, blob: &TextBlob, own: AuthorIdx, authors: &mut Authors, content: &mut ContentPool) {
+        let mut place = content.push_units(&blob.units);
         let mut left = ElementKey::NULL;
-        for (id, text) in &blob.nodes {
-            let key = ElementKey { author: authors.intern(id.peer), counter: id.counter as u32 };
+        for nodes in blob.stretches() {
+            let (first, units) = nodes[0];
             let chain = Chain {
-                id: key,
-                len: 1,
-                units: text.len() as u32,
-                content: content.push_units(text),
+                id: ElementKey { author: authors.intern(first.peer), counter: first.counter as u32 },
+                len: nodes.len() as u32,
+                units: if nodes.len() == 1 { units } else { nodes.len() as u32 },
+                content: place,
                 left,
                 right: ElementKey::NULL,
             };
-            if self.sequence.integrate(chain, false, authors).is_ok() {
-                left = key;
+            place = place.plus(chain.units);
+            if let Ok(done) = self.sequence.integrate(chain, false, authors) {
+                left = chain.id.plus(done.len - 1);
             }
         }
         let own = authors.peer(own);
@@ -153,8 +160,10 @@ impl TextState {
 /// A Fugue snapshot blob, decoded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextBlob {
-    /// Live elements with their text.
-    pub nodes: Vec<(ElementId, Vec<u16>)>,
+    /// Live elements, with how many units each has.
+    pub nodes: Vec<(ElementId, u32)>,
+    /// Their text, joined.
+    units: Vec<u16>,
     /// The largest counter each peer ever used.
     pub floor: Vec<(crate::clock::PeerId, u64)>,
 }
@@ -170,12 +179,16 @@ impl TextBlob {
         let mut reader = Reader::new(blob);
         for _ in 0..reader.count(3)? {
             let id = ElementId::decode(reader.prefixed()?)?;
-            let mut units = Vec::new();
-            wtf8::decode_to_utf16(reader.prefixed()?, &mut units)?;
+            let before = result.units.len();
+            wtf8::decode_to_utf16(reader.prefixed()?, &mut result.units)?;
             // The null id and counters out of range name no element that could be edited.
-            if let Some(id) = id.filter(|id| id.counter <= super::text_body::COUNTER_MAX) {
-                result.nodes.push((id, units));
+            match id.filter(|id| id.counter <= super::text_body::COUNTER_MAX) {
+                Some(id) => result.nodes.push((id, (result.units.len() - before) as u32)),
+                None => result.units.truncate(before),
             }
+        }
+        if result.units.len() > crate::sequence::UNITS_MAX as usize {
+            return Err(reader.error("the text of a snapshot is too long"));
         }
         if reader.is_at_end() {
             return Ok(result);
@@ -186,5 +199,12 @@ impl TextBlob {
         }
         reader.finish()?;
         Ok(result)
+    }
+
+    /// The elements in stretches of one peer's consecutive ids with one unit each.
+    fn stretches(&self) -> impl Iterator<Item = &[(ElementId, u32)]> {
+        self.nodes.chunk_by(|(id, units), (next, next_units)| {
+            id.peer == next.peer && id.counter + 1 == next.counter && *units == 1 && *next_units == 1
+        })
     }
 }

@@ -1,0 +1,32 @@
+//! The sync mode of crdt_socket_sync 0.6: JSON messages with base64 payloads, one WebSocket
+//! message each, optionally gzip; the server holds the documents and computes differences.
+//!
+//! - [`Message`] and [`frame`]: bytes to messages and back, with limits.
+//! - [`ServerConnection`]: one socket of a server. [`Room`]: one document of a server. They are
+//!   apart so that each room can live under its own lock: a connection turns a frame into
+//!   [`ConnectionAction`]s, some of which are [`RoomInput`]s for the room of a document.
+//! - [`Client`]: one document of a client on one socket.
+//!
+//! The awareness plugin and the relay mode share the envelope: their types arrive here as
+//! [`Message::Unknown`].
+
+mod batch;
+pub mod client;
+pub mod constants;
+mod decode;
+mod encode;
+pub mod frame;
+mod message;
+mod payload;
+mod room;
+mod server;
+mod server_event;
+
+pub use client::{
+    Client, ClientAction, ClientEvent, ClientOptions, ClientStatus, FailureReason, Progress,
+};
+pub use frame::{Framing, Limits, SharedMessage};
+pub use message::{Message, MessageError};
+pub use room::{Room, RoomInput, RoomOutput, RoomOutputs};
+pub use server::{ConnectionAction, Refusal, ServerConnection, ServerOptions};
+pub use server_event::{ServerError, ServerEvent, SessionId};
