@@ -15,11 +15,12 @@ pub fn run(trace: &Trace, table: &mut Table) {
     let document = local(trace, table);
     shared(trace, table);
 
-    let (bytes, mut sample) = measured(|| change::encode_list(document.all_changes().iter()));
+    let (bytes, mut sample) = measured(|| document.export_list());
     sample.heap = None;
     sample.bytes = Some(bytes.len());
     table.add("syncline, export", sample);
     apply(trace, &bytes, table);
+    singly(trace, &document, &bytes, table);
     snapshot(trace, document, table);
 }
 
@@ -33,7 +34,7 @@ pub fn local(trace: &Trace, table: &mut Table) -> Document {
 
 /// The imports alone, so often, after one replay to have something to import.
 pub fn apply_only(trace: &Trace, times: usize, table: &mut Table) {
-    let bytes = change::encode_list(local(trace, table).all_changes().iter());
+    let bytes = local(trace, table).export_list();
     for _ in 0..times {
         apply(trace, &bytes, table);
     }
@@ -97,7 +98,6 @@ fn imported(bytes: &[u8], registered: bool) -> Document {
     document
 }
 
-/// With every change on its own in memory, as the sync protocols have them.
 fn imported_singly(bytes: &[u8]) -> Document {
     let (mut document, _) = with_text(Document::new(options()));
     let changes: Vec<Change> = change::decode_list(bytes).expect("exported here");
@@ -112,11 +112,6 @@ fn apply(trace: &Trace, bytes: &[u8], table: &mut Table) {
     table.add("syncline, apply all", sample);
     drop(document);
 
-    let (document, sample) = measured(|| imported_singly(bytes));
-    check_text(trace, &document);
-    table.add("syncline, decode, then apply", sample);
-    drop(document);
-
     let (document, sample) = measured(|| imported(bytes, false));
     table.add("syncline, apply, no handler", sample);
 
@@ -124,6 +119,20 @@ fn apply(trace: &Trace, bytes: &[u8], table: &mut Table) {
     sample.heap = None;
     assert!(document.text_string(text) == trace.end, "the text at the end differs");
     table.add("syncline, replay into handler", sample);
+}
+
+/// With every change on its own in memory, as the sync protocols have them.
+fn singly(trace: &Trace, document: &Document, bytes: &[u8], table: &mut Table) {
+    let (same, mut sample) = measured(|| change::encode_list(document.all_changes().iter()));
+    assert!(same == bytes);
+    drop(same);
+    sample.heap = None;
+    sample.bytes = Some(bytes.len());
+    table.add("syncline, changes, then encode", sample);
+    let (document, sample) = measured(|| imported_singly(bytes));
+    check_text(trace, &document);
+    table.add("syncline, decode, then apply", sample);
+
 }
 
 fn snapshot(trace: &Trace, mut document: Document, table: &mut Table) {

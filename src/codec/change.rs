@@ -102,13 +102,44 @@ impl Change {
 
 /// The bytes of `binaryExportChanges` (6.3).
 pub fn encode_list<'a>(changes: impl ExactSizeIterator<Item = &'a Change>) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_list_head(&mut out, changes.len());
-    for change in changes {
-        write_uvarint(&mut out, change.encoded_blob_len() as u64);
-        change.encode_blob(&mut out);
+    let mut list = ListWriter::new(changes.len());
+    changes.for_each(|change| list.push(change));
+    list.finish()
+}
+
+/// Writes the bytes of `binaryExportChanges` (6.3) change by change.
+#[derive(Debug)]
+pub struct ListWriter {
+    out: Vec<u8>,
+    left: usize,
+}
+
+impl ListWriter {
+    /// Starts a list of `count` changes.
+    pub fn new(count: usize) -> Self {
+        let mut out = Vec::new();
+        write_list_head(&mut out, count);
+        ListWriter { out, left: count }
     }
-    out
+
+    /// Appends a change.
+    ///
+    /// # Panics
+    /// If it is one more than announced.
+    pub fn push(&mut self, change: &Change) {
+        self.left = self.left.checked_sub(1).expect("as many changes as announced");
+        write_uvarint(&mut self.out, change.encoded_blob_len() as u64);
+        change.encode_blob(&mut self.out);
+    }
+
+    /// The bytes.
+    ///
+    /// # Panics
+    /// If fewer changes came than announced.
+    pub fn finish(self) -> Vec<u8> {
+        assert_eq!(self.left, 0, "as many changes as announced");
+        self.out
+    }
 }
 
 /// Reads the bytes of `binaryExportChanges`. All or nothing.
