@@ -114,6 +114,9 @@ impl Sequence {
 
     /// How many of the ids from `first` on are new, until the first that is not. None: not one.
     fn new_prefix(&self, first: ElementKey, len: u32) -> Option<u32> {
+        if self.is_behind_all(first) {
+            return Some(len);
+        }
         if self.contains(first) {
             return None;
         }
