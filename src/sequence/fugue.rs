@@ -57,6 +57,10 @@ impl Sequence {
             (chain.len, chain.units) = (new, new);
         }
         let left = self.find_origin(chain.left);
+        if let Some(unit) = left.and_then(|left| self.continue_typing(left, &chain)) {
+            let unit = want_unit.then(|| self.tree.measure_before(unit.0).visible + unit.1);
+            return Ok(Integrated { unit, len: chain.len, unknown_origin: false });
+        }
         let right = self.find_origin(chain.right);
         let mut place = Place {
             side: Side::Right,
@@ -91,6 +95,18 @@ impl Sequence {
         });
         let unknown_origin = place.left_unknown || place.right_unknown;
         Ok(Integrated { unit, len: chain.len, unknown_origin })
+    }
+
+    /// The common case: the chain goes on where the run of its left origin ends, and there is
+    /// nothing between its origins, so nothing has to be compared. The run was placed when the
+    /// right origin was there: that one is not below it, and the chain becomes a right child.
+    fn continue_typing(&mut self, (pos, offset): (RunPos, u32), chain: &Chain) -> Option<(RunPos, u32)> {
+        let len = self.tree.run(pos).len;
+        if offset + 1 < len {
+            return None;
+        }
+        let next = self.tree.next(pos).map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+        (next == chain.right && self.try_extend(pos, chain, false)).then_some((pos, len))
     }
 
     /// Adds `chain` as a left child of `parent`, which is known: a replacement of it (10.4).
