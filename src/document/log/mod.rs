@@ -10,7 +10,6 @@ mod graph;
 mod prune;
 mod row;
 
-pub(crate) use graph::ExportError;
 pub(crate) use export::write_unit;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
