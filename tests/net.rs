@@ -1,135 +1,23 @@
-//! Server and clients over loopback: converging, restarting, refusing.
+//! Server and clients over loopback: converging, restarting, sleeping.
 #![cfg(all(feature = "client", feature = "server", feature = "sqlite"))]
 
+mod loopback;
+
+use loopback::*;
 use parking_lot::Mutex;
-use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-use syncline::document::{Document, DocumentOptions, HandlerKind, HandlerSpec, SharedDocument};
+use std::time::Duration;
 use syncline::net::{
     Client, ClientError, ClientObserver, ClientOptions, ClientState, Server, ServerObserver,
     ServerOptions,
 };
 use syncline::replica::Replica;
 use syncline::store::{
-    DocumentInfo, DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, SqliteOptions,
-    SqliteStore, Store, StoreError, StoredState, Write,
+    DocumentInfo, DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, Store, StoreError,
+    StoredState, Write,
 };
-use syncline::sync::crdt_sync::{Message as Frame, ServerEvent, frame};
-use tokio_tungstenite::tungstenite::{self, Message, WebSocket, stream::MaybeTlsStream};
-
-const LONG: Duration = Duration::from_secs(30);
-const ROOM: &str = "room";
-
-fn document(name: &str) -> Arc<SharedDocument> {
-    let options = DocumentOptions {
-        document_id: name.to_owned(),
-        ..DocumentOptions::default()
-    };
-    SharedDocument::new(Document::new(options), LONG)
-}
-
-fn insert(document: &SharedDocument, index: u64, string: &str) {
-    let spec = HandlerSpec::new(HandlerKind::FugueText);
-    let done = document.with(|document| {
-        let text = document.handler("text", &spec).unwrap();
-        let index = index.min(document.text_len_utf16(text));
-        document.text_insert(text, index, string)
-    });
-    done.unwrap().unwrap();
-}
-
-fn content(document: &SharedDocument) -> String {
-    let spec = HandlerSpec::new(HandlerKind::FugueText);
-    let content = document.with(|document| {
-        let text = document.handler("text", &spec).unwrap();
-        document.text_string(text)
-    });
-    content.unwrap()
-}
-
-/// Polls with a deadline: nothing here depends on how long anything takes.
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !done() {
-        assert!(Instant::now() < deadline, "not within {LONG:?}: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn serve(options: ServerOptions, store: Option<Arc<DocumentStore>>) -> (Server, SocketAddr) {
-    let server = Server::new(options, store);
-    let address = server.start().unwrap();
-    (server, address)
-}
-
-fn client_options(address: SocketAddr) -> ClientOptions {
-    ClientOptions {
-        reconnect_delay_ms_min: 5,
-        reconnect_delay_ms_max: 50,
-        acknowledgement_delay_ms: 5,
-        ..ClientOptions::new(format!("ws://{address}/any/path?and=query"))
-    }
-}
-
-fn join_with(options: ClientOptions, document: &Arc<SharedDocument>) -> Client {
-    let client = Client::new(options).unwrap();
-    client.attach(document.clone()).unwrap();
-    client.connect().unwrap();
-    client.wait_connected(LONG).unwrap();
-    client
-}
-
-fn join(address: SocketAddr, document: &Arc<SharedDocument>) -> Client {
-    join_with(client_options(address), document)
-}
-
-fn sqlite(path: &Path) -> Arc<DocumentStore> {
-    let backend = SqliteStore::open(path, &SqliteOptions::default()).unwrap();
-    Arc::new(DocumentStore::new(
-        Arc::new(backend),
-        DocumentStoreOptions::default(),
-    ))
-}
-
-type RawSocket = WebSocket<MaybeTlsStream<TcpStream>>;
-
-fn raw(address: SocketAddr) -> RawSocket {
-    let (socket, _) = tungstenite::connect(format!("ws://{address}/")).unwrap();
-    if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
-        stream.set_read_timeout(Some(LONG)).unwrap();
-        stream.set_write_timeout(Some(LONG)).unwrap();
-    }
-    socket
-}
-
-fn send(socket: &mut RawSocket, message: &Frame) {
-    let bytes = frame::encode(message, Default::default());
-    socket.send(Message::binary(bytes)).unwrap();
-}
-
-/// The code of the close frame that ends a socket.
-fn close_code(socket: &mut RawSocket) -> u16 {
-    loop {
-        match socket.read() {
-            Ok(Message::Close(frame)) => return frame.map_or(1005, |frame| frame.code.into()),
-            Ok(_) => {}
-            Err(error) => panic!("ended without a close frame: {error}"),
-        }
-    }
-}
-
-fn handshake(name: &str) -> Frame {
-    let document = document(name);
-    Frame::HandshakeRequest {
-        document_id: name.into(),
-        author: document.peer_id(),
-        version_vector: Default::default(),
-    }
-}
+use syncline::sync::crdt_sync::ServerEvent;
 
 #[test]
 fn clients_converge_and_know_that_their_edits_are_safe() {
@@ -242,156 +130,6 @@ fn compressed_and_plain_clients_share_a_room() {
 }
 
 #[test]
-fn random_frames_harm_nobody() {
-    let (server, address) = serve(ServerOptions::default(), None);
-    let seed = 0x5eed_u64;
-    println!("seed {seed:#x}");
-    let mut random = Random(seed);
-    let mut socket = raw(address);
-    let valid = frame::encode(&handshake(ROOM), Default::default());
-    for _ in 0..500 {
-        let bytes: Vec<u8> = match random.below(4) {
-            0 => (0..random.below(200))
-                .map(|_| random.below(256) as u8)
-                .collect(),
-            1 => {
-                let mut bytes = valid.clone();
-                let at = random.below(bytes.len() as u64) as usize;
-                bytes[at] ^= 1 << random.below(8);
-                bytes
-            }
-            2 => valid[..random.below(valid.len() as u64) as usize].to_vec(),
-            _ => [&[0x1f, 0x8b][..], &valid].concat(),
-        };
-        match String::from_utf8(bytes) {
-            Ok(text) => socket.send(Message::text(text)).unwrap(),
-            Err(error) => socket.send(Message::binary(error.into_bytes())).unwrap(),
-        }
-    }
-    // The same connection is still served, and so is the next one.
-    let ping = Frame::Ping {
-        document_id: "no such room".into(),
-        timestamp: 42,
-        version_vector: None,
-    };
-    send(&mut socket, &ping);
-    loop {
-        let message = socket.read().unwrap();
-        if message.is_binary() {
-            let decoded = frame::decode(&message.into_data(), &Default::default()).unwrap();
-            if let Frame::Pong {
-                original_timestamp: 42,
-                ..
-            } = decoded
-            {
-                break;
-            }
-        }
-    }
-    let a = document("another room");
-    let client = join(address, &a);
-    insert(&a, 0, "fine");
-    client.wait_acknowledged(LONG).unwrap();
-    assert!(server.stats().messages_in > 500);
-}
-
-#[test]
-fn oversized_messages_are_refused_with_their_code() {
-    let options = ServerOptions {
-        message_bytes_max: 64 << 10,
-        ..ServerOptions::default()
-    };
-    let (_server, address) = serve(options, None);
-    let mut socket = raw(address);
-    socket.send(Message::binary(vec![b' '; 64 << 10])).unwrap();
-    // One frame, and many fragments that become too much.
-    let too_much = Message::binary(vec![b' '; 1 << 20]);
-    // The server may close before all was sent.
-    let _ = socket.send(too_much);
-    assert_eq!(close_code(&mut socket), 1009);
-    let a = document(ROOM);
-    let client = join(address, &a);
-    insert(&a, 0, "fine");
-    client.wait_acknowledged(LONG).unwrap();
-}
-
-#[test]
-fn a_reader_that_does_not_read_is_dropped_and_the_others_are_not_held_up() {
-    let outbound_bytes_max = 256 << 10;
-    let options = ServerOptions {
-        outbound_bytes_max,
-        ..ServerOptions::default()
-    };
-    let (server, address) = serve(options, None);
-    let mut lazy = raw(address);
-    send(&mut lazy, &handshake(ROOM));
-    eventually("it is in the room", || {
-        server.clients(Some(ROOM)).len() == 1
-    });
-    let (a, b) = (document(ROOM), document(ROOM));
-    let (client_a, _client_b) = (join(address, &a), join(address, &b));
-    let mut unsent_max = 0;
-    // What the kernel buffers for a socket has an end, but not a small one.
-    for step in 0..4000 {
-        insert(&a, 0, &"x".repeat(10_000));
-        if step % 4 == 3 {
-            client_a.wait_acknowledged(LONG).unwrap();
-        }
-        let clients = server.clients(None);
-        unsent_max = clients
-            .iter()
-            .map(|client| client.unsent_bytes)
-            .max()
-            .unwrap_or(0)
-            .max(unsent_max);
-        if server.stats().slow_clients_dropped > 0 {
-            break;
-        }
-    }
-    assert_eq!(server.stats().slow_clients_dropped, 1);
-    assert!(
-        unsent_max <= outbound_bytes_max,
-        "{unsent_max} bytes were kept for it"
-    );
-    eventually("it is gone", || server.clients(None).len() == 2);
-    client_a.wait_acknowledged(LONG).unwrap();
-    eventually("the other one has all", || content(&a) == content(&b));
-}
-
-#[test]
-fn silence_ends_a_connection_and_pings_keep_it() {
-    let options = ServerOptions {
-        client_timeout_ms: 300,
-        ..ServerOptions::default()
-    };
-    let (server, address) = serve(options, None);
-    let a = document(ROOM);
-    let alive = join_with(
-        ClientOptions {
-            ping_interval_ms: 50,
-            ..client_options(address)
-        },
-        &a,
-    );
-    let session = alive.state().session_id.unwrap();
-    let mut silent = raw(address);
-    send(&mut silent, &handshake(ROOM));
-    let start = Instant::now();
-    assert_eq!(close_code(&mut silent), 1001);
-    assert!(
-        start.elapsed() >= Duration::from_millis(250),
-        "{:?}",
-        start.elapsed()
-    );
-    assert_eq!(
-        alive.state().session_id.unwrap(),
-        session,
-        "the same connection all the time"
-    );
-    assert_eq!(server.clients(None).len(), 1);
-}
-
-#[test]
 fn the_application_edits_the_live_document() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("documents");
@@ -475,53 +213,6 @@ fn clients_are_disconnected_by_name_and_come_back() {
         state.session_id.is_some_and(|id| id != session)
             && state.status == syncline::sync::crdt_sync::ClientStatus::Connected
     });
-}
-
-#[test]
-fn connections_beyond_the_limit_and_other_requests_are_refused() {
-    let options = ServerOptions {
-        connections_max: 1,
-        ..ServerOptions::default()
-    };
-    let (server, address) = serve(options, None);
-    let mut browser = TcpStream::connect(address).unwrap();
-    browser.set_read_timeout(Some(LONG)).unwrap();
-    browser
-        .write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    browser.read_to_string(&mut answer).unwrap();
-    assert!(
-        answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"),
-        "{answer:?}"
-    );
-    eventually("its place is free", || {
-        tungstenite::connect(format!("ws://{address}")).is_ok()
-    });
-    let _first = loop {
-        if let Ok(first) = tungstenite::connect(format!("ws://{address}")) {
-            break first;
-        }
-        std::thread::yield_now();
-    };
-    assert!(tungstenite::connect(format!("ws://{address}")).is_err());
-    assert!(server.stats().refused >= 2);
-}
-
-#[test]
-fn a_stalled_upgrade_is_ended() {
-    let options = ServerOptions {
-        handshake_timeout_ms: 50,
-        ..ServerOptions::default()
-    };
-    let (server, address) = serve(options, None);
-    let mut stalled = TcpStream::connect(address).unwrap();
-    stalled.set_read_timeout(Some(LONG)).unwrap();
-    stalled.write_all(b"GET / HTTP/1.1\r\n").unwrap();
-    let mut rest = Vec::new();
-    stalled.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty());
-    assert_eq!(server.stats().refused, 1);
 }
 
 /// A store whose commits wait for permission, and that counts loads.
@@ -807,15 +498,4 @@ fn random_typing_with_broken_connections_converges() {
         content(&server.document(ROOM, false).unwrap()),
         content(&documents[0])
     );
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
