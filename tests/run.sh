@@ -15,7 +15,6 @@ need c++ g++
 need make make
 need strip binutils
 need pkg-config pkg-config
-need python3 python3-minimal
 # Better with it; the C tests say so when they go without.
 (need valgrind valgrind) || echo "tests: going on without valgrind" >&2
 for component in rustfmt clippy; do
