@@ -49,7 +49,9 @@ fn quick() -> DocumentStoreOptions {
     }
 }
 
-/// A store that fails, waits and counts as told.
+type Fails = Box<dyn Fn(usize) -> Option<StoreError> + Send>;
+
+/// A store that fails and counts as told.
 #[derive(Default)]
 struct Rigged {
     inner: MemoryStore,
@@ -57,7 +59,7 @@ struct Rigged {
     commits: AtomicUsize,
     loads: AtomicUsize,
     /// Fails the commits whose number satisfies this.
-    fails: Mutex<Option<Box<dyn Fn(usize) -> Option<StoreError> + Send>>>,
+    fails: Mutex<Option<Fails>>,
 }
 
 impl Rigged {
@@ -143,6 +145,28 @@ fn a_reopened_document_is_as_it_was_and_keeps_its_peer() {
     drop(store);
     let store = again(&rigged);
     assert_eq!(content(open(&store, "notes").document()), "hello world!");
+}
+
+#[test]
+fn history_that_a_snapshot_covers_but_did_not_prune_is_kept() {
+    let (rigged, store) = rigged();
+    let stored = open(&store, "a");
+    insert(stored.document(), 0, "before");
+    let taken = stored
+        .document()
+        .with(|document| document.take_snapshot(false).map(|_| ()));
+    taken.unwrap().unwrap();
+    insert(stored.document(), 6, " and after");
+    let changes = stored.document().read(|d| d.all_changes()).unwrap();
+    drop(stored);
+    store.close(Duration::from_secs(10)).unwrap();
+    let store = again(&rigged);
+    let stored = open(&store, "a");
+    assert_eq!(content(stored.document()), "before and after");
+    let again = stored.document().read(|d| d.all_changes()).unwrap();
+    assert_eq!(again, changes);
+    let snapshot = stored.document().read(|d| d.last_snapshot().cloned());
+    assert!(snapshot.unwrap().is_some());
 }
 
 #[test]
@@ -538,6 +562,40 @@ fn damaged_content_is_refused_by_name() {
         }])
         .unwrap();
     assert_eq!(content(open(&again(&rigged), "notes").document()), "ab");
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_lock_documents_away() {
+    let (rigged, store) = rigged();
+    let mut options = OpenOptions::default();
+    options.document.wall_clock = syncline::document::WallClock::Fixed(2_000_000_000_000);
+    options.document.clock_drift_ms_max = Some(1_000);
+    let stored = store.open("notes", &options).unwrap();
+    insert(stored.document(), 0, "future");
+    drop((stored, store));
+    options.document.wall_clock = syncline::document::WallClock::Fixed(1_000_000_000_000);
+    let store = again(&rigged);
+    let stored = store.open("notes", &options).unwrap();
+    assert_eq!(content(stored.document()), "future");
+    // The limit holds again for what others send.
+    let change = stored
+        .document()
+        .read(|document| document.all_changes().remove(0))
+        .unwrap();
+    let other = open(&store, "other");
+    drop(other);
+    let far = store.open("another", &options).unwrap();
+    let refused = far
+        .document()
+        .with(|document| document.apply(change))
+        .unwrap();
+    assert!(
+        matches!(
+            refused,
+            Err(syncline::replica::ApplyError::ClockDrift { .. })
+        ),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -14,7 +14,18 @@ pub(crate) struct ContentPool {
 
 impl ContentPool {
     /// Adds text; returns where it is and its length in UTF-16 units.
+    #[inline]
     pub fn push_str(&mut self, text: &str) -> (Content, u32) {
+        if let [byte @ 0..0x80] = text.as_bytes() {
+            // A key was pressed: no call to copy a byte.
+            let content = Content::new(self.narrow.len() as u32, false);
+            self.narrow.push(*byte);
+            return (content, 1);
+        }
+        self.push_long_str(text)
+    }
+
+    fn push_long_str(&mut self, text: &str) -> (Content, u32) {
         if text.is_ascii() {
             let content = Content::new(self.narrow.len() as u32, false);
             self.narrow.extend_from_slice(text.as_bytes());
@@ -41,14 +52,6 @@ impl ContentPool {
     pub fn has_room(&self, units: usize) -> bool {
         const POOL_MAX: usize = (1 << 31) - 1;
         self.narrow.len().max(self.wide.len()) + units < POOL_MAX
-    }
-
-    /// The unit at a place.
-    pub fn unit(&self, content: Content) -> u16 {
-        match content.is_wide() {
-            true => self.wide[content.offset() as usize],
-            false => u16::from(self.narrow[content.offset() as usize]),
-        }
     }
 
     /// Appends `units` UTF-16 units from a place on.

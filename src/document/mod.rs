@@ -9,6 +9,7 @@ mod delta;
 mod handler;
 mod handlers;
 mod import;
+mod incoming;
 mod log;
 pub mod myers;
 mod registry;
@@ -30,6 +31,7 @@ pub use types::{
 };
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
+use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
 use handler::Handler;
 use log::{ChangeKey, Log};
@@ -191,6 +193,17 @@ impl Document {
         self.log.not_above(&keys).map_err(|_| DocumentError::UnknownChange)
     }
 
+    /// All stored changes in the form of an export list (crdt_lf's `binaryExportChanges`), without
+    /// a copy of each change. O(changes).
+    pub fn export_list(&self) -> Vec<u8> {
+        let mut list = ListWriter::new(self.log.change_count() as usize);
+        self.log.for_each_from(0, |_, _, change| {
+            list.push(change);
+            true
+        });
+        list.finish()
+    }
+
     /// Where the log ends now.
     pub fn log_position(&self) -> LogPosition {
         LogPosition { generation: self.generation, index: self.log.change_count() }
@@ -208,6 +221,11 @@ impl Document {
             true
         });
         Some(out)
+    }
+
+    /// Changes the limit of [`DocumentOptions::clock_drift_ms_max`].
+    pub fn set_clock_drift_ms_max(&mut self, drift_ms_max: Option<u32>) {
+        self.clock_drift_ms_max = drift_ms_max;
     }
 
     /// The exact version vector: what is stored and what the snapshot covers.

@@ -6,7 +6,9 @@
 use super::client_driver;
 use super::clock::SteadyClock;
 use crate::clock::VersionVector;
-use crate::document::{Commit, Document, DocumentObserver, LockError, ObserverId, SharedDocument};
+use crate::document::{
+    Commit, Document, DocumentObserver, LockError, ObserverId, Origin, SharedDocument,
+};
 use crate::replica::Replica;
 use crate::sync::crdt_sync::{
     Client as Protocol, ClientEvent, ClientOptions as ProtocolOptions, ClientStatus, Framing,
@@ -569,11 +571,13 @@ struct Watch {
 }
 
 impl DocumentObserver for Watch {
-    fn committed(&self, _document: &Document, _commit: &Commit) {
+    fn committed(&self, _document: &Document, commit: &Commit) {
         let Some(link) = self.link.upgrade() else {
             return;
         };
-        if *link.thread.lock() != Some(std::thread::current().id()) {
+        // Local: an observer that runs on the client's thread may edit, too.
+        let is_local = commit.origin == Origin::Local;
+        if is_local || *link.thread.lock() != Some(std::thread::current().id()) {
             link.local_changes.store(true, Ordering::SeqCst);
         }
     }

@@ -265,9 +265,11 @@ impl Driver<'_> {
                 self.close(code, &reason).await;
                 reason
             }
-            SocketEvent::Overflow | SocketEvent::MayClose(_) => {
-                self.close(1000, "").await;
-                "closed here".to_owned()
+            // The outbox has no bound of its own, and nobody closes it.
+            SocketEvent::Overflow => unreachable!("an outbox of usize::MAX bytes"),
+            SocketEvent::MayClose(closing) => {
+                self.close(closing.code, &closing.reason).await;
+                closing.reason
             }
         };
         self.link.protocol.lock().transport_closed(now_ms, &reason);

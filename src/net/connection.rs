@@ -19,12 +19,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Close codes of the transport itself.
 const CLOSE_BEHIND: u16 = 1013;
 const CLOSE_NORMAL: u16 = 1000;
+pub(super) const CLOSE_STOPPING: u16 = 1001;
 const CLOSE_INTERNAL: u16 = 1011;
+/// How often a session tries to leave a room whose document is locked, and the pause between.
+const LEAVE_ATTEMPTS_MAX: usize = 100;
+const LEAVE_PAUSE: Duration = Duration::from_secs(1);
 /// The answer to a request that is no WebSocket upgrade.
 const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -52,7 +56,12 @@ pub(super) async fn serve(server: Arc<ServerShared>, stream: TcpStream, address:
     let deadline = Duration::from_millis(server.options.handshake_timeout_ms.into());
     let config = config(server.options.message_bytes_max);
     let upgrade = tokio_tungstenite::accept_async_with_config(&mut stream, Some(config));
-    match timeout(deadline, upgrade).await {
+    let mut stopping = server.stopping.subscribe();
+    let upgraded = tokio::select! {
+        upgraded = timeout(deadline, upgrade) => upgraded,
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    };
+    match upgraded {
         Ok(Ok(upgraded)) => run(server, Socket::new(upgraded), address, &meter).await,
         Ok(Err(error)) => {
             log::debug!(target: "server", "{address}: no WebSocket: {error}");
@@ -108,6 +117,12 @@ impl Connection {
             .sessions
             .write()
             .insert(id, self.session.clone());
+        // Whoever stops the server tells the sessions that it finds; this one came later.
+        if *self.server.stopping.borrow() {
+            self.session
+                .outbox
+                .close(CLOSE_STOPPING, "the server stops");
+        }
         self.server.count(|counters| &counters.connections_total);
         if let ConnectionAction::Event(event) = self.protocol.opened() {
             self.server.event(&event);
@@ -249,6 +264,10 @@ impl Connection {
         };
         let (input, refusal) = refused;
         self.rooms.remove(&document_id);
+        if refusal == Refusal::Unavailable && matches!(input, RoomInput::Changes(_)) {
+            // The client takes them for delivered; only a new connection makes it compare.
+            self.session.outbox.close(CLOSE_BEHIND, "try again later");
+        }
         let now_ms = self.server.clock.now_ms();
         let actions = self.protocol.refused(&document_id, &input, refusal, now_ms);
         actions.into_iter().for_each(|action| self.answer(action));
@@ -273,10 +292,31 @@ impl Connection {
 
     async fn end(&mut self) {
         self.server.sessions.write().remove(&self.session.id);
-        let actions = self.protocol.closed();
-        self.act(actions, None).await;
-        self.rooms.clear();
+        for action in self.protocol.closed() {
+            match action {
+                ConnectionAction::ToRoom { document_id, .. } => {
+                    if let Some(room) = self.rooms.remove(&document_id) {
+                        leave(&self.server, &room, &self.session.id).await;
+                    }
+                }
+                other => self.answer(other),
+            }
+        }
     }
+}
+
+/// Takes a session out of a room. Tries again while the document is locked: a session that stays
+/// would keep the room loaded.
+async fn leave(server: &Arc<ServerShared>, room: &Arc<LiveRoom>, session: &SessionId) {
+    for _ in 0..LEAVE_ATTEMPTS_MAX {
+        let left =
+            tokio::task::block_in_place(|| room.handle(server, session, RoomInput::Leave, None));
+        if left.is_ok() || room.is_broken() {
+            return;
+        }
+        sleep(LEAVE_PAUSE).await;
+    }
+    log::warn!(target: "server", "room {:?} stays locked", room.document_id);
 }
 
 /// Notices a peer that takes nothing of what waits for it.

@@ -74,6 +74,7 @@ impl Outbox {
     }
 
     /// Ends the connection once what is queued was sent.
+    #[cfg(any(feature = "server", test))]
     pub fn close(&self, code: u16, reason: &str) {
         let mut state = self.state.lock();
         state.close.get_or_insert_with(|| Closing {
@@ -132,6 +133,7 @@ impl Outbox {
     }
 
     /// Counts a received frame until the result is dropped.
+    #[cfg(any(feature = "server", test))]
     pub fn unsettled(self: &Arc<Self>, bytes: usize) -> Unsettled {
         let mut state = self.state.lock();
         state.unsettled_frames += 1;
@@ -152,11 +154,13 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 }
 
 /// A received frame whose consequences are not out yet.
+#[cfg(any(feature = "server", test))]
 pub(super) struct Unsettled {
     outbox: Arc<Outbox>,
     bytes: usize,
 }
 
+#[cfg(any(feature = "server", test))]
 impl Drop for Unsettled {
     fn drop(&mut self) {
         let mut state = self.outbox.state.lock();

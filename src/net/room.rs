@@ -7,7 +7,7 @@
 use super::outbox::{Outbox, Unsettled};
 use super::server_shared::ServerShared;
 use crate::clock::VersionVector;
-use crate::document::{Commit, Document, DocumentObserver, LockError, ObserverId};
+use crate::document::{Commit, Document, DocumentObserver, LockError, ObserverId, Origin};
 use crate::replica::Replica;
 use crate::store::{StoreError, StoredDocument};
 use crate::sync::crdt_sync::{
@@ -215,41 +215,48 @@ impl LiveRoom {
         let Ok((told, outputs)) = result else {
             return false;
         };
-        if told.persist {
-            self.submit(server, told, None);
+        // Numbered under the room's lock, so that batches keep the order of the messages; sent
+        // without it, because observers may call back.
+        let queued = [
+            self.queue(server, told, None),
+            self.queue(server, outputs, unsettled),
+        ];
+        drop(state);
+        for (number, persist) in queued.into_iter().flatten() {
+            if persist {
+                self.await_store(server, number);
+            } else {
+                self.release(server);
+            }
         }
-        self.submit(server, outputs, unsettled);
         true
     }
 
-    /// Under the room's lock: batches keep the order of the messages.
-    fn submit(
-        self: &Arc<Self>,
-        server: &Arc<ServerShared>,
+    /// Puts what follows from a message in line: its number, and whether it waits for the store.
+    fn queue(
+        &self,
+        server: &ServerShared,
         outputs: RoomOutputs,
         unsettled: Option<Unsettled>,
-    ) {
+    ) -> Option<(u64, bool)> {
         let persist = outputs.persist;
         let mut deliveries = Vec::with_capacity(outputs.outputs.len());
-        outputs
-            .outputs
-            .into_iter()
-            .for_each(|output| address(server, output, &mut deliveries));
+        for output in outputs.outputs {
+            address(server, output, &mut deliveries);
+        }
         if deliveries.is_empty() && !persist {
-            return;
+            return None;
         }
-        let number = {
-            let mut releases = self.releases.lock();
-            releases.waiting.push_back(Batch {
-                persist,
-                deliveries,
-                unsettled,
-            });
-            releases.first + releases.waiting.len() as u64 - 1
-        };
-        if !persist {
-            return self.release(server);
-        }
+        let mut releases = self.releases.lock();
+        releases.waiting.push_back(Batch {
+            persist,
+            deliveries,
+            unsettled,
+        });
+        Some((releases.first + releases.waiting.len() as u64 - 1, persist))
+    }
+
+    fn await_store(self: &Arc<Self>, server: &Arc<ServerShared>, number: u64) {
         // A snapshot prunes without a commit; then the store must be told.
         self.stored.touch();
         let (room, server) = (self.clone(), Arc::downgrade(server));
@@ -378,8 +385,10 @@ impl Drop for Handling<'_> {
 }
 
 impl DocumentObserver for Watch {
-    fn committed(&self, _document: &Document, _commit: &Commit) {
-        if *self.handling.lock() != Some(std::thread::current().id()) {
+    fn committed(&self, _document: &Document, commit: &Commit) {
+        // Local: an observer that runs on the room's thread may edit, too.
+        let is_local = commit.origin == Origin::Local;
+        if is_local || *self.handling.lock() != Some(std::thread::current().id()) {
             self.foreign.store(true, Ordering::SeqCst);
         }
     }

@@ -271,7 +271,9 @@ impl Server {
         let left = || deadline.saturating_duration_since(Instant::now());
         let flushed = self.store.flush(left());
         for session in shared.sessions.read().values() {
-            session.outbox.close(1001, "the server stops");
+            session
+                .outbox
+                .close(connection::CLOSE_STOPPING, "the server stops");
         }
         let all = u32::try_from(shared.options.connections_max).unwrap_or(u32::MAX);
         let ended = async {

@@ -12,6 +12,5 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use fugue::{DuplicateElement, Integrated};
 pub use list::{Chain, Removed, Sequence};
 pub use run::{Content, ElementKey, UNITS_MAX};

@@ -66,6 +66,7 @@ impl StoreError {
     }
 
     /// Damage that cannot be blamed on one document.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn corrupt_file(detail: impl Into<String>) -> Self {
         StoreError::Corrupt {
             document: None,

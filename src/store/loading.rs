@@ -22,10 +22,22 @@ pub(super) fn load(
         });
     }
     let (snapshot, changes) = decode(name, state)?;
-    let mut document = Document::new(options);
+    // What is stored was accepted once; a clock that was set back since must not lock it away.
+    let drift_ms_max = options.clock_drift_ms_max;
+    let mut document = Document::new(DocumentOptions {
+        clock_drift_ms_max: None,
+        ..options
+    });
     if let Some(snapshot) = &snapshot {
+        // A snapshot that was taken without pruning: what it covers is kept, and has to be there
+        // first, because afterwards it counts as known.
+        let covers = |change: &Change| snapshot.vector().covers(&change.id.peer, change.id.hlc);
+        let kept: Vec<Change> = changes.iter().filter(|change| covers(change)).cloned().collect();
+        document
+            .import_changes(kept, b"", Origin::Load)
+            .map_err(|error| refused(name, error))?;
         let applied = document
-            .import_snapshot(snapshot, true)
+            .import_snapshot(snapshot, false)
             .map_err(|error| refused(name, error))?;
         if !applied {
             return Err(StoreError::corrupt(
@@ -45,6 +57,7 @@ pub(super) fn load(
             "changes lack what they depend on",
         ));
     }
+    document.set_clock_drift_ms_max(drift_ms_max);
     Ok((document, size(state)))
 }
 

@@ -369,8 +369,10 @@ mod tests {
 
     #[test]
     fn a_log_is_rewritten_when_it_doubled_past_the_threshold() {
-        let mut size = LogSize::default();
-        size.bytes_appended = COMPACT_BYTES_MIN - 1;
+        let mut size = LogSize {
+            bytes_appended: COMPACT_BYTES_MIN - 1,
+            ..LogSize::default()
+        };
         assert!(!size.wants_compaction(0));
         size.bytes_appended = COMPACT_BYTES_MIN;
         assert!(size.wants_compaction(0));

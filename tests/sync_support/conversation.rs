@@ -47,9 +47,17 @@ impl Frame {
 pub fn sync_mode() -> Vec<Conversation> {
     let names = crate::common::names("conversations").into_iter();
     let stems = names.map(|name| name["conversations/".len()..].to_owned());
-    let relay = |name: &str| name.starts_with('5') || name.starts_with('6') || name.starts_with("72");
-    let chosen: Vec<Conversation> = stems.filter(|name| !relay(name)).filter_map(|name| parse(&name)).collect();
-    assert!(chosen.len() >= 33, "conversations are missing: {}", chosen.len());
+    let relay =
+        |name: &str| name.starts_with('5') || name.starts_with('6') || name.starts_with("72");
+    let chosen: Vec<Conversation> = stems
+        .filter(|name| !relay(name))
+        .filter_map(|name| parse(&name))
+        .collect();
+    assert!(
+        chosen.len() >= 33,
+        "conversations are missing: {}",
+        chosen.len()
+    );
     chosen
 }
 
@@ -66,7 +74,10 @@ fn parse(name: &str) -> Option<Conversation> {
         name: name.to_owned(),
         documents: documents.iter().map(|id| text(id).to_owned()).collect(),
         real_server: server.is_object(),
-        peers: peers.iter().map(|(label, id)| (label.clone(), text(id).to_owned())).collect(),
+        peers: peers
+            .iter()
+            .map(|(label, id)| (label.clone(), text(id).to_owned()))
+            .collect(),
         events: list(events).iter().filter_map(event).collect(),
         last: file["final"].clone(),
     })
@@ -76,7 +87,10 @@ fn event(json: &Json) -> Option<Event> {
     let string = |key: &str| json.get(key).map(text).unwrap_or_default().to_owned();
     let conn = || int(&json["conn"]);
     let kind = match text(&json["event"]) {
-        "open" => Kind::Open { conn: conn(), peer: string("peer") },
+        "open" => Kind::Open {
+            conn: conn(),
+            peer: string("peer"),
+        },
         "close" => Kind::Close {
             conn: conn(),
             by_client_normally: string("by") == "client" && json["code"] == 1000,
@@ -88,16 +102,24 @@ fn event(json: &Json) -> Option<Event> {
             delivered: json.get("fault").is_none(),
             bytes: bytes(json),
         }),
-        "note" => Kind::Note { who: string("who"), what: string("what") },
+        "note" => Kind::Note {
+            who: string("who"),
+            what: string("what"),
+        },
         _ => return None,
     };
-    Some(Event { at_ms: int(&json["t"]), kind })
+    Some(Event {
+        at_ms: int(&json["t"]),
+        kind,
+    })
 }
 
 fn bytes(json: &Json) -> Vec<u8> {
     use base64::Engine as _;
     match json.get("gzipBase64").or(json.get("bytesBase64")) {
-        Some(packed) => base64::engine::general_purpose::STANDARD.decode(text(packed)).unwrap(),
+        Some(packed) => base64::engine::general_purpose::STANDARD
+            .decode(text(packed))
+            .unwrap(),
         None => text(&json["text"]).as_bytes().to_vec(),
     }
 }
@@ -108,18 +130,27 @@ fn bytes(json: &Json) -> Vec<u8> {
 pub fn comparable(message: &Message) -> Message {
     let mut message = message.clone();
     match &mut message {
-        Message::HandshakeResponse { snapshot, changes, session_id, .. } => {
+        Message::HandshakeResponse {
+            snapshot,
+            changes,
+            session_id,
+            ..
+        } => {
             session_id.clear();
             *snapshot = snapshot.as_ref().map(without_content);
             sort(changes.as_mut());
         }
-        Message::DocumentStatus { snapshot, changes, .. } => {
+        Message::DocumentStatus {
+            snapshot, changes, ..
+        } => {
             *snapshot = snapshot.as_ref().map(without_content);
             sort(changes.as_mut());
         }
         Message::Changes { changes, .. } => sort(Some(changes)),
         Message::Ping { timestamp, .. } => *timestamp = 0,
-        Message::Pong { response_timestamp, .. } => *response_timestamp = 0,
+        Message::Pong {
+            response_timestamp, ..
+        } => *response_timestamp = 0,
         _ => {}
     }
     message
@@ -127,7 +158,11 @@ pub fn comparable(message: &Message) -> Message {
 
 fn without_content(snapshot: &Snapshot) -> Snapshot {
     let bare = Snapshot::new(snapshot.vector().clone(), Vec::new());
-    assert_eq!(bare.id(), snapshot.id(), "the id is the hash of the version");
+    assert_eq!(
+        bare.id(),
+        snapshot.id(),
+        "the id is the hash of the version"
+    );
     bare
 }
 
@@ -163,8 +198,10 @@ pub fn check_encoding(frame: &Frame, message: &Message) {
     // Hand-driven peers leave fields out that Dart writes as null.
     if text.contains("\"versionVector\"") || matches!(message, Message::Change { .. }) {
         let again = String::from_utf8(frame::encode(message, Framing::Plain)).unwrap();
-        if !matches!(message, Message::HandshakeResponse { .. } | Message::DocumentStatus { .. })
-            || text.contains("\"changes\"")
+        if !matches!(
+            message,
+            Message::HandshakeResponse { .. } | Message::DocumentStatus { .. }
+        ) || text.contains("\"changes\"")
         {
             assert_eq!(again, text);
         }
@@ -188,7 +225,11 @@ pub fn compare(what: &str, recorded: &[Message], ours: &[Message], edits: &[Edit
     let mut edits = edits.iter();
     let context = || {
         let kinds = |stream: &[Message]| stream.iter().map(kind).collect::<Vec<_>>().join(", ");
-        format!("{what}\nrecorded: {}\nours:     {}", kinds(recorded), kinds(ours))
+        format!(
+            "{what}\nrecorded: {}\nours:     {}",
+            kinds(recorded),
+            kinds(ours)
+        )
     };
     loop {
         let equal = match (recorded.get(at), ours.get(own)) {
@@ -201,7 +242,9 @@ pub fn compare(what: &str, recorded: &[Message], ours: &[Message], edits: &[Edit
             continue;
         }
         let is = |stream: &[Message], at: usize, expected: &str| {
-            stream.get(at).is_some_and(|message| kind(message) == expected)
+            stream
+                .get(at)
+                .is_some_and(|message| kind(message) == expected)
         };
         let edit = edits.next();
         match edit {
@@ -220,5 +263,9 @@ pub fn compare(what: &str, recorded: &[Message], ours: &[Message], edits: &[Edit
             ),
         }
     }
-    assert!(edits.next().is_none(), "a listed difference did not occur: {}", context());
+    assert!(
+        edits.next().is_none(),
+        "a listed difference did not occur: {}",
+        context()
+    );
 }

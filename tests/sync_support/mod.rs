@@ -4,4 +4,5 @@
 #![allow(dead_code)]
 
 pub mod conversation;
+pub mod documents;
 pub mod model;

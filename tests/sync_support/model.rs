@@ -26,8 +26,12 @@ impl Model {
     /// A local change with some bytes of body.
     pub fn commit(&mut self, peer: PeerId, now_ms: i64, body: &[u8]) -> OperationId {
         self.clock = self.clock.local_event(now_ms);
-        let envelope =
-            Envelope { handler_type: "Model", handler_id: "model", kind: 0, body };
+        let envelope = Envelope {
+            handler_type: "Model",
+            handler_id: "model",
+            kind: 0,
+            body,
+        };
         let mut payload = Vec::new();
         envelope.encode(&mut payload);
         let id = OperationId::new(peer, self.clock);
@@ -36,17 +40,19 @@ impl Model {
         id
     }
 
-    /// Puts in a change that was made elsewhere as a local one.
-    pub fn commit_recorded(&mut self, change: Change) {
-        assert_eq!(self.apply(change), Ok(true));
-    }
-
     /// Every change whose content is here, be it in a snapshot of a model.
     pub fn ids(&self) -> BTreeSet<OperationId> {
-        let entry = self.snapshot.as_ref().and_then(|snapshot| snapshot.entry(ENTRY));
+        let entry = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.entry(ENTRY));
         let inside = entry.map(|bytes| decode_list(bytes).expect("a model's snapshot"));
         let inside = inside.unwrap_or_default();
-        inside.iter().chain(&self.changes).map(|change| change.id).collect()
+        inside
+            .iter()
+            .chain(&self.changes)
+            .map(|change| change.id)
+            .collect()
     }
 
     /// Takes over a snapshot that a peer made at this version, as `takeSnapshot` would.
@@ -70,7 +76,8 @@ impl Model {
     }
 
     fn prune(&mut self, vector: &VersionVector) {
-        self.changes.retain(|change| !vector.covers(&change.id.peer, change.id.hlc));
+        self.changes
+            .retain(|change| !vector.covers(&change.id.peer, change.id.hlc));
         self.heads.retain(|id| !vector.covers(&id.peer, id.hlc));
     }
 }
@@ -99,7 +106,8 @@ impl Replica for Model {
         if self.vector.covers(&change.id.peer, change.id.hlc) {
             return Ok(false);
         }
-        self.ready(&change).map_err(|missing| ApplyError::NotReady { missing })?;
+        self.ready(&change)
+            .map_err(|missing| ApplyError::NotReady { missing })?;
         for dep in &change.deps {
             self.heads.remove(dep);
         }
@@ -118,14 +126,18 @@ impl Replica for Model {
         let mut outcome = ImportOutcome::default();
         if let Some(snapshot) = snapshot {
             let newer = self.snapshot.as_ref().is_none_or(|own| {
-                snapshot.vector().is_strictly_newer_or_equal_than(own.vector())
+                snapshot
+                    .vector()
+                    .is_strictly_newer_or_equal_than(own.vector())
             });
             if !newer {
                 return Ok(outcome);
             }
             self.prune(snapshot.vector());
             self.vector.merge(snapshot.vector());
-            self.clock = self.clock.max(snapshot.vector().latest().unwrap_or_default());
+            self.clock = self
+                .clock
+                .max(snapshot.vector().latest().unwrap_or_default());
             self.snapshot = Some(snapshot.clone());
             outcome.snapshot_applied = true;
         }
@@ -148,8 +160,13 @@ impl Replica for Model {
     }
 
     fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {
-        let entry = self.snapshot.as_ref().and_then(|snapshot| snapshot.entry(ENTRY));
-        let mut content = entry.map(|bytes| decode_list(bytes).unwrap()).unwrap_or_default();
+        let entry = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.entry(ENTRY));
+        let mut content = entry
+            .map(|bytes| decode_list(bytes).unwrap())
+            .unwrap_or_default();
         content.extend(self.changes.iter().cloned());
         let vector = self.version_vector();
         let entries = vec![(ENTRY.to_owned(), encode_list(content.iter()))];

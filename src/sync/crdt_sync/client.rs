@@ -22,9 +22,6 @@ use backoff::Backoff;
 use session::Session;
 use std::collections::VecDeque;
 
-/// Actions that wait for `poll` above which further [`ClientAction::Event`]s are dropped.
-pub const ACTIONS_MAX: usize = 4096;
-
 /// Protocol state of one document on one socket. Memory: the frames that wait for
 /// [`poll`](Client::poll), bounded by the options, and two version vectors.
 #[derive(Debug)]
@@ -51,7 +48,7 @@ enum Phase {
     /// The handshake request is out: until the answer, nothing but pongs may be sent.
     Joining { deadline_ms: i64 },
     /// The handshake is done.
-    Joined(Session),
+    Joined(Box<Session>),
 }
 
 /// What `poll` gives out.
@@ -60,6 +57,8 @@ struct Queue {
     actions: VecDeque<ClientAction>,
     /// Bytes of the `Send` actions.
     frame_bytes: usize,
+    /// Events are dropped above this many actions.
+    actions_max: usize,
 }
 
 impl Queue {
@@ -71,7 +70,7 @@ impl Queue {
     }
 
     fn event(&mut self, event: ClientEvent) {
-        if self.actions.len() < ACTIONS_MAX {
+        if self.actions.len() < self.actions_max {
             self.actions.push_back(ClientAction::Event(event));
         }
     }
@@ -95,6 +94,10 @@ impl Queue {
 impl Client {
     /// A disconnected client. The seed is for the jitter of reconnects.
     pub fn new(options: ClientOptions, seed: u64) -> Self {
+        let queue = Queue {
+            actions_max: options.actions_max,
+            ..Queue::default()
+        };
         Client {
             document_id: Wtf8String::from(options.document_id.as_str()),
             options,
@@ -103,7 +106,7 @@ impl Client {
             backoff: Backoff::new(seed),
             session_id: None,
             server: None,
-            queue: Queue::default(),
+            queue,
         }
     }
 

@@ -98,7 +98,8 @@ impl RoomOutputs {
 }
 
 /// The sessions of one document. The document itself stays outside. Memory: bounded by the number
-/// of connections and what each may remember (a vector and [`REFUSED_MAX`] ids).
+/// of connections and what each may remember (a vector and
+/// [`refused_changes_max`](ServerOptions::refused_changes_max) ids).
 #[derive(Debug)]
 pub struct Room {
     document_id: Arc<str>,
@@ -109,12 +110,6 @@ pub struct Room {
     /// The version at which the document last refused a snapshot: not asked again there.
     snapshot_refused_at: Option<VersionVector>,
 }
-
-/// Ids of refused changes remembered per session.
-pub const REFUSED_MAX: usize = 256;
-/// Consecutive `OUT_OF_SYNC` answers to one session without a change of it being applied. A client
-/// whose history cannot be completed would otherwise push it again and again for ever.
-pub const OUT_OF_SYNC_MAX: u32 = 16;
 
 /// A session that sent something to this room.
 #[derive(Debug, Default)]
@@ -132,8 +127,8 @@ struct Member {
 }
 
 impl Member {
-    fn remember_refused(&mut self, change: OperationId) {
-        if self.refused.len() == REFUSED_MAX {
+    fn remember_refused(&mut self, change: OperationId, max: usize) {
+        if self.refused.len() >= max {
             self.refused.pop_front();
         }
         self.refused.push_back(change);

@@ -17,7 +17,11 @@ pub struct ServerOptions {
     pub rooms_max: usize,
     /// Whether a handshake creates a document that does not exist. Read by the transport.
     pub create_documents: bool,
-    /// Whether a snapshot is taken and history pruned when every client has everything.
+    /// Whether a snapshot is taken and history pruned when every client has everything, as a Dart
+    /// server does. Off by default: the snapshot of a text holds neither removed elements nor the
+    /// places of the others relative to each other, so that whoever starts from it (a late joiner,
+    /// the server after a restart) puts some later insertions elsewhere than those who hold the
+    /// history (crdt_lf specification 10.5).
     pub automatic_snapshot: bool,
     /// Stored changes below which an automatic snapshot is not worth it.
     pub snapshot_changes_min: usize,
@@ -28,6 +32,12 @@ pub struct ServerOptions {
     pub broadcast_bytes_max: usize,
     /// Dependencies of one change.
     pub dependencies_max: usize,
+    /// Consecutive `OUT_OF_SYNC` answers to one session without a change of it being applied. A
+    /// client whose history cannot be completed would otherwise push it again and again for ever.
+    pub out_of_sync_max: u32,
+    /// Ids of refused changes remembered per session and document: what builds on them is dropped
+    /// without asking for them again.
+    pub refused_changes_max: usize,
 }
 
 impl Default for ServerOptions {
@@ -37,11 +47,13 @@ impl Default for ServerOptions {
             idle_timeout_ms: super::constants::CLIENT_TIMEOUT_MS,
             rooms_max: 64,
             create_documents: false,
-            automatic_snapshot: true,
+            automatic_snapshot: false,
             snapshot_changes_min: 200,
             broadcast_changes_max: 64,
             broadcast_bytes_max: 512 << 10,
             dependencies_max: 4096,
+            out_of_sync_max: 16,
+            refused_changes_max: 256,
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct ClientOptions {
     pub push_bytes_max: usize,
     /// Bytes of frames made and not fetched by `poll` at which pushing pauses.
     pub queue_bytes_max: usize,
+    /// Actions that wait for `poll` above which further events are dropped.
+    pub actions_max: usize,
     /// Bytes of a single change above which it cannot be sent.
     pub change_bytes_max: usize,
     /// Up to so many local changes are sent as one message each, as Dart does.
@@ -45,8 +47,7 @@ pub struct ClientOptions {
     pub want_acknowledgement: bool,
     /// Quiet time after sending before asking.
     pub acknowledgement_delay_ms: i64,
-    /// Longest time between sending and asking while changes keep being made, and longest time
-    /// between two questions while the server has nothing new.
+    /// Longest time between sending and asking while changes keep being made.
     pub acknowledgement_delay_max_ms: i64,
 }
 
@@ -68,6 +69,7 @@ impl ClientOptions {
             reconnect_healthy_after_ms: 10_000,
             push_bytes_max: 256 << 10,
             queue_bytes_max: 2 << 20,
+            actions_max: 4096,
             change_bytes_max: 8 << 20,
             single_changes_max: 8,
             want_acknowledgement: true,

@@ -124,7 +124,7 @@ impl Session {
             self.acknowledgement_delay_ms = options.acknowledgement_delay_ms;
         } else {
             let doubled = self.acknowledgement_delay_ms.saturating_mul(2);
-            self.acknowledgement_delay_ms = doubled.min(options.acknowledgement_delay_max_ms);
+            self.acknowledgement_delay_ms = doubled.min(ASK_DELAY_MAX_MS);
         }
         let mut sent = server.clone();
         // The answer to a question holds everything that was pushed before it.
@@ -218,7 +218,11 @@ impl Client {
 
     fn join(&mut self, server: VersionVector, now_ms: i64) {
         self.backoff.succeeded();
-        self.phase = Phase::Joined(Session::new(now_ms, server.clone(), &self.options));
+        self.phase = Phase::Joined(Box::new(Session::new(
+            now_ms,
+            server.clone(),
+            &self.options,
+        )));
         self.server = Some(server);
         self.queue.event(ClientEvent::ServerAdvanced);
         self.set_status(ClientStatus::Connected);
@@ -230,7 +234,10 @@ impl Client {
             return;
         };
         let before = self.server.replace(server.clone()).unwrap_or_default();
-        let progress = !before.is_strictly_newer_or_equal_than(&server);
+        // Others' changes are no sign that this document's pushes arrive.
+        let author = &self.options.author;
+        let progress = server.get(author) > before.get(author)
+            || server.is_strictly_newer_or_equal_than(&session.sent);
         session.reported(&server, progress, now_ms, &self.options);
         if before != server {
             self.queue.event(ClientEvent::ServerAdvanced);

@@ -1,7 +1,7 @@
 //! Changes that arrive at a room: which are new and sound, in which order they are applied, and
 //! who is told.
 
-use super::{OUT_OF_SYNC_MAX, Room, RoomOutputs};
+use super::{Room, RoomOutputs};
 use crate::clock::{OperationId, PeerId};
 use crate::codec::Change;
 use crate::replica::{ApplyError, Replica};
@@ -79,9 +79,10 @@ impl Room {
         missing: Option<OperationId>,
         out: &mut RoomOutputs,
     ) {
+        let out_of_sync_max = self.options.out_of_sync_max;
         let member = self.member(session);
-        if member.out_of_sync_streak >= OUT_OF_SYNC_MAX {
-            return self.report(Some(session), ServerError::Limit("OUT_OF_SYNC_MAX"), out);
+        if member.out_of_sync_streak >= out_of_sync_max {
+            return self.report(Some(session), ServerError::Limit("out_of_sync_max"), out);
         }
         member.out_of_sync_streak += 1;
         self.tell_out_of_sync(session, missing, out);
@@ -123,7 +124,8 @@ impl Room {
         error: ServerError,
         out: &mut RoomOutputs,
     ) {
-        self.member(session).remember_refused(change);
+        let max = self.options.refused_changes_max;
+        self.member(session).remember_refused(change, max);
         self.report(Some(session), error, out);
     }
 

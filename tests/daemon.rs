@@ -1,0 +1,212 @@
+//! The daemon as a process: its arguments, its ready line, its end.
+#![cfg(all(unix, feature = "client", feature = "server", feature = "sqlite"))]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use syncline::document::{Document, DocumentOptions, HandlerKind, HandlerSpec, SharedDocument};
+use syncline::net::{Client, ClientOptions};
+use syncline::replica::Replica;
+use syncline::store::{
+    DocumentStore, DocumentStoreOptions, OpenOptions, SqliteOptions, SqliteStore,
+};
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn daemon(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syncline-server"));
+    command.args(arguments);
+    command
+}
+
+/// Ends the process if the test does not.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+fn document() -> Arc<SharedDocument> {
+    let options = DocumentOptions {
+        document_id: "room".to_owned(),
+        ..DocumentOptions::default()
+    };
+    SharedDocument::new(Document::new(options), LONG)
+}
+
+fn with_text<R>(
+    document: &SharedDocument,
+    body: impl FnOnce(&mut Document, syncline::document::HandlerIdx) -> R,
+) -> R {
+    let spec = HandlerSpec::new(HandlerKind::FugueText);
+    let result = document.with(|document| {
+        let text = document.handler("text", &spec).unwrap();
+        body(document, text)
+    });
+    result.unwrap()
+}
+
+#[test]
+fn arguments_have_the_usual_exit_codes() {
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["--nonsense"], 2),
+        (&["--listen", "here"], 2),
+        (&["--log"], 2),
+    ] {
+        let output = daemon(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let usage = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(
+            usage.contains("Usage:"),
+            arguments != ["--version"],
+            "{arguments:?}: {usage}"
+        );
+    }
+    let version = daemon(&["--version"]).output().unwrap().stdout;
+    assert_eq!(
+        String::from_utf8(version).unwrap(),
+        concat!("syncline-server ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let garbage = folder.path().join("garbage");
+    std::fs::write(&garbage, vec![b'g'; 10_000]).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken
+        .local_addr()
+        .map(|address| (taken, address.to_string()))
+        .unwrap();
+    for arguments in [
+        [
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            garbage.to_str().unwrap(),
+        ],
+        ["--listen", &taken.1, "--store", "memory"],
+        ["--listen", "127.0.0.1:0", "--store", "/no such folder/file"],
+    ] {
+        let output = daemon(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("syncline-server: "), "{said}");
+        assert!(output.stdout.is_empty(), "not ready");
+    }
+}
+
+/// A daemon on the file, and the address it says.
+fn start(path: &Path) -> (Running, String) {
+    let mut child = daemon(&[
+        "--listen=127.0.0.1:0",
+        "--gzip",
+        "--log",
+        "debug",
+        "--store",
+    ])
+    .arg(path)
+    .stdout(Stdio::piped())
+    .stderr(Stdio::null())
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let child = Running(child);
+    let ready = lines.next().unwrap().unwrap();
+    let rest = ready
+        .strip_prefix("syncline-server ready on ")
+        .expect("the ready line");
+    let (url, store) = rest.split_once(" store=").expect("the store");
+    assert_eq!(store, path.to_str().unwrap());
+    (child, url.to_owned())
+}
+
+fn connect(url: &str, document: &Arc<SharedDocument>) -> Client {
+    let options = ClientOptions {
+        acknowledgement_delay_ms: 1,
+        gzip: true,
+        ..ClientOptions::new(url)
+    };
+    let client = Client::new(options).unwrap();
+    client.attach(document.clone()).unwrap();
+    client.connect().unwrap();
+    client.wait_synced(LONG).unwrap();
+    client
+}
+
+fn stored_text(path: &Path) -> String {
+    let backend = SqliteStore::open(path, &SqliteOptions::default()).unwrap();
+    let store = DocumentStore::new(Arc::new(backend), DocumentStoreOptions::default());
+    let stored = store.open("room", &OpenOptions::default()).unwrap();
+    with_text(stored.document(), |document, text| {
+        document.text_string(text)
+    })
+}
+
+#[test]
+fn what_the_daemon_acknowledged_survives_its_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("documents");
+    for round in 0..10u64 {
+        let (mut child, url) = start(&path);
+        let document = document();
+        let client = connect(&url, &document);
+        let before = with_text(&document, |document, text| document.text_len_utf16(text));
+        for step in 0..3 + round {
+            with_text(&document, |document, text| {
+                document.text_insert(text, before + step, "x").unwrap()
+            });
+            if step % 2 == 0 {
+                client.wait_acknowledged(LONG).unwrap();
+            }
+        }
+        let acknowledged = client.acknowledged_vector();
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        // The client's own document says what the vector covers.
+        let missing = document
+            .read(|document| document.changes_newer_than(&acknowledged).len())
+            .unwrap();
+        let made = (before + 3 + round) as usize;
+        let stored = stored_text(&path);
+        assert!(
+            stored.len() >= made - missing,
+            "round {round}: {made} made, {missing} not acknowledged: {stored}"
+        );
+        assert!(stored.chars().all(|char| char == 'x'));
+    }
+}
+
+#[test]
+fn a_signal_drains_and_what_was_edited_is_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("documents");
+    for (round, name) in ["TERM", "INT"].into_iter().enumerate() {
+        let (mut child, url) = start(&path);
+        let document = document();
+        let client = connect(&url, &document);
+        with_text(&document, |document, text| {
+            document.text_insert(text, 0, "x").unwrap()
+        });
+        client.wait_acknowledged(LONG).unwrap();
+        signal(&child.0, name);
+        assert_eq!(child.0.wait().unwrap().code(), Some(0));
+        drop(client);
+        assert_eq!(stored_text(&path), "x".repeat(round + 1));
+    }
+}
