@@ -1,6 +1,7 @@
 //! Section 13: what all kinds of handlers have in common.
 
-use super::document::{DocumentCore, syncline_document};
+use super::document::syncline_document;
+use super::document_core::DocumentCore;
 use super::error::Error;
 use super::guard::{Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, handle};

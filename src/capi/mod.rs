@@ -13,6 +13,10 @@
 #![allow(non_camel_case_types, clippy::missing_safety_doc)]
 
 mod delivery;
+#[cfg(test)]
+mod delivery_tests;
+mod delivery_thread;
+mod document_core;
 mod guard;
 mod handle;
 mod hub;
@@ -20,6 +24,7 @@ mod payload;
 mod reports;
 mod signal;
 mod sources;
+mod subscription;
 mod tree;
 mod units;
 

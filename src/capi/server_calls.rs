@@ -1,8 +1,9 @@
 //! Section 29, functions: what a server does. Its types and events are in `server`.
 
 use super::client::{ProtocolArg, syncline_compression};
-use super::delivery::with_signals_blocked;
-use super::document::{DocumentCore, Parent, syncline_document};
+use super::delivery_thread::with_signals_blocked;
+use super::document::syncline_document;
+use super::document_core::{DocumentCore, Parent};
 use super::error::{Error, syncline_error_domain};
 use super::event::{number, object, string};
 use super::guard::{Answer, Caller, guard, or_size, question};

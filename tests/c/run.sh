@@ -77,7 +77,8 @@ for mode in $modes; do
       build valgrind
       for name in $programs; do
         (cd "$work" && timeout 600 valgrind --quiet --error-exitcode=99 --leak-check=full \
-          --show-leak-kinds=definite --errors-for-leak-kinds=definite "./$name-valgrind")
+          --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+          --suppressions="$here/valgrind.supp" "./$name-valgrind")
       done
       ;;
     sanitizers)
