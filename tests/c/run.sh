@@ -25,13 +25,13 @@ warnings="-Wall -Wextra -Wpedantic -Werror"
 check_header() {
   printf '#include "syncline.h"\nint main(void) { return (int)syncline_library_check(SYNCLINE_ABI); }\n' >"$work/alone.c"
   cp "$work/alone.c" "$work/alone.cpp"
-  for compiler in gcc clang; do
+  for compiler in gcc clang clang-14; do
     command -v $compiler >/dev/null || continue
     for standard in c99 c11; do
       $compiler -std=$standard $warnings -I include -c "$work/alone.c" -o "$work/alone.o"
     done
   done
-  for compiler in g++ clang++; do
+  for compiler in g++ clang++ clang++-14; do
     command -v $compiler >/dev/null || continue
     $compiler -std=c++11 $warnings -I include -c "$work/alone.cpp" -o "$work/alone.o"
   done
