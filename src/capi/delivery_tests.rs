@@ -38,7 +38,11 @@ unsafe extern "C" fn on_event(user_data: *mut c_void, _event: *const syncline_ev
 unsafe extern "C" fn on_free(user_data: *mut c_void) {
     // SAFETY: as above.
     let seen = unsafe { &*user_data.cast::<Seen>() };
-    assert_eq!(seen.inside.load(Ordering::SeqCst), 0, "freed while the callback runs");
+    assert_eq!(
+        seen.inside.load(Ordering::SeqCst),
+        0,
+        "freed while the callback runs"
+    );
     seen.freed.fetch_add(1, Ordering::SeqCst);
 }
 
@@ -49,7 +53,13 @@ fn subscription(queue: &Arc<Queue>, seen: &Seen, mask: u64) -> Arc<Subscription>
 
 fn change(bytes: usize) -> Arc<Payload> {
     let origin = syncline_origin::SYNCLINE_ORIGIN_LOCAL;
-    Arc::new(Payload::Change(ChangePayload::new(origin, vec![0; bytes], String::new(), 1, vec![])))
+    Arc::new(Payload::Change(ChangePayload::new(
+        origin,
+        vec![0; bytes],
+        String::new(),
+        1,
+        vec![],
+    )))
 }
 
 #[test]
@@ -61,7 +71,10 @@ fn nothing_is_delivered_before_the_subscribing_call_returns() {
     assert_eq!(queue.dispatch(0), 0);
     assert_eq!(queue.wait(Duration::ZERO).err(), Some(NoEvent::TimedOut));
     subscription.set_ready();
-    assert_eq!((queue.dispatch(0), seen.calls.load(Ordering::SeqCst)), (1, 1));
+    assert_eq!(
+        (queue.dispatch(0), seen.calls.load(Ordering::SeqCst)),
+        (1, 1)
+    );
     subscription.end();
     assert_eq!(seen.freed.load(Ordering::SeqCst), 1);
 }
@@ -77,7 +90,10 @@ fn a_mask_lets_closed_and_overflow_through() {
     subscription.close();
     subscription.close();
     let event = queue.poll().unwrap();
-    assert_eq!(event.inner().payload().kind(), syncline_event_type::SYNCLINE_EVENT_CLOSED);
+    assert_eq!(
+        event.inner().payload().kind(),
+        syncline_event_type::SYNCLINE_EVENT_CLOSED
+    );
     assert!(queue.poll().is_none() && !subscription.is_active());
     subscription.end();
 }
@@ -85,7 +101,10 @@ fn a_mask_lets_closed_and_overflow_through() {
 #[test]
 fn closed_survives_an_overflow_and_stays_last() {
     let (queue, seen) = (Queue::new(4000), Seen::default());
-    let (a, b) = (subscription(&queue, &seen, 0), subscription(&queue, &seen, 0));
+    let (a, b) = (
+        subscription(&queue, &seen, 0),
+        subscription(&queue, &seen, 0),
+    );
     a.set_ready();
     b.set_ready();
     queue.push(&a, &change(100));
@@ -138,7 +157,10 @@ fn user_data_is_freed_once_and_no_callback_runs_afterwards() {
                     queue.push(&subscription, &change(1));
                 });
             }
-            while all.iter().any(|seen| seen.freed.load(Ordering::SeqCst) == 0) {
+            while all
+                .iter()
+                .any(|seen| seen.freed.load(Ordering::SeqCst) == 0)
+            {
                 std::thread::yield_now();
             }
             stop.store(true, Ordering::SeqCst);
@@ -147,7 +169,10 @@ fn user_data_is_freed_once_and_no_callback_runs_afterwards() {
         assert_eq!(queue.len(), 0, "seed {seed}");
         for seen in &all {
             assert_eq!(seen.freed.load(Ordering::SeqCst), 1, "seed {seed}");
-            assert!(!seen.called_after_free.load(Ordering::SeqCst), "seed {seed}");
+            assert!(
+                !seen.called_after_free.load(Ordering::SeqCst),
+                "seed {seed}"
+            );
             assert!(!seen.overlapped.load(Ordering::SeqCst), "seed {seed}");
         }
         queue.close();
@@ -168,7 +193,9 @@ fn every_event_of_one_producer_arrives_in_order() {
         for number in 0..2000u64 {
             let event = queue.wait(Duration::from_secs(20)).ok().unwrap();
             assert_eq!(event.inner().sequence(), number + 1);
-            let Payload::Change(change) = event.inner().payload() else { panic!() };
+            let Payload::Change(change) = event.inner().payload() else {
+                panic!()
+            };
             assert_eq!(change.tag.len() as u64, number);
         }
     });

@@ -216,3 +216,69 @@ impl Drop for DocumentCore {
         let_go(self.observer.get_mut(), &self.shared);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::*;
+    use super::super::guard::guard;
+    use super::super::text::*;
+    use super::super::types::*;
+    use super::*;
+    use crate::document::DocumentOptions;
+
+    fn make() -> (*mut syncline_document, *mut syncline_text) {
+        let (mut document, mut text) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let id = syncline_string::borrowed("t");
+        // SAFETY: the out-parameters are writable, the string lives.
+        unsafe {
+            assert_eq!(
+                syncline_document_new(std::ptr::null(), &mut document),
+                SYNCLINE_OK
+            );
+            let made = syncline_document_get_text(document, id, std::ptr::null(), &mut text);
+            assert_eq!(made, SYNCLINE_OK);
+        }
+        (document, text)
+    }
+
+    #[test]
+    fn a_panic_inside_of_a_document_poisons_it_and_no_other() {
+        let ((document, text), (other, other_text)) = (make(), make());
+        let content = syncline_string::borrowed("x");
+        let status = guard!(|caller| {
+            caller
+                .object(document)?
+                .edit(|_| -> Result<(), Error> { panic!("on demand") })?;
+            Ok(SYNCLINE_OK)
+        });
+        assert_eq!(status, SYNCLINE_ERROR_INTERNAL);
+        // SAFETY: the handles live until they are freed here, once.
+        unsafe {
+            assert_eq!(
+                syncline_text_insert(text, 0, content),
+                SYNCLINE_ERROR_POISONED
+            );
+            assert_eq!(syncline_text_length(text), 0);
+            assert_eq!(syncline_document_close(document), SYNCLINE_ERROR_POISONED);
+            assert_eq!(syncline_text_insert(other_text, 0, content), SYNCLINE_OK);
+            syncline_text_free(text);
+            syncline_document_free(document);
+            syncline_text_free(other_text);
+            syncline_document_free(other);
+        }
+    }
+
+    #[test]
+    fn closing_reaches_everybody_who_opened_the_same_document() {
+        let document = Document::new(DocumentOptions::default());
+        let shared = SharedDocument::new(document, std::time::Duration::from_secs(1));
+        let first = DocumentCore::new(shared.clone(), TextUnit::Utf16, None);
+        let second = DocumentCore::new(shared, TextUnit::Utf8, None);
+        first.close().unwrap();
+        assert!(second.is_closed().unwrap());
+        assert_eq!(
+            second.edit(|_| Ok(())).unwrap_err().status,
+            SYNCLINE_ERROR_CLOSED
+        );
+    }
+}
