@@ -80,7 +80,7 @@ pub struct syncline_handler_options {
     pub kind: HandlerKindArg,
     /// How values are stored.
     pub codec: CodecArg,
-    /// Wire tag, for example "CRDTMapHandler<num>"; "" = Dart's tag for values of any type.
+    /// Wire tag, for example `CRDTMapHandler<num>`; "" = Dart's tag for values of any type.
     pub type_name: syncline_string,
 }
 
