@@ -2,6 +2,7 @@
 //! texts, for when single edits are not known.
 
 use super::types::{MapOp, TextOp};
+use crate::codec::Value;
 
 /// Edits so far as one delta over the text before. Adjacent edits coalesce, so that a burst of
 /// typing stays one step.
@@ -165,9 +166,8 @@ pub(crate) fn joined_events(events: Vec<MapOp>, is_set: bool) -> Vec<MapOp> {
     let mut joined: Vec<MapOp> = Vec::new();
     let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
     for event in events {
-        // The elements of a set have no key; their text form is near enough to find candidates.
         let name = match is_set {
-            true => format!("{:?}", event.old.as_ref().or(event.new.as_ref())),
+            true => element_name(event.old.as_ref().or(event.new.as_ref())),
             false => event.key.clone(),
         };
         let at = *places.entry(name).or_insert(joined.len());
@@ -176,8 +176,20 @@ pub(crate) fn joined_events(events: Vec<MapOp>, is_set: bool) -> Vec<MapOp> {
             None => joined.push(event),
         }
     }
-    joined.retain(|event| event.old != event.new);
+    // An element may be shown as another of the values that are equal to it: it is still there.
+    joined.retain(|event| if is_set { event.old.is_some() != event.new.is_some() } else { event.old != event.new });
     joined
+}
+
+/// A text that equal elements of a set share (specification 9.7: numbers by value).
+fn element_name(value: Option<&Value>) -> String {
+    match value {
+        // Within these bounds the cast is exact.
+        Some(Value::Double(number)) if number.fract() == 0.0 && number.abs() < 1e18 => {
+            format!("{:?}", Some(Value::Int(*number as i64)))
+        }
+        value => format!("{value:?}"),
+    }
 }
 
 /// Applies a delta.
@@ -228,5 +240,17 @@ mod tests {
             assert_eq!(apply(&before, &replaced_stretch(&before, &after)), after, "seed {seed}");
             assert!(steps.windows(2).all(|pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])));
         }
+    }
+
+    #[test]
+    fn an_element_that_goes_and_comes_back_in_another_form_is_one_event() {
+        let event = |old: Option<Value>, new: Option<Value>| MapOp { key: String::new(), old, new };
+        let (int, double) = (Value::Int(1), Value::Double(1.0));
+        let came = [event(None, Some(int.clone())), event(Some(double.clone()), None), event(None, Some(double.clone()))];
+        assert_eq!(joined_events(came.to_vec(), true), [event(None, Some(double.clone()))]);
+        let stayed = [event(Some(int.clone()), None), event(None, Some(double.clone()))];
+        assert_eq!(joined_events(stayed.to_vec(), true), []);
+        // For a map they are different values.
+        assert_eq!(joined_events(stayed.to_vec(), false), [event(Some(int), Some(double))]);
     }
 }

@@ -39,6 +39,7 @@ impl Document {
             self.prune(snapshot.vector());
         }
         self.snapshot = Some(snapshot.clone());
+        self.is_seeded = true;
         self.generation += 1;
         for (_, clock) in snapshot.vector().iter() {
             self.clock = self.clock.receive_event(self.wall_clock.now_ms(), clock);
@@ -128,6 +129,7 @@ impl Document {
         let Some(pruned) = pruned else {
             return 0;
         };
+        self.is_seeded = true;
         self.vector_order.retain(|author| !pruned.authors.contains(author));
         self.frontiers = pruned.frontiers;
         pruned.removed

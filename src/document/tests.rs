@@ -268,3 +268,43 @@ fn a_server_that_nobody_told_of_handlers_loses_none_to_a_snapshot() {
     assert!(matches!(server.take_snapshot(true), Err(crate::replica::ApplyError::UnknownHandler { .. })));
     assert_eq!(server.change_count(), 1);
 }
+
+/// An observer of an empty text is told of what a snapshot brings.
+#[test]
+fn a_snapshot_for_an_observed_empty_text() {
+    let mut first = document(1, WallClock::Fixed(1));
+    let text = text_of(&mut first);
+    first.text_insert(text, 0, "abc").unwrap();
+    let snapshot = first.take_snapshot(true).unwrap().clone();
+    let mut second = document(2, WallClock::Fixed(1));
+    text_of(&mut second);
+    second.set_recording(true);
+    second.observe_all(true);
+    assert!(second.import_snapshot(&snapshot, true).unwrap());
+    let commits = second.take_commits();
+    let units: Vec<u16> = "abc".encode_utf16().collect();
+    assert_eq!(commits[0].deltas, [(HandlerIdx(0), HandlerDelta::Text(vec![TextOp::Insert(units)]))]);
+}
+
+/// A rollback behind a snapshot that pruned nothing must not forget removed elements: edits of
+/// others still refer to them.
+#[test]
+fn rollback_keeps_removed_elements() {
+    let mut first = document(1, WallClock::Fixed(1));
+    let text = text_of(&mut first);
+    first.text_insert(text, 0, "ab").unwrap();
+    let mut second = document(2, WallClock::Fixed(1));
+    let other = text_of(&mut second);
+    second.import_changes(first.all_changes(), &[], Origin::Remote).unwrap();
+    // Behind the "b" that the first one removes.
+    second.text_insert(other, 2, "x").unwrap();
+    first.text_remove(text, 1, 1).unwrap();
+    first.take_snapshot(false).unwrap();
+    first.begin(&[]).unwrap();
+    first.text_insert(text, 0, "never").unwrap();
+    first.rollback().unwrap();
+    second.import_changes(first.all_changes(), &[], Origin::Remote).unwrap();
+    first.import_changes(second.all_changes(), &[], Origin::Remote).unwrap();
+    assert_eq!(second.text_string(other), "ax");
+    assert_eq!(first.text_string(text), "ax");
+}

@@ -132,7 +132,7 @@ impl Document {
                 texts.push(queued.handler);
             }
         }
-        texts.into_iter().for_each(|handler| self.replay(handler));
+        texts.into_iter().for_each(|handler| self.refold(handler));
         self.finish(open);
         Ok(())
     }

@@ -87,7 +87,8 @@ impl Sequence {
     pub fn visible_from(&self, start: u32) -> impl Iterator<Item = (Content, u32)> + '_ {
         let (leaf, before) = self.tree.leaf_where(|through| through.visible > start);
         let mut skip = start - before.visible.min(start);
-        let first = leaf.map(|leaf| RunPos { leaf, at: 0 });
+        // An empty sequence has a leaf without runs.
+        let first = leaf.filter(|leaf| !self.tree.leaf_runs(*leaf).is_empty()).map(|leaf| RunPos { leaf, at: 0 });
         std::iter::successors(first, |pos| self.tree.next(*pos)).filter_map(move |pos| {
             let run = self.tree.run(pos);
             let visible = if run.is_deleted() { 0 } else { run.units() };
