@@ -13,7 +13,7 @@ use syncline::document::{
 use trace_input::{Patch, Trace};
 
 /// Edits of one writer's trace that are replayed; unoptimised builds check far more per edit.
-const EDITS_MAX: usize = if cfg!(debug_assertions) { 270_000 } else { usize::MAX };
+const EDITS_MAX: usize = if cfg!(debug_assertions) { 100_000 } else { usize::MAX };
 
 /// After every edit up to here all invariants are checked, then after every so many.
 const CHECKED_EACH: usize = 2_000;
