@@ -13,6 +13,9 @@ impl std::fmt::Debug for AuthorIdx {
     }
 }
 
+/// Up to so many peers are looked for one by one: faster than a keyed hash.
+const SEARCHED_MAX: usize = 8;
+
 /// The peers of one document. Only grows.
 #[derive(Clone, Debug, Default)]
 pub struct Authors {
@@ -24,15 +27,21 @@ pub struct Authors {
 impl Authors {
     /// The number of `peer`, given now if it has none.
     pub fn intern(&mut self, peer: PeerId) -> AuthorIdx {
-        *self.numbers.entry(peer).or_insert_with(|| {
-            let number = u32::try_from(self.peers.len()).expect("fewer than 2^32 peers");
-            self.peers.push(peer);
-            AuthorIdx(number)
-        })
+        if let Some(known) = self.find(&peer) {
+            return known;
+        }
+        let number = AuthorIdx(u32::try_from(self.peers.len()).expect("fewer than 2^32 peers"));
+        self.peers.push(peer);
+        self.numbers.insert(peer, number);
+        number
     }
 
     /// The number of `peer`, if it has one.
     pub fn find(&self, peer: &PeerId) -> Option<AuthorIdx> {
+        if self.peers.len() <= SEARCHED_MAX {
+            let at = self.peers.iter().position(|known| known == peer)?;
+            return Some(AuthorIdx(at as u32));
+        }
         self.numbers.get(peer).copied()
     }
 
@@ -49,5 +58,27 @@ impl Authors {
     /// True while no peer has a number.
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_and_many_peers_are_found_alike() {
+        let mut authors = Authors::default();
+        for number in 0..3 * SEARCHED_MAX as u32 {
+            let peer = PeerId::from_bytes([number as u8; 16]);
+            assert_eq!(authors.find(&peer), None);
+            assert_eq!(authors.intern(peer), AuthorIdx(number));
+            for known in 0..=number {
+                let peer = PeerId::from_bytes([known as u8; 16]);
+                assert_eq!(authors.find(&peer), Some(AuthorIdx(known)));
+                assert_eq!(authors.intern(peer), AuthorIdx(known));
+                assert_eq!(authors.peer(AuthorIdx(known)), peer);
+            }
+        }
+        assert_eq!(authors.len(), 3 * SEARCHED_MAX);
     }
 }

@@ -71,13 +71,7 @@ impl Change {
     /// # Errors
     /// Too few bytes for id and dependencies.
     pub fn decode_blob(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let (id, deps) = Self::read_head(&mut reader)?;
-        Ok(Change {
-            id,
-            deps,
-            payload: reader.rest().to_vec(),
-        })
+        Ok(ChangeView::decode_blob(bytes)?.to_change())
     }
 
     /// The payload, read as an operation.
@@ -108,13 +102,44 @@ impl Change {
 
 /// The bytes of `binaryExportChanges` (6.3).
 pub fn encode_list<'a>(changes: impl ExactSizeIterator<Item = &'a Change>) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_list_head(&mut out, changes.len());
-    for change in changes {
-        write_uvarint(&mut out, change.encoded_blob_len() as u64);
-        change.encode_blob(&mut out);
+    let mut list = ListWriter::new(changes.len());
+    changes.for_each(|change| list.push(change));
+    list.finish()
+}
+
+/// Writes the bytes of `binaryExportChanges` (6.3) change by change.
+#[derive(Debug)]
+pub struct ListWriter {
+    out: Vec<u8>,
+    left: usize,
+}
+
+impl ListWriter {
+    /// Starts a list of `count` changes.
+    pub fn new(count: usize) -> Self {
+        let mut out = Vec::new();
+        write_list_head(&mut out, count);
+        ListWriter { out, left: count }
     }
-    out
+
+    /// Appends a change.
+    ///
+    /// # Panics
+    /// If it is one more than announced.
+    pub fn push(&mut self, change: &Change) {
+        self.left = self.left.checked_sub(1).expect("as many changes as announced");
+        write_uvarint(&mut self.out, change.encoded_blob_len() as u64);
+        change.encode_blob(&mut self.out);
+    }
+
+    /// The bytes.
+    ///
+    /// # Panics
+    /// If fewer changes came than announced.
+    pub fn finish(self) -> Vec<u8> {
+        assert_eq!(self.left, 0, "as many changes as announced");
+        self.out
+    }
 }
 
 /// Reads the bytes of `binaryExportChanges`. All or nothing.
@@ -122,16 +147,66 @@ pub fn encode_list<'a>(changes: impl ExactSizeIterator<Item = &'a Change>) -> Ve
 /// # Errors
 /// As [`decode_list_blobs`], and any blob that is not a change.
 pub fn decode_list(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    let blobs = decode_list_blobs(bytes)?;
-    blobs
-        .into_iter()
-        .map(|(offset, blob)| {
-            Change::decode_blob(blob).map_err(|error| DecodeError {
-                offset: offset + error.offset,
-                ..error
-            })
-        })
-        .collect()
+    Ok(decode_list_views(bytes)?.iter().map(ChangeView::to_change).collect())
+}
+
+/// A change that stays in the bytes it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeView<'a> {
+    /// Author and clock.
+    pub id: OperationId,
+    /// Ids of 24 bytes each.
+    deps: &'a [u8],
+    /// The operation.
+    pub payload: &'a [u8],
+}
+
+impl<'a> ChangeView<'a> {
+    /// Reads a blob of an export list.
+    ///
+    /// # Errors
+    /// As [`Change::decode_blob`].
+    pub fn decode_blob(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        // Bounded by the input with checked arithmetic, where Dart's wraps (defect 13.19).
+        let count = reader.count(OperationId::BYTES)?;
+        let id = OperationId::from_bytes(&reader.array("the id of a change")?);
+        let deps = reader.take(count * OperationId::BYTES, "a dependency of a change")?;
+        Ok(ChangeView { id, deps, payload: reader.rest() })
+    }
+
+    /// The changes it builds on.
+    pub fn deps(&self) -> impl ExactSizeIterator<Item = OperationId> + use<'a> {
+        let ids = self.deps.chunks_exact(OperationId::BYTES);
+        ids.map(|id| OperationId::from_bytes(id.try_into().expect("chunks of this size")))
+    }
+
+    /// The same on its own.
+    pub fn to_change(&self) -> Change {
+        Change { id: self.id, deps: self.deps().collect(), payload: self.payload.to_vec() }
+    }
+}
+
+/// As [`decode_list`], without a copy of the operations.
+///
+/// # Errors
+/// As [`decode_list`].
+pub fn decode_list_views(bytes: &[u8]) -> Result<Vec<ChangeView<'_>>, DecodeError> {
+    // The framing is checked to its end before a change is read, as the reference does; no list
+    // of the blobs is needed for that.
+    let mut count = 0usize;
+    for_each_blob(bytes, |_, _| {
+        count += 1;
+        Ok(())
+    })?;
+    // A change takes 25 bytes at least: shorter blobs fail below, and reserve nothing.
+    let mut changes = Vec::with_capacity(count.min(bytes.len() / (OperationId::BYTES + 2)));
+    for_each_blob(bytes, |offset, blob| {
+        let at = |error: DecodeError| DecodeError { offset: offset + error.offset, ..error };
+        changes.push(ChangeView::decode_blob(blob).map_err(at)?);
+        Ok(())
+    })?;
+    Ok(changes)
 }
 
 /// The list framing around any blobs.
@@ -147,6 +222,19 @@ pub fn encode_list_blobs(blobs: &[&[u8]]) -> Vec<u8> {
 /// # Errors
 /// Wrong magic or version, a blob that is cut off, trailing bytes.
 pub fn decode_list_blobs(bytes: &[u8]) -> Result<Vec<(usize, &[u8])>, DecodeError> {
+    let mut blobs = Vec::new();
+    for_each_blob(bytes, |offset, blob| {
+        blobs.push((offset, blob));
+        Ok(())
+    })?;
+    Ok(blobs)
+}
+
+/// Hands each blob of a list to `body`, with its offset.
+fn for_each_blob<'a>(
+    bytes: &'a [u8],
+    mut body: impl FnMut(usize, &'a [u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let mut reader = Reader::new(bytes);
     if &reader.array::<6>("the magic of a change list")? != LIST_MAGIC {
         return Err(Reader::new(bytes).error("the magic of a change list is CRDTLF"));
@@ -155,14 +243,11 @@ pub fn decode_list_blobs(bytes: &[u8]) -> Result<Vec<(usize, &[u8])>, DecodeErro
     if reader.byte("the version of a change list")? != LIST_VERSION {
         return Err(version.error("the version of a change list is 1"));
     }
-    let count = reader.count(1)?;
-    let mut blobs = Vec::new();
-    for _ in 0..count {
+    for _ in 0..reader.count(1)? {
         let blob = reader.prefixed()?;
-        blobs.push((reader.offset() - blob.len(), blob));
+        body(reader.offset() - blob.len(), blob)?;
     }
-    reader.finish()?;
-    Ok(blobs)
+    reader.finish()
 }
 
 fn write_list_head(out: &mut Vec<u8>, count: usize) {

@@ -14,7 +14,18 @@ pub(crate) struct ContentPool {
 
 impl ContentPool {
     /// Adds text; returns where it is and its length in UTF-16 units.
+    #[inline]
     pub fn push_str(&mut self, text: &str) -> (Content, u32) {
+        if let [byte @ 0..0x80] = text.as_bytes() {
+            // A key was pressed: no call to copy a byte.
+            let content = Content::new(self.narrow.len() as u32, false);
+            self.narrow.push(*byte);
+            return (content, 1);
+        }
+        self.push_long_str(text)
+    }
+
+    fn push_long_str(&mut self, text: &str) -> (Content, u32) {
         if text.is_ascii() {
             let content = Content::new(self.narrow.len() as u32, false);
             self.narrow.extend_from_slice(text.as_bytes());

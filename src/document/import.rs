@@ -1,14 +1,15 @@
 //! Taking in what others made: single changes, batches in any order, and the replica's interface
 //! for `sync` and `store` (specification 8.4 to 8.6).
 
-use super::log::ChangeKey;
-use super::types::{HandlerIdx, Origin};
+use super::log::{ChangeKey, NameIdx};
+use super::incoming::{Incoming, in_causal_order};
+use super::types::{DocumentError, HandlerIdx, Origin, WallClock};
 use super::wire::store_foreign;
 use super::Document;
 use crate::clock::{OperationId, VersionVector};
+use crate::codec::change::decode_list_views;
 use crate::codec::{Change, Snapshot};
 use crate::replica::{ApplyError, ImportOutcome, Replica};
-use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Imports of more changes record text by comparing before and after.
 const RECORDED_SINGLY_MAX: usize = 256;
@@ -19,7 +20,7 @@ impl Document {
     pub fn apply_change(&mut self, change: &Change, tag: &[u8]) -> Result<bool, ApplyError> {
         self.ensure_importable(std::slice::from_ref(change))?;
         let start = self.log.change_count();
-        if !self.store(change)? {
+        if !self.store(change, self.wall_clock.now_ms())? {
             return Ok(false);
         }
         self.fold_stored(false);
@@ -43,18 +44,41 @@ impl Document {
         tag: &[u8],
         origin: Origin,
     ) -> Result<ImportOutcome, ApplyError> {
+        self.import_all(changes, tag, origin)
+    }
+
+    /// As [`import_changes`](Self::import_changes), from the bytes of an export
+    /// (crdt_lf's `binaryImportChanges`), without a copy of each change.
+    ///
+    /// # Errors
+    /// `Decode` if anything in the bytes is malformed, else as for `import_changes`: then nothing
+    /// was imported.
+    pub fn import_list(&mut self, bytes: &[u8], tag: &[u8], origin: Origin) -> Result<ImportOutcome, DocumentError> {
+        let changes = decode_list_views(bytes)?;
+        Ok(self.import_all(changes, tag, origin)?)
+    }
+
+    fn import_all<C: Incoming>(
+        &mut self,
+        mut changes: Vec<C>,
+        tag: &[u8],
+        origin: Origin,
+    ) -> Result<ImportOutcome, ApplyError> {
         self.ensure_importable(&changes)?;
         let start = self.log.change_count();
         let mut outcome = ImportOutcome::default();
         let many = changes.len() > RECORDED_SINGLY_MAX;
-        let mut touched: HashSet<HandlerIdx> = HashSet::new();
-        for change in self.in_causal_order(changes) {
-            match self.store(&change) {
+        let mut touched = vec![false; self.handlers.len()];
+        let mut unfolded = NameIdx::NONE;
+        let mut clock = ImportClock::new(self.wall_clock);
+        self.retain_unseen(&mut changes);
+        for change in in_causal_order(changes) {
+            match self.store(&change, clock.now_ms()) {
                 Ok(true) => {
                     outcome.applied += 1;
-                    touched.extend(self.fold_stored(many));
-                    if let Some(handler) = self.handler_named_in(&change) {
-                        touched.insert(handler);
+                    match self.fold_stored(many) {
+                        Some(handler) => touched[handler.0 as usize] = true,
+                        None => self.touch_named(&mut unfolded, &mut touched),
                     }
                 }
                 Ok(false) => (),
@@ -62,8 +86,8 @@ impl Document {
             }
         }
         if outcome.applied > 0 {
-            for handler in touched {
-                self.handlers[handler.0 as usize].revision += 1;
+            for (handler, _) in self.handlers.iter_mut().zip(touched).filter(|(_, touched)| *touched) {
+                handler.revision += 1;
             }
             self.settle_replays();
             self.note(origin, tag, start, false);
@@ -71,16 +95,16 @@ impl Document {
         Ok(outcome)
     }
 
-    fn ensure_importable(&self, changes: &[Change]) -> Result<(), ApplyError> {
+    fn ensure_importable<C: Incoming>(&self, changes: &[C]) -> Result<(), ApplyError> {
         if self.is_closed() {
             return Err(ApplyError::Closed);
         }
-        let bytes = changes.iter().map(|change| change.payload.len() + 64).sum();
+        let bytes = changes.iter().map(|change| change.payload().len() + 64).sum();
         self.ensure_room(bytes).map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
         let Some(drift_ms_max) = self.clock_drift_ms_max else {
             return Ok(());
         };
-        let latest = changes.iter().map(|change| change.id.hlc).max();
+        let latest = changes.iter().map(|change| change.id().hlc).max();
         let Some(latest) = latest else {
             return Ok(());
         };
@@ -88,83 +112,53 @@ impl Document {
         checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift { ahead_ms: drift.ahead_ms })
     }
 
-    /// New changes, ordered so that dependencies within the list come first: first those without
-    /// any, in list order, then what each of them frees (Kahn's algorithm with a queue; the order
-    /// is visible in exports).
-    fn in_causal_order(&mut self, mut changes: Vec<Change>) -> Vec<Change> {
+    /// Drops changes that the version vector covers.
+    fn retain_unseen<C: Incoming>(&self, changes: &mut Vec<C>) {
         changes.retain(|change| {
-            let author = self.log.authors.find(&change.id.peer);
-            let seen = match author {
+            let id = change.id();
+            let seen = match self.log.authors.find(&id.peer) {
                 Some(author) => self.seen(author),
-                None => self.snapshot.as_ref().and_then(|snapshot| snapshot.vector().get(&change.id.peer)),
+                None => self.snapshot.as_ref().and_then(|snapshot| snapshot.vector().get(&id.peer)),
             };
-            seen.is_none_or(|seen| change.id.hlc > seen)
+            seen.is_none_or(|seen| id.hlc > seen)
         });
-        let is_chain = changes.windows(2).all(|pair| pair[1].id != pair[0].id && pair[1].deps.contains(&pair[0].id));
-        if is_chain && no_forward_deps(&changes) {
-            return changes;
-        }
-        let mut places: HashMap<OperationId, usize> = HashMap::with_capacity(changes.len());
-        let mut unique: Vec<Option<Change>> = Vec::with_capacity(changes.len());
-        for change in changes {
-            // A change listed twice is one change (defect 13.9).
-            places.entry(change.id).or_insert_with(|| {
-                unique.push(Some(change));
-                unique.len() - 1
-            });
-        }
-        let mut missing = vec![0u32; unique.len()];
-        let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); unique.len()];
-        for (place, change) in unique.iter().flatten().enumerate() {
-            let deps: HashSet<&OperationId> = change.deps.iter().collect();
-            for dep in deps {
-                if let Some(dep) = places.get(dep) {
-                    missing[place] += 1;
-                    dependents[*dep].push(place);
-                }
-            }
-        }
-        let mut ready: VecDeque<usize> = (0..unique.len()).filter(|place| missing[*place] == 0).collect();
-        let mut ordered = Vec::with_capacity(unique.len());
-        while let Some(place) = ready.pop_front() {
-            ordered.extend(unique[place].take());
-            for dependent in &dependents[place] {
-                missing[*dependent] -= 1;
-                if missing[*dependent] == 0 {
-                    ready.push_back(*dependent);
-                }
-            }
-        }
-        // Changes that depend on each other in a circle can never be ready: they come last and
-        // are counted as such.
-        ordered.extend(unique.into_iter().flatten());
-        ordered
     }
 
     /// Stores a change if it is new and ready (specification 8.4).
-    fn store(&mut self, change: &Change) -> Result<bool, ApplyError> {
-        let author = self.log.authors.find(&change.id.peer);
-        if let Some(author) = author {
-            let key = ChangeKey { author, clock: change.id.hlc };
-            if self.log.find(key).is_some() {
+    fn store<C: Incoming>(&mut self, change: &C, now_ms: i64) -> Result<bool, ApplyError> {
+        let id = change.id();
+        if let Some(author) = self.log.authors.find(&id.peer) {
+            if self.log.find(ChangeKey { author, clock: id.hlc }).is_some() {
                 return Ok(false);
             }
         }
-        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&change.id.peer, change.id.hlc)) {
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&id.peer, id.hlc)) {
             return Ok(false);
         }
-        let mut deps = Vec::with_capacity(change.deps.len());
-        for dep in &change.deps {
-            deps.push(self.ready_key(dep)?);
+        let mut deps = change.deps();
+        match (deps.len(), deps.next()) {
+            // Most changes have one dependency: no list of it in memory.
+            (1, Some(dep)) => {
+                let dep = self.ready_key(&dep)?;
+                self.store_ready(id, &[dep], change.payload(), now_ms);
+            }
+            (_, first) => {
+                let all = first.into_iter().chain(deps);
+                let deps: Result<Vec<ChangeKey>, _> = all.map(|dep| self.ready_key(&dep)).collect();
+                self.store_ready(id, &deps?, change.payload(), now_ms);
+            }
         }
-        let author = self.log.authors.intern(change.id.peer);
-        let key = ChangeKey { author, clock: change.id.hlc };
-        store_foreign(&mut self.log, key, &deps, &change.payload);
+        Ok(true)
+    }
+
+    fn store_ready(&mut self, id: OperationId, deps: &[ChangeKey], payload: &[u8], now_ms: i64) {
+        let author = self.log.authors.intern(id.peer);
+        let key = ChangeKey { author, clock: id.hlc };
+        store_foreign(&mut self.log, key, deps, payload);
         self.frontiers.retain(|head| !deps.contains(head));
         self.frontiers.push(key);
         self.note_author(author);
-        self.clock = self.clock.receive_event(self.wall_clock.now_ms(), key.clock);
-        Ok(true)
+        self.clock = self.clock.receive_event(now_ms, key.clock);
     }
 
     /// The key of a dependency that is stored or covered by the snapshot.
@@ -190,8 +184,17 @@ impl Document {
         Some(number)
     }
 
-    fn handler_named_in(&self, change: &Change) -> Option<HandlerIdx> {
-        self.find_handler(change.envelope().ok()?.handler_id)
+    /// The change stored last was folded by nobody: its id may be registered with another type.
+    /// `last` is the name that was looked up before.
+    fn touch_named(&self, last: &mut NameIdx, touched: &mut [bool]) {
+        let name = self.log.last_place().map_or(NameIdx::NONE, |place| self.log.name_of(place));
+        if name == *last || name == NameIdx::NONE {
+            return;
+        }
+        *last = name;
+        if let Some(handler) = self.find_handler(&self.log.name(name).id) {
+            touched[handler.0 as usize] = true;
+        }
     }
 
     pub(super) fn count_revision(&mut self, id: &str) {
@@ -211,11 +214,29 @@ impl Document {
     }
 }
 
-/// Whether no change of a chain depends on a later one.
-fn no_forward_deps(changes: &[Change]) -> bool {
-    // Clocks of honest chains rise; then a dependency, being older, cannot be later in the list.
-    let rises = changes.windows(2).all(|pair| pair[0].id.hlc < pair[1].id.hlc);
-    rises && changes.iter().all(|change| change.deps.iter().all(|dep| dep.hlc < change.id.hlc))
+/// Physical time during an import, read now and then: a reading costs as much as a small change.
+struct ImportClock {
+    source: WallClock,
+    now_ms: i64,
+    left: u32,
+}
+
+impl ImportClock {
+    /// Changes per reading: far less than a millisecond's work.
+    const CHANGES: u32 = 256;
+
+    fn new(source: WallClock) -> Self {
+        ImportClock { source, now_ms: 0, left: 0 }
+    }
+
+    fn now_ms(&mut self) -> i64 {
+        if self.left == 0 {
+            self.left = Self::CHANGES;
+            self.now_ms = self.source.now_ms();
+        }
+        self.left -= 1;
+        self.now_ms
+    }
 }
 
 impl Replica for Document {

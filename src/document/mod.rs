@@ -9,6 +9,7 @@ mod delta;
 mod handler;
 mod handlers;
 mod import;
+mod incoming;
 mod log;
 pub mod myers;
 mod registry;
@@ -30,6 +31,7 @@ pub use types::{
 };
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
+use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
 use handler::Handler;
 use log::{ChangeKey, Log};
@@ -189,6 +191,17 @@ impl Document {
         let keys: Option<Vec<ChangeKey>> = frontiers.iter().map(|id| self.key_of(id)).collect();
         let keys = keys.ok_or(DocumentError::UnknownChange)?;
         self.log.not_above(&keys).map_err(|_| DocumentError::UnknownChange)
+    }
+
+    /// All stored changes in the form of an export list (crdt_lf's `binaryExportChanges`), without
+    /// a copy of each change. O(changes).
+    pub fn export_list(&self) -> Vec<u8> {
+        let mut list = ListWriter::new(self.log.change_count() as usize);
+        self.log.for_each_from(0, |_, _, change| {
+            list.push(change);
+            true
+        });
+        list.finish()
     }
 
     /// Where the log ends now.

@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::{Recorder, State};
 use super::handlers::text::TextState;
 use super::handlers::text_body::{Item, TextBody, write_update};
-use super::log::Span;
+use super::log::{Operation, Spans};
 use super::myers::{SegmentKind, diff};
 use super::transaction::QueuedOp;
 use super::types::{DocumentError, HandlerIdx};
@@ -88,7 +88,7 @@ impl Document {
             self.log.content.copy_utf16(content, units, &mut inserted);
             delta.insert(index, &inserted);
         }
-        self.submit(number, QueuedOp::Insert { first: id.counter, len: units, left, right, content });
+        self.submit_text(number, Operation::Insert { first: id.counter, len: units, left, right, content });
         Ok(())
     }
 
@@ -108,18 +108,15 @@ impl Document {
         let State::Text(text) = &mut handler.state else {
             return Err(DocumentError::UnknownHandler);
         };
-        let mut spans: Vec<Span> = Vec::new();
+        let mut spans = Spans::default();
         let recorder = &mut handler.recorder;
         text.sequence.remove_local(index, count, |removed| {
             if let Recorder::Text(delta) = recorder {
                 delta.remove(index, removed.units);
             }
-            match spans.last_mut() {
-                Some(span) if span.id.plus(span.len) == removed.id => span.len += removed.len,
-                _ => spans.push(Span { id: removed.id, len: removed.len }),
-            }
+            spans.add(removed.id, removed.len);
         });
-        self.submit(number, QueuedOp::Remove { spans });
+        self.submit_text(number, Operation::Remove { spans: spans.as_slice() });
         Ok(())
     }
 

@@ -252,6 +252,27 @@ impl Document {
         }
     }
 
+    /// As [`submit`](Self::submit), for insertions and removals of text: most are committed at
+    /// once and need no memory of their own.
+    #[inline]
+    pub(super) fn submit_text(&mut self, handler: HandlerIdx, op: Operation<'_>) {
+        if self.transaction.is_none() {
+            let start = self.log.change_count();
+            self.commit_operation(handler, op);
+            if self.recording {
+                self.note(Origin::Local, &[], start, false);
+            }
+            return;
+        }
+        self.submit(handler, match op {
+            Operation::Insert { first, len, left, right, content } => {
+                QueuedOp::Insert { first, len, left, right, content }
+            }
+            Operation::Remove { spans } => QueuedOp::Remove { spans: spans.to_vec() },
+            Operation::Other { .. } | Operation::Opaque { .. } => unreachable!("these are queued with what they mean"),
+        });
+    }
+
     /// Makes a change of a local operation (specification 8.3).
     #[inline]
     pub(super) fn commit_operation(&mut self, handler: HandlerIdx, op: Operation<'_>) {

@@ -57,6 +57,10 @@ impl Sequence {
             (chain.len, chain.units) = (new, new);
         }
         let left = self.find_origin(chain.left);
+        if let Some(unit) = left.and_then(|left| self.continue_typing(left, &chain)) {
+            let unit = want_unit.then(|| self.tree.measure_before(unit.0).visible + unit.1);
+            return Ok(Integrated { unit, len: chain.len, unknown_origin: false });
+        }
         let right = self.find_origin(chain.right);
         let mut place = Place {
             side: Side::Right,
@@ -93,6 +97,18 @@ impl Sequence {
         Ok(Integrated { unit, len: chain.len, unknown_origin })
     }
 
+    /// The common case: the chain goes on where the run of its left origin ends, and there is
+    /// nothing between its origins, so nothing has to be compared. The run was placed when the
+    /// right origin was there: that one is not below it, and the chain becomes a right child.
+    fn continue_typing(&mut self, (pos, offset): (RunPos, u32), chain: &Chain) -> Option<(RunPos, u32)> {
+        let len = self.tree.run(pos).len;
+        if offset + 1 < len {
+            return None;
+        }
+        let next = self.tree.next(pos).map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+        (next == chain.right && self.try_extend(pos, chain, false)).then_some((pos, len))
+    }
+
     /// Adds `chain` as a left child of `parent`, which is known: a replacement of it (10.4).
     pub fn integrate_below(
         &mut self,
@@ -114,6 +130,9 @@ impl Sequence {
 
     /// How many of the ids from `first` on are new, until the first that is not. None: not one.
     fn new_prefix(&self, first: ElementKey, len: u32) -> Option<u32> {
+        if self.is_behind_all(first) {
+            return Some(len);
+        }
         if self.contains(first) {
             return None;
         }

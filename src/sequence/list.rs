@@ -37,8 +37,28 @@ pub struct Removed {
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {
     pub(super) tree: RunTree<Run>,
-    /// By author: first counter of each run -> leaf.
-    index: Vec<IntervalMap>,
+    /// By author.
+    index: Vec<AuthorIndex>,
+}
+
+/// Where the elements of one author are.
+#[derive(Clone, Debug, Default)]
+struct AuthorIndex {
+    /// Counter -> the leaf that holds the run with it. Runs of one leaf need no boundaries
+    /// between them, so splitting and merging within a leaf leaves this alone. Invariant: right for
+    /// every known element; no interval starts at or behind `end`.
+    leaves: IntervalMap,
+    /// One more than the largest counter.
+    end: u32,
+}
+
+impl AuthorIndex {
+    fn assign(&mut self, first: u32, len: u32, leaf: LeafIdx) {
+        let end = first + len;
+        self.end = self.end.max(end);
+        // What nobody knows belongs to the last interval, so that typing extends it for free.
+        self.leaves.assign(first, if end == self.end { u32::MAX } else { end }, leaf.0);
+    }
 }
 
 impl Sequence {
@@ -159,7 +179,7 @@ impl Sequence {
         chain.left = run.last();
         chain.right = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
         if extends(&run, &chain) && run.right == chain.right && run.right_was_known() {
-            self.tree.update(pos, |run| run.extend(chain.len));
+            self.extend(pos, &chain);
             return (chain.left, chain.right);
         }
         let below = match next {
@@ -210,8 +230,14 @@ impl Sequence {
     }
 
     /// Removes `len` elements from `first` on; those already removed stay so. `removed` is told
-    /// the visible position of each stretch at that moment. Returns false if some are unknown.
-    pub fn remove_by_id(&mut self, first: ElementKey, len: u32, mut removed: impl FnMut(u32, Removed)) -> bool {
+    /// the visible position of each stretch at that moment, which costs O(log n). Returns false if
+    /// some are unknown.
+    pub fn remove_by_id(
+        &mut self,
+        first: ElementKey,
+        len: u32,
+        mut removed: Option<impl FnMut(u32, Removed)>,
+    ) -> bool {
         let mut all_known = true;
         let mut done = 0;
         while done < len {
@@ -223,10 +249,11 @@ impl Sequence {
             let run = *self.tree.run(pos);
             let count = (len - done).min(run.len - offset);
             if !run.is_deleted() {
-                let units = if run.is_dense() { count } else { run.units() };
-                let inside = if run.is_dense() { offset } else { 0 };
-                let unit = self.tree.measure_before(pos).visible + inside;
-                removed(unit, Removed { id: first.plus(done), len: count, units });
+                if let Some(removed) = &mut removed {
+                    let (inside, units) = if run.is_dense() { (offset, count) } else { (0, run.units()) };
+                    let unit = self.tree.measure_before(pos).visible + inside;
+                    removed(unit, Removed { id: first.plus(done), len: count, units });
+                }
                 self.mark_deleted(pos, offset, count);
             }
             done += count;
@@ -234,16 +261,27 @@ impl Sequence {
         all_known
     }
 
-    /// How many elements from `key` on are unknown; at most `limit`.
+    /// How many elements from `key` on are unknown; at most `limit`. `key` is unknown itself, or
+    /// behind all known elements of its author.
     pub(super) fn unknown_stretch(&self, key: ElementKey, limit: u32) -> u32 {
         // Runs of an author are few beside the elements that a forged removal may name.
-        let starts = self.index.get(key.author.0 as usize).and_then(|map| map.next_start(key.counter));
-        starts.map_or(limit, |start| (start - key.counter).clamp(1, limit))
+        let Some(index) = self.index.get(key.author.0 as usize).filter(|index| key.counter < index.end) else {
+            return limit;
+        };
+        let here = index.leaves.find(key.counter).map_or(&[][..], |leaf| self.tree.leaf_runs(LeafIdx(leaf)));
+        let later = here.iter().filter(|run| run.id.author == key.author && run.id.counter > key.counter);
+        let next = later.map(|run| run.id.counter).chain(index.leaves.next_start(key.counter)).min();
+        next.map_or(limit, |next| (next - key.counter).clamp(1, limit))
+    }
+
+    /// Whether all elements of an author from `key` on are unknown.
+    pub(super) fn is_behind_all(&self, key: ElementKey) -> bool {
+        self.index.get(key.author.0 as usize).is_none_or(|index| key.counter >= index.end)
     }
 
     /// Where an element is: its run and its offset there.
     pub(super) fn find(&self, key: ElementKey) -> Option<(RunPos, u32)> {
-        let leaf = LeafIdx(self.index.get(key.author.0 as usize)?.find(key.counter)?);
+        let leaf = LeafIdx(self.index.get(key.author.0 as usize)?.leaves.find(key.counter)?);
         let runs = self.tree.leaf_runs(leaf);
         let at = runs.iter().position(|run| run.contains(key))?;
         Some((RunPos { leaf, at }, key.counter - runs[at].id.counter))
@@ -253,34 +291,50 @@ impl Sequence {
     pub(super) fn split(&mut self, pos: RunPos, offset: u32) -> RunPos {
         let mut tail = *self.tree.run(pos);
         self.tree.update(pos, |run| tail = run.split_off(offset));
-        self.put(RunPos { at: pos.at + 1, ..pos }, tail)
+        let place = self.put(RunPos { at: pos.at + 1, ..pos }, tail);
+        if place.leaf != pos.leaf {
+            self.index_of(tail.id.author).assign(tail.id.counter, tail.len, place.leaf);
+        }
+        place
     }
 
     pub(super) fn insert_run(&mut self, pos: RunPos, chain: &Chain, place: Place) -> RunPos {
         let Chain { id, len, units, content, left, right } = *chain;
-        self.put(pos, Run::new(id, len, units, content, [left, right], place))
+        let pos = self.put(pos, Run::new(id, len, units, content, [left, right], place));
+        self.index_of(id.author).assign(id.counter, len, pos.leaf);
+        pos
     }
 
+    /// Puts a run into the tree. The index is told of the runs that had to move for it, not of
+    /// the run itself.
     fn put(&mut self, pos: RunPos, run: Run) -> RunPos {
-        self.index_of(run.id.author);
         let (pos, moved) = self.tree.insert(pos, run);
         if let Some(leaf) = moved {
-            for run in self.tree.leaf_runs(leaf) {
-                self.index[run.id.author.0 as usize].set(run.id.counter, leaf.0);
+            for at in 0..self.tree.leaf_runs(leaf).len() {
+                let run = *self.tree.run(RunPos { leaf, at });
+                self.index_of(run.id.author).assign(run.id.counter, run.len, leaf);
             }
-        }
-        if moved != Some(pos.leaf) {
-            self.index_of(run.id.author).set(run.id.counter, pos.leaf.0);
         }
         pos
     }
 
-    fn index_of(&mut self, author: AuthorIdx) -> &mut IntervalMap {
+    fn index_of(&mut self, author: AuthorIdx) -> &mut AuthorIndex {
         let author = author.0 as usize;
         if self.index.len() <= author {
-            self.index.resize_with(author + 1, IntervalMap::default);
+            self.index.resize_with(author + 1, AuthorIndex::default);
         }
         &mut self.index[author]
+    }
+
+    fn extend(&mut self, pos: RunPos, chain: &Chain) {
+        self.tree.update(pos, |run| run.extend(chain.len));
+        let index = self.index_of(chain.id.author);
+        if chain.id.counter < index.end {
+            // Between elements that came before: the interval there may lead elsewhere.
+            index.assign(chain.id.counter, chain.len, pos.leaf);
+        } else {
+            index.end = chain.id.counter + chain.len;
+        }
     }
 
     /// Adds a chain behind the run at `pos` without a new run, if it continues that run.
@@ -291,7 +345,7 @@ impl Sequence {
             && chain.right == run.right
             && run.right_was_known() != right_unknown;
         if fits {
-            self.tree.update(pos, |run| run.extend(chain.len));
+            self.extend(pos, chain);
         }
         fits
     }
@@ -332,12 +386,8 @@ impl Sequence {
         if !receiver.is_deleted() || !runs[pos.at].is_continued_by(receiver) {
             return false;
         }
-        let id = receiver.id;
         self.tree.update(pos, |run| run.drop_back(len));
         self.tree.update(next, |run| run.extend_front(len));
-        let index = self.index_of(id.author);
-        index.remove(id.counter);
-        index.set(id.counter - len, pos.leaf.0);
         true
     }
 
@@ -353,9 +403,6 @@ impl Sequence {
         }
         self.tree.update(RunPos { at, ..pos }, |run| run.extend(len));
         self.tree.update(pos, |run| run.drop_front(len));
-        let index = self.index_of(run.id.author);
-        index.remove(run.id.counter);
-        index.set(run.id.counter + len, pos.leaf.0);
         true
     }
 
@@ -377,7 +424,6 @@ impl Sequence {
         }
         let next = self.tree.remove(RunPos { at: pos.at + 1, ..pos });
         self.tree.update(pos, |run| run.extend(next.len));
-        self.index_of(next.id.author).remove(next.id.counter);
     }
 
     /// Every element in order, deleted ones too: id and whether it is live. For tests.
@@ -387,26 +433,30 @@ impl Sequence {
 
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        let index: usize = self.index.iter().map(IntervalMap::heap_bytes).sum();
-        self.tree.heap_bytes() + index + self.index.capacity() * size_of::<IntervalMap>()
+        let index: usize = self.index.iter().map(|index| index.leaves.heap_bytes()).sum();
+        self.tree.heap_bytes() + index + self.index.capacity() * size_of::<AuthorIndex>()
     }
 
     /// Panics if an invariant is broken. Walks everything.
     pub fn check(&self) {
         self.tree.check();
-        let mut runs = 0;
+        let mut ends = vec![0; self.index.len()];
         let mut next = self.tree.first();
         while let Some(pos) = next {
             let run = self.tree.run(pos);
             assert!(run.len > 0);
             assert_eq!(self.find(run.id), Some((pos, 0)));
             assert_eq!(self.find(run.last()), Some((pos, run.len - 1)));
-            runs += 1;
+            assert_eq!(self.find(run.id.plus(run.len / 2)), Some((pos, run.len / 2)));
+            let end = &mut ends[run.id.author.0 as usize];
+            *end = run.id.plus(run.len).counter.max(*end);
             next = self.tree.next(pos);
         }
-        let indexed: usize = self.index.iter().map(|map| map.iter().count()).sum();
-        assert_eq!(indexed, runs);
-        self.index.iter().for_each(IntervalMap::check);
+        for (index, end) in self.index.iter().zip(ends) {
+            index.leaves.check();
+            assert_eq!(index.end, end);
+            assert!(index.leaves.iter().all(|(start, _)| start < end));
+        }
     }
 }
 

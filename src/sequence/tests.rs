@@ -1,9 +1,11 @@
 //! Random scripts against the literal tree of the specification.
 
 use super::model::Model;
-use super::{Chain, Content, ElementKey, Sequence};
+use super::{Chain, Content, ElementKey, Removed, Sequence};
 use crate::clock::{AuthorIdx, Authors, PeerId};
 use crate::testing::Rng;
+
+const UNREPORTED: Option<fn(u32, Removed)> = None;
 
 fn peers(rng: &mut Rng, count: usize) -> Authors {
     let mut authors = Authors::default();
@@ -41,12 +43,12 @@ fn arbitrary_operations_agree_with_the_tree() {
             match rng.below(6) {
                 0 => {
                     let len = 1 + rng.below(3) as u32;
-                    list.remove_by_id(id, len, |_, _| ());
+                    list.remove_by_id(id, len, UNREPORTED);
                     (0..len).for_each(|nth| model.delete(id.plus(nth)));
                 }
                 1 => {
                     let new = key(rng.below(3), rng.below(30));
-                    list.remove_by_id(id, 1, |_, _| ());
+                    list.remove_by_id(id, 1, UNREPORTED);
                     if list.contains(id) && !list.contains(new) {
                         let replacement = chain(new, 1, ElementKey::NULL, ElementKey::NULL);
                         list.integrate_below(id, replacement, false, &authors).unwrap();
@@ -195,15 +197,15 @@ fn apply(peer: &mut Peer, op: &Op, authors: &Authors) {
         Op::Delete(id, len) => {
             let live = peer.model.live();
             let mut gone = Vec::new();
-            let known = peer.list.remove_by_id(*id, *len, |unit, removed| {
+            let report = |unit, removed: Removed| {
                 assert_eq!(live[unit as usize + gone.len()], removed.id);
                 gone.extend((0..removed.len).map(|nth| removed.id.plus(nth)));
-            });
-            assert!(known);
+            };
+            assert!(peer.list.remove_by_id(*id, *len, Some(report)));
             (0..*len).for_each(|nth| peer.model.delete(id.plus(nth)));
         }
         Op::Update(old, new) => {
-            peer.list.remove_by_id(*old, 1, |_, _| ());
+            peer.list.remove_by_id(*old, 1, UNREPORTED);
             let replacement = chain(*new, 1, ElementKey::NULL, ElementKey::NULL);
             peer.list.integrate_below(*old, replacement, true, authors).unwrap();
             peer.model.update(*old, *new, authors);

@@ -71,6 +71,29 @@ impl IntervalMap {
         self.insert_chunk(chunk + 1, tail);
     }
 
+    /// Gives all numbers from `start` up to `end` a value; with `u32::MAX`, all from `start` on.
+    /// Numbers behind keep theirs; if they had none, they may get this one. Neighbours with one
+    /// value become one interval.
+    pub fn assign(&mut self, start: u32, end: u32, value: u32) {
+        let behind = if end == u32::MAX { None } else { self.find(end) };
+        while let Some(inside) = self.next_start(start).filter(|inside| *inside <= end) {
+            self.remove(inside);
+        }
+        match behind {
+            Some(behind) if behind != value => self.set(end, behind),
+            Some(_) => (),
+            None => {
+                if let Some(next) = self.next_start(start).filter(|next| self.find(*next) == Some(value)) {
+                    self.remove(next);
+                }
+            }
+        }
+        match start.checked_sub(1).and_then(|before| self.find(before)) {
+            Some(before) if before == value => self.remove(start),
+            _ => self.set(start, value),
+        }
+    }
+
     /// Joins the interval that starts at `start` to the one before it.
     pub fn remove(&mut self, start: u32) {
         let Some(chunk) = self.chunk_of(start) else {
@@ -156,6 +179,29 @@ mod tests {
                 assert_eq!(map.find(number), expected, "seed {seed}");
                 let expected = oracle.range(number + 1..).next().map(|(start, _)| *start);
                 assert_eq!(map.next_start(number), expected, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn assigned_ranges_agree_with_one_value_per_number() {
+        for seed in 0..300 {
+            let mut rng = Rng::new(seed);
+            let mut map = IntervalMap::default();
+            let mut oracle: Vec<Option<u32>> = vec![None; 64];
+            for _ in 0..60 {
+                let start = rng.below(64);
+                let is_open = rng.below(4) == 0;
+                let end = if is_open { 64 } else { (start + 1 + rng.below(12)).min(64) };
+                let value = rng.below(5) as u32;
+                map.assign(start as u32, if is_open { u32::MAX } else { end as u32 }, value);
+                oracle[start..end].fill(Some(value));
+                map.check();
+                for (number, expected) in oracle.iter().enumerate().filter(|(_, value)| value.is_some()) {
+                    assert_eq!(map.find(number as u32), *expected, "seed {seed}");
+                }
+                let values: Vec<u32> = map.iter().map(|(_, value)| value).collect();
+                assert!(values.windows(2).all(|pair| pair[0] != pair[1]), "seed {seed}: {values:?}");
             }
         }
     }

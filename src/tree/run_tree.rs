@@ -186,12 +186,20 @@ impl<R: Run> RunTree<R> {
     fn locate_cached(&mut self, unit: u32) -> Option<(RunPos, u32)> {
         let cache = self.cache?;
         if unit >= cache.run_start {
-            self.scan(cache.leaf, cache.leaf_start, cache.at, cache.run_start, unit)
-        } else if unit >= cache.leaf_start {
-            self.scan(cache.leaf, cache.leaf_start, 0, cache.leaf_start, unit)
-        } else {
-            None
+            return self.scan(cache.leaf, cache.leaf_start, cache.at, cache.run_start, unit);
         }
+        if unit < cache.leaf_start {
+            return None;
+        }
+        // Backwards: carets move to the left in small steps.
+        let runs = &self.leaves[cache.leaf as usize].runs;
+        let (mut at, mut run_start) = (cache.at, cache.run_start);
+        while unit < run_start {
+            at -= 1;
+            run_start -= runs[at].measure().visible;
+        }
+        self.cache = Some(Cache { at, run_start, ..cache });
+        Some((RunPos { leaf: LeafIdx(cache.leaf), at }, unit - run_start))
     }
 
     /// Looks for `unit` in a leaf, from run `at` on, which begins at `start`.

@@ -10,7 +10,7 @@ use crate::codec::{DecodeError, ElementId, Reader, wtf8};
 use crate::document::content::{ContentPool, Utf8Builder};
 use crate::document::delta::TextDelta;
 use crate::document::log::Span;
-use crate::sequence::{Chain, ElementKey, Sequence};
+use crate::sequence::{Chain, ElementKey, Removed, Sequence};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -50,12 +50,9 @@ impl TextState {
     /// Removes elements by id.
     pub fn remove(&mut self, spans: &[Span], sink: &mut TextSink<'_>) {
         for span in spans {
-            let delta = &mut sink.delta;
-            let known = self.sequence.remove_by_id(span.id, span.len, |unit, removed| {
-                if let Some(delta) = delta.as_deref_mut() {
-                    delta.remove(unit, removed.units);
-                }
-            });
+            let delta = sink.delta.as_deref_mut();
+            let report = delta.map(|delta| |unit, removed: Removed| delta.remove(unit, removed.units));
+            let known = self.sequence.remove_by_id(span.id, span.len, report);
             self.order_sensitive |= !known;
         }
     }

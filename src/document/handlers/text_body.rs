@@ -5,7 +5,7 @@ use crate::clock::{AuthorIdx, Authors, PeerId};
 use crate::codec::bytes::uvarint_len;
 use crate::codec::{DecodeError, ElementId, Reader, wtf8};
 use crate::document::content::ContentPool;
-use crate::document::log::Span;
+use crate::document::log::{Span, Spans};
 use crate::sequence::{Content, ElementKey};
 
 /// One element of an insertion or replacement.
@@ -80,34 +80,46 @@ pub(crate) struct DenseInsert {
     pub len: u32,
     pub left: ElementKey,
     pub right: ElementKey,
+    pub content: Content,
 }
 
-/// Reads a body of kind 0 that has a compact row; its units are appended to `units`. None: read
-/// it with [`TextBody::decode`].
+/// Insertions of up to so many units are read without memory of their own.
+const UNITS_ON_STACK: usize = 32;
+
+/// Reads a body of kind 0 that has a compact row; its text is added to `content`. None: read it
+/// with [`TextBody::decode`].
 pub(crate) fn dense_insert(
     body: &[u8],
     author: AuthorIdx,
     authors: &mut Authors,
-    units: &mut Vec<u16>,
+    content: &mut ContentPool,
 ) -> Option<DenseInsert> {
     let mut reader = Reader::new(body);
     let mut ids = ElementReader::new(&mut reader, authors, author);
     let left = ids.element().ok()?;
     let right = ids.element().ok()?;
     let len = ids.count(20).ok().filter(|len| *len > 0 && *len <= crate::sequence::UNITS_MAX as usize)?;
+    let (mut few, mut many) = ([0; UNITS_ON_STACK], Vec::new());
+    let units = match few.get_mut(..len) {
+        Some(few) => few,
+        None => {
+            many.resize(len, 0);
+            many.as_mut_slice()
+        }
+    };
     let mut first = 0;
-    for nth in 0..len as u32 {
+    for (nth, unit) in units.iter_mut().enumerate() {
         let id = ids.element().ok().filter(|id| id.author == author)?;
         if nth == 0 {
             first = id.counter;
         }
-        if id.counter != first.checked_add(nth)? {
+        if id.counter != first.checked_add(nth as u32)? {
             return None;
         }
-        units.push(single_unit(ids.text().ok()?)?);
+        *unit = single_unit(ids.text().ok()?)?;
     }
     let canonical = ids.shortest && reader.is_at_end();
-    canonical.then_some(DenseInsert { first, len: len as u32, left, right })
+    canonical.then(|| DenseInsert { first, len: len as u32, left, right, content: content.push_units(units) })
 }
 
 /// The unit that these WTF-8 bytes are the shortest form of, if it is one.
@@ -128,25 +140,19 @@ fn is_tail(byte: u8) -> bool {
 }
 
 /// Reads a body of kind 1 that has a compact row: known form, shortest varints, nothing behind.
-pub(crate) fn dense_remove(body: &[u8], author: AuthorIdx, authors: &mut Authors) -> Option<Vec<Span>> {
+pub(crate) fn dense_remove(body: &[u8], author: AuthorIdx, authors: &mut Authors) -> Option<Spans> {
     let mut reader = Reader::new(body);
     let mut ids = ElementReader::new(&mut reader, authors, author);
     let spans = read_spans(&mut ids).ok()?;
-    let canonical = ids.shortest && reader.is_at_end() && !spans.is_empty();
+    let canonical = ids.shortest && reader.is_at_end() && !spans.as_slice().is_empty();
     canonical.then_some(spans)
 }
 
-fn read_spans(ids: &mut ElementReader<'_, '_>) -> Result<Vec<Span>, DecodeError> {
+fn read_spans(ids: &mut ElementReader<'_, '_>) -> Result<Spans, DecodeError> {
     let count = ids.count(1)?;
-    let mut spans: Vec<Span> = Vec::new();
+    let mut spans = Spans::default();
     for _ in 0..count {
-        let id = ids.element()?;
-        match spans.last_mut() {
-            Some(span) if !id.is_null() && id.author == span.id.author && id.counter == span.id.counter + span.len => {
-                span.len += 1;
-            }
-            _ => spans.push(Span { id, len: 1 }),
-        }
+        spans.add(ids.element()?, 1);
     }
     Ok(spans)
 }
@@ -176,7 +182,7 @@ impl TextBody {
                 let items = read.iter().map(|(id, _)| Item { id: *id, ..placed.next().expect("one per item") });
                 TextBody::Insert { left, right, items: items.collect() }
             }
-            1 => TextBody::Remove { spans: read_spans(&mut ids)? },
+            1 => TextBody::Remove { spans: read_spans(&mut ids)?.as_slice().to_vec() },
             2 => {
                 let count = ids.count(3)?;
                 let mut read = Vec::new();

@@ -12,7 +12,7 @@ mod row;
 
 pub(crate) use graph::ExportError;
 pub(crate) use export::write_unit;
-pub(crate) use row::{NameIdx, Operation, Place, Span};
+pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
 pub(crate) use super::content::ContentPool;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
@@ -58,6 +58,8 @@ pub(crate) struct Log {
     pub content: ContentPool,
     names: Vec<Name>,
     name_numbers: HashMap<Box<[u8]>, NameIdx>,
+    /// The name given out last; see `recent_name`.
+    recent: Option<NameIdx>,
     rows: ChunkedVec<Row>,
     by_author: Vec<AuthorRows>,
     /// Clock of the last change of the last row.
@@ -81,13 +83,26 @@ impl Log {
         write_prefixed(&mut prefix, type_tag.as_bytes());
         write_prefixed(&mut prefix, id.as_bytes());
         if let Some(number) = self.name_numbers.get(prefix.as_slice()) {
+            self.recent = Some(*number);
             return *number;
         }
         let number = NameIdx(self.names.len() as u32);
+        self.recent = Some(number);
         let prefix: Box<[u8]> = prefix.into();
         self.names.push(Name { type_tag: type_tag.into(), id: id.into(), prefix: prefix.clone(), change_count: 0 });
         self.name_numbers.insert(prefix, number);
         number
+    }
+
+    /// The name given out last, if the payload begins with it, and kind and body: what decoding
+    /// the envelope would give, without looking at the text again.
+    pub fn recent_name<'a>(&self, payload: &'a [u8]) -> Option<(NameIdx, u8, &'a [u8])> {
+        let number = self.recent?;
+        let name = self.name(number);
+        let (kind, body) = payload.strip_prefix(&*name.prefix)?.split_first()?;
+        // Decoding drops a byte order mark: a payload with one names another handler.
+        let marked = |text: &str| text.starts_with('\u{feff}');
+        (!marked(&name.type_tag) && !marked(&name.id)).then_some((number, *kind, body))
     }
 
     /// The handler that a number stands for.

@@ -19,6 +19,42 @@ pub(crate) struct Span {
     pub len: u32,
 }
 
+/// The elements of one removal. One span, as most removals have, takes no memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spans {
+    one: Option<Span>,
+    /// All spans, once there are several.
+    several: Vec<Span>,
+}
+
+impl Spans {
+    /// Adds elements behind those that are there.
+    pub fn add(&mut self, id: ElementKey, len: u32) {
+        let last = match self.several.last_mut() {
+            Some(last) => Some(last),
+            None => self.one.as_mut(),
+        };
+        match last {
+            None => self.one = Some(Span { id, len }),
+            Some(last) if last.id.plus(last.len) == id => last.len += len,
+            Some(_) => {
+                if self.several.is_empty() {
+                    self.several.extend(self.one);
+                }
+                self.several.push(Span { id, len });
+            }
+        }
+    }
+
+    /// All of them, as few as can be.
+    pub fn as_slice(&self) -> &[Span] {
+        match &self.one {
+            Some(one) if self.several.is_empty() => std::slice::from_ref(one),
+            _ => &self.several,
+        }
+    }
+}
+
 /// What one change does, as the log sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation<'a> {
