@@ -2,6 +2,7 @@
 //! texts, for when single edits are not known.
 
 use super::types::{MapOp, TextOp};
+use std::collections::HashMap;
 
 /// Edits so far as one delta over the text before. Adjacent edits coalesce, so that a burst of
 /// typing stays one step.
@@ -159,18 +160,13 @@ pub(crate) fn replaced_stretch(old: &[u16], new: &[u16]) -> Vec<TextOp> {
     delta
 }
 
-/// Joins the events of a transaction: one per key (or, of a set, per element), from what was
-/// before the first to what is after the last; those that cancel out are dropped.
-pub(crate) fn joined_events(events: Vec<MapOp>, is_set: bool) -> Vec<MapOp> {
+/// Joins the events of a transaction to one per key: from what was before the first to what is
+/// after the last; those that cancel out are dropped.
+pub(crate) fn joined_events(events: Vec<MapOp>) -> Vec<MapOp> {
     let mut joined: Vec<MapOp> = Vec::new();
-    let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for event in events {
-        // The elements of a set have no key; their text form is near enough to find candidates.
-        let name = match is_set {
-            true => format!("{:?}", event.old.as_ref().or(event.new.as_ref())),
-            false => event.key.clone(),
-        };
-        let at = *places.entry(name).or_insert(joined.len());
+        let at = *places.entry(event.key.clone()).or_insert(joined.len());
         match joined.get_mut(at) {
             Some(known) => known.new = event.new,
             None => joined.push(event),
@@ -178,6 +174,27 @@ pub(crate) fn joined_events(events: Vec<MapOp>, is_set: bool) -> Vec<MapOp> {
     }
     joined.retain(|event| event.old != event.new);
     joined
+}
+
+/// Drops the events of a set that cancel out. Elements that look alike may be several: lists and
+/// objects equal nothing, so each arrival is an element of its own.
+pub(crate) fn joined_set_events(events: Vec<MapOp>) -> Vec<MapOp> {
+    let mut joined: Vec<Option<MapOp>> = Vec::new();
+    // Places of the events that nothing has cancelled yet, by element: all arrivals or all
+    // departures.
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for event in events {
+        let name = format!("{:?}", event.old.as_ref().or(event.new.as_ref()));
+        let open = places.entry(name).or_default();
+        let last = open.last().and_then(|at| joined[*at].as_ref());
+        if last.is_some_and(|last| last.old.is_some() != event.old.is_some()) {
+            joined[open.pop().expect("there is a last one")] = None;
+        } else {
+            open.push(joined.len());
+            joined.push(Some(event));
+        }
+    }
+    joined.into_iter().flatten().collect()
 }
 
 /// Applies a delta.

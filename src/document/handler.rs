@@ -2,7 +2,7 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
-use super::delta::{TextDelta, joined_events, replaced_stretch};
+use super::delta::{TextDelta, joined_events, joined_set_events, replaced_stretch};
 use super::handlers::map::MapState;
 use super::handlers::or_set::OrSetState;
 use super::handlers::register::RegisterState;
@@ -10,7 +10,7 @@ use super::handlers::text::{TextBlob, TextSink, TextState};
 use super::handlers::text_body::TextBody;
 use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
 use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
-use crate::clock::{AuthorIdx, OrderKey};
+use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, ElementKey};
 use std::collections::HashMap;
@@ -53,6 +53,8 @@ pub(crate) struct Handler {
     bodies: HashMap<ChangeKey, TextBody>,
     /// Largest replay position folded.
     newest: Option<OrderKey>,
+    /// Clock of the last local change, whose text was in the state before it was a change.
+    pub newest_own: Hlc,
     /// A change was folded behind `newest` since the last replay.
     pub out_of_order: bool,
 }
@@ -81,6 +83,7 @@ impl Handler {
             recorder: Recorder::Off,
             bodies: HashMap::new(),
             newest: None,
+            newest_own: Hlc::ZERO,
             out_of_order: false,
         }
     }
@@ -96,6 +99,7 @@ impl Handler {
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
         self.state = State::new(self.kind, self.codec);
         self.newest = None;
+        self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
         let Some(blob) = blob else {
             return;
@@ -124,6 +128,8 @@ impl Handler {
             Some(newest) if newest > order => self.out_of_order = true,
             _ => self.newest = Some(order),
         }
+        self.out_of_order |= self.newest_own > order.hlc
+            || self.newest_own == order.hlc && log.authors.peer(own) > order.peer;
         if let State::Text(text) = &mut self.state {
             let recorder = &mut self.recorder;
             let compact = log.with_operation(place, |op| {
@@ -256,10 +262,7 @@ impl Handler {
                 entry_differences(before, after, events);
             }
             (Recorder::Values(events), Visible::Elements(before), Visible::Elements(after)) => {
-                let gone = before.iter().filter(|value| !after.contains(value));
-                events.extend(gone.map(|value| MapOp { key: String::new(), old: Some(value.clone()), new: None }));
-                let new = after.iter().filter(|value| !before.contains(value));
-                events.extend(new.map(|value| MapOp { key: String::new(), old: None, new: Some(value.clone()) }));
+                element_differences(before, after, events);
             }
             _ => (),
         }
@@ -274,9 +277,9 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
                 HandlerDelta::Text(replaced_stretch(&before, &after))
             }
-            (Recorder::Values(events), State::Map(_)) => HandlerDelta::Map(joined_events(events, false)),
-            (Recorder::Values(events), State::Register(_)) => HandlerDelta::Register(joined_events(events, false)),
-            (Recorder::Values(events), State::Set(_)) => HandlerDelta::Set(joined_events(events, true)),
+            (Recorder::Values(events), State::Map(_)) => HandlerDelta::Map(joined_events(events)),
+            (Recorder::Values(events), State::Register(_)) => HandlerDelta::Register(joined_events(events)),
+            (Recorder::Values(events), State::Set(_)) => HandlerDelta::Set(joined_set_events(events)),
             _ => return None,
         };
         let is_empty = match &delta {
@@ -361,4 +364,21 @@ fn entry_differences(before: Vec<(String, Value)>, after: Vec<(String, Value)>, 
         }
     }
     events.extend(old.into_iter().map(|(key, old)| MapOp { key, old: Some(old), new: None }));
+}
+
+/// Elements that look alike may be several (see `joined_set_events`): they are counted.
+fn element_differences(before: Vec<Value>, after: Vec<Value>, events: &mut Vec<MapOp>) {
+    let mut gone: HashMap<String, Vec<Value>> = HashMap::new();
+    for value in before {
+        gone.entry(format!("{value:?}")).or_default().push(value);
+    }
+    let mut new = Vec::new();
+    for value in after {
+        if gone.get_mut(&format!("{value:?}")).and_then(Vec::pop).is_none() {
+            new.push(MapOp { key: String::new(), old: None, new: Some(value) });
+        }
+    }
+    let gone = gone.into_values().flatten();
+    events.extend(gone.map(|value| MapOp { key: String::new(), old: Some(value), new: None }));
+    events.extend(new);
 }

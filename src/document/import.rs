@@ -180,7 +180,11 @@ impl Document {
         let (place, key) = (self.log.last_place()?, self.log.last_change()?);
         let number = self.handler_of_name(self.log.name_of(place))?;
         self.record(number, many);
-        self.handlers[number.0 as usize].fold(place, key, &mut self.log, self.own);
+        // What the open transaction shows already will be the younger change.
+        let is_overtaken = self.has_queued(number);
+        let handler = &mut self.handlers[number.0 as usize];
+        handler.fold(place, key, &mut self.log, self.own);
+        handler.out_of_order |= is_overtaken;
         Some(number)
     }
 

@@ -34,10 +34,10 @@ impl Document {
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
-        let start = self.log.change_count();
         if prune {
             self.prune(snapshot.vector());
         }
+        let start = self.log.change_count();
         self.snapshot = Some(snapshot.clone());
         self.generation += 1;
         for (_, clock) in snapshot.vector().iter() {

@@ -142,6 +142,12 @@ impl Document {
         self.transaction.is_some()
     }
 
+    /// Whether the open transaction has done anything to a handler.
+    pub(super) fn has_queued(&self, number: HandlerIdx) -> bool {
+        let open = self.transaction.as_ref();
+        open.is_some_and(|open| open.queue.iter().any(|queued| queued.handler == number))
+    }
+
     /// Whether commits are recorded, for [`take_commits`](Self::take_commits).
     pub fn set_recording(&mut self, on: bool) {
         self.recording = on;
@@ -281,6 +287,7 @@ impl Document {
         let name = handler.name;
         let now = self.wall_clock.now_ms();
         self.clock = self.clock.local_event(now);
+        handler.newest_own = self.clock;
         let key = ChangeKey { author: self.own, clock: self.clock };
         self.log.push(key, &self.frontiers, name, op);
         self.frontiers.clear();

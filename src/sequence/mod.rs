@@ -13,5 +13,5 @@ mod run;
 mod tests;
 
 pub use fugue::{DuplicateElement, Integrated};
-pub use list::{Chain, Removed, Sequence};
+pub use list::{Chain, Inserted, Removed, Sequence};
 pub use run::{Content, ElementKey, UNITS_MAX};
