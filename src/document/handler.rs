@@ -121,15 +121,22 @@ impl Handler {
         }
     }
 
-    /// Folds a stored change in.
-    pub fn fold(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+    /// Folds a stored change in. Returns whether it came behind a younger one.
+    pub fn fold(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) -> bool {
         let order = log.operation_id(key);
-        match self.newest {
-            Some(newest) if newest > order => self.out_of_order = true,
-            _ => self.newest = Some(order),
-        }
-        self.out_of_order |= self.newest_own > order.hlc
+        let is_late = self.newest.is_some_and(|newest| newest > order)
+            || self.newest_own > order.hlc
             || self.newest_own == order.hlc && log.authors.peer(own) > order.peer;
+        if is_late {
+            self.out_of_order = true;
+        } else {
+            self.newest = Some(order);
+        }
+        self.fold_operation(place, key, order, log, own);
+        is_late
+    }
+
+    fn fold_operation(&mut self, place: Place, key: ChangeKey, order: OrderKey, log: &mut Log, own: AuthorIdx) {
         if let State::Text(text) = &mut self.state {
             let recorder = &mut self.recorder;
             let compact = log.with_operation(place, |op| {
@@ -184,8 +191,36 @@ impl Handler {
             };
         }
         if let State::Text(text) = &mut self.state {
-            text.apply(&self.bodies[&key], &mut sink(&mut self.recorder, log, own));
+            let body = &self.bodies[&key];
+            text.order_sensitive |= body.makes_foreign_elements(key.author);
+            text.apply(body, &mut sink(&mut self.recorder, log, own));
         }
+    }
+
+    /// The state has a change that came late: whether it names elements that come behind it.
+    /// `queued` is the first own element that the open transaction made.
+    pub fn note_late(&mut self, place: Place, key: ChangeKey, log: &Log, own: AuthorIdx, queued: Option<u32>) {
+        self.out_of_order = true;
+        let order = log.operation_id(key);
+        let bodies = &self.bodies;
+        let State::Text(text) = &mut self.state else {
+            return;
+        };
+        let mut check = |element: ElementKey| {
+            let is_queued = element.author == own && queued.is_some_and(|first| element.counter >= first);
+            text.order_sensitive |= is_queued || log.is_produced_behind(self.name, element, order);
+        };
+        log.with_operation(place, |op| match op {
+            Operation::Insert { left, right, .. } => [left, right].into_iter().for_each(&mut check),
+            Operation::Remove { spans } => spans.iter().for_each(|span| check(span.id.plus(span.len - 1))),
+            Operation::Other { .. } | Operation::Opaque { .. } => {
+                if let Some(body) = bodies.get(&key) {
+                    body.for_each_named(&mut check);
+                }
+            }
+        });
+        // Stored behind a younger change of its own author.
+        text.order_sensitive |= log.latest(key.author) != Some(key.clock);
     }
 
     /// Folds a body that is not in the log yet.

@@ -181,10 +181,11 @@ impl Document {
         let number = self.handler_of_name(self.log.name_of(place))?;
         self.record(number, many);
         // What the open transaction shows already will be the younger change.
-        let is_overtaken = self.has_queued(number);
+        let queued = self.first_queued(number);
         let handler = &mut self.handlers[number.0 as usize];
-        handler.fold(place, key, &mut self.log, self.own);
-        handler.out_of_order |= is_overtaken;
+        if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
+            handler.note_late(place, key, &self.log, self.own, queued.flatten());
+        }
         Some(number)
     }
 

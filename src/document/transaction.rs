@@ -142,10 +142,18 @@ impl Document {
         self.transaction.is_some()
     }
 
-    /// Whether the open transaction has done anything to a handler.
-    pub(super) fn has_queued(&self, number: HandlerIdx) -> bool {
-        let open = self.transaction.as_ref();
-        open.is_some_and(|open| open.queue.iter().any(|queued| queued.handler == number))
+    /// Whether the open transaction has edited a handler, and the first element it made there.
+    pub(super) fn first_queued(&self, number: HandlerIdx) -> Option<Option<u32>> {
+        let queue = &self.transaction.as_ref()?.queue;
+        let mut own = queue.iter().filter(|queued| queued.handler == number).peekable();
+        own.peek()?;
+        Some(own.find_map(|queued| match &queued.op {
+            QueuedOp::Insert { first, .. } => Some(*first),
+            QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
+                items.first().map(|(_, item)| item.id.counter)
+            }
+            _ => None,
+        }))
     }
 
     /// Whether commits are recorded, for [`take_commits`](Self::take_commits).

@@ -290,7 +290,7 @@ impl Sequence {
     }
 
     /// Whether all elements of an author from `key` on are unknown.
-    pub(super) fn is_behind_all(&self, key: ElementKey) -> bool {
+    pub fn is_behind_all(&self, key: ElementKey) -> bool {
         self.index.get(key.author.0 as usize).is_none_or(|index| key.counter >= index.end)
     }
 
