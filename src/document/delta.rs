@@ -128,6 +128,27 @@ impl TextDelta {
         }
     }
 
+    /// How long the text was before it became `len_now` long.
+    pub fn len_before(&self, len_now: u64) -> u64 {
+        self.steps.iter().fold(len_now, |len, step| match step {
+            TextOp::Retain(_) => len,
+            TextOp::Insert(units) => len - units.len() as u64,
+            TextOp::Remove(count) => len + count,
+        })
+    }
+
+    /// Text in place of all that was there.
+    pub fn replacement(len_before: u64, after: Vec<u16>) -> Self {
+        let mut steps = Vec::new();
+        if !after.is_empty() {
+            steps.push(TextOp::Insert(after));
+        }
+        if len_before > 0 {
+            steps.push(TextOp::Remove(len_before));
+        }
+        TextDelta { steps }
+    }
+
     /// The delta: nothing behind the last change.
     pub fn finish(mut self) -> Vec<TextOp> {
         self.join();

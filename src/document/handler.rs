@@ -276,6 +276,23 @@ impl Handler {
         }
     }
 
+    /// How long a text was before the recorded edits, if a replay may not lead back to it.
+    pub fn len_to_replace(&self) -> Option<u64> {
+        let (Recorder::Text(delta), Some(text)) = (&self.recorder, self.text()) else {
+            return None;
+        };
+        text.outlives_snapshot.then(|| delta.len_before(u64::from(text.sequence.len_units())))
+    }
+
+    /// Records that the text is another than the one of `len_before` units, as far as is known.
+    pub fn record_replacement(&mut self, len_before: u64, content: &ContentPool) {
+        let mut after = Vec::new();
+        if let State::Text(text) = &self.state {
+            text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
+        }
+        self.recorder = Recorder::Text(TextDelta::replacement(len_before, after));
+    }
+
     /// Records the difference to what could be seen before a replay.
     pub fn record_difference(&mut self, before: Visible, content: &ContentPool) {
         let after = self.visible(content);

@@ -98,6 +98,11 @@ impl Document {
             let vector = snapshot.vector().clone();
             self.prune(&vector);
         }
+        for handler in &mut self.handlers {
+            if let State::Text(text) = &mut handler.state {
+                text.outlives_snapshot = true;
+            }
+        }
         self.generation += 1;
         Ok(self.snapshot.insert(snapshot))
     }

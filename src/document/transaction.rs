@@ -120,19 +120,27 @@ impl Document {
     pub fn rollback(&mut self) -> Result<(), DocumentError> {
         let mut open = self.transaction.take().ok_or(DocumentError::NoTransaction)?;
         let queue = std::mem::take(&mut open.queue);
-        if open.start == self.log.change_count() && open.generation == self.generation {
-            // Nothing was imported meanwhile, so nothing will have happened.
+        let mut texts: Vec<(HandlerIdx, Option<u64>)> = Vec::new();
+        let nothing_imported = open.start == self.log.change_count() && open.generation == self.generation;
+        for queued in queue.iter().filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. })) {
+            if texts.iter().all(|(known, _)| *known != queued.handler) {
+                let handler = self.handler_ref(queued.handler);
+                texts.push((queued.handler, handler.len_to_replace().filter(|_| nothing_imported)));
+            }
+        }
+        if nothing_imported {
+            // Then nothing will have happened.
             open.origin = None;
             self.handlers.iter_mut().for_each(|handler| handler.recorder = Default::default());
         }
         self.discard_pending(&queue);
-        let mut texts: Vec<HandlerIdx> = Vec::new();
-        for queued in &queue {
-            if !matches!(queued.op, QueuedOp::Bytes { .. }) && !texts.contains(&queued.handler) {
-                texts.push(queued.handler);
+        for (number, len_to_replace) in texts {
+            self.replay(number);
+            if let Some(len_before) = len_to_replace {
+                self.handlers[number.0 as usize].record_replacement(len_before, &self.log.content);
+                open.origin = Some(Origin::Load);
             }
         }
-        texts.into_iter().for_each(|handler| self.replay(handler));
         self.finish(open);
         Ok(())
     }

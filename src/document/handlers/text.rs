@@ -19,6 +19,8 @@ pub(crate) struct TextState {
     pub sequence: Sequence,
     pub next_counter: u32,
     pub order_sensitive: bool,
+    /// A snapshot was taken of it: a replay would start from that and know less.
+    pub outlives_snapshot: bool,
 }
 
 /// Where a fold reports what became visible and what vanished.
