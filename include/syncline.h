@@ -1491,7 +1491,7 @@ typedef struct syncline_handler_options {
    */
   syncline_codec codec;
   /**
-   * Wire tag, for example "CRDTMapHandler<num>"; "" = Dart's tag for values of any type.
+   * Wire tag, for example `CRDTMapHandler<num>`; "" = Dart's tag for values of any type.
    */
   syncline_string type_name;
 } syncline_handler_options;
@@ -2545,7 +2545,7 @@ enum syncline_status syncline_hlc_receive_event(syncline_hlc clock,
                                                 syncline_hlc *out_clock);
 
 /**
- * Reads the text form, "<milliseconds>.<counter>".
+ * Reads the text form, `<milliseconds>.<counter>`.
  *
  * @return MALFORMED
  */
@@ -2570,7 +2570,7 @@ enum syncline_status syncline_operation_id_decode(struct syncline_bytes bytes,
                                                   struct syncline_operation_id *out_id);
 
 /**
- * Reads the text form, "<peer>@<clock>".
+ * Reads the text form, `<peer>@<clock>`.
  *
  * @return MALFORMED
  */

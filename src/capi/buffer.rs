@@ -140,10 +140,8 @@ mod tests {
     fn freeing_twice_is_harmless_and_a_nul_follows() {
         let mut buffer = syncline_buffer::from_vec(b"ab".to_vec());
         // SAFETY: `from_vec` allocates one byte more than `len`.
-        assert_eq!(
-            unsafe { std::slice::from_raw_parts(buffer.data, 3) },
-            b"ab\0"
-        );
+        let content = unsafe { std::slice::from_raw_parts(buffer.data, 3) };
+        assert_eq!(content, b"ab\0");
         buffer.len = 1;
         // SAFETY: a live buffer; the second call sees an empty one.
         unsafe {

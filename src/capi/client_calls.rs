@@ -1,8 +1,9 @@
 //! Section 28, functions: what a client does. Its types and events are in `client`.
 
 use super::client::*;
-use super::delivery::with_signals_blocked;
-use super::document::{DocumentCore, syncline_document};
+use super::delivery_thread::with_signals_blocked;
+use super::document::syncline_document;
+use super::document_core::DocumentCore;
 use super::error::Error;
 use super::event::{object, string};
 use super::guard::{Answer, Caller, guard, or_size, question};

@@ -188,7 +188,7 @@ pub unsafe extern "C" fn syncline_hlc_receive_event(
     })
 }
 
-/// Reads the text form, "<milliseconds>.<counter>".
+/// Reads the text form, `<milliseconds>.<counter>`.
 ///
 /// @return MALFORMED
 #[unsafe(no_mangle)]
@@ -238,7 +238,7 @@ pub unsafe extern "C" fn syncline_operation_id_decode(
     })
 }
 
-/// Reads the text form, "<peer>@<clock>".
+/// Reads the text form, `<peer>@<clock>`.
 ///
 /// @return MALFORMED
 #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! Queues, subscriptions, and the threads that deliver.
+//! Queues: events on their way from sources to consumers.
 //!
 //! A source pushes shared payloads into queues; a queue holds what is not delivered yet, bounded
 //! by bytes; a deliverer (the library's thread, a thread of the application, or `poll`) takes the
@@ -7,16 +7,19 @@
 //!
 //! Locks, in this order: document, hub, queue, subscription.
 
+use super::delivery_thread::{DeliveryThread, STOP_NOW, STOP_WHEN_IDLE};
 use super::error::Error;
-use super::event::{EventCore, syncline_event, syncline_event_fn};
+use super::event::{EventCore, syncline_event};
 use super::guard::Answer;
 use super::handle::{Handle, Shell};
-use super::payload::{Payload, syncline_event_type};
+use super::payload::Payload;
 use super::signal::Signal;
+use super::subscription::Subscription;
 use super::types::*;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::ffi::c_void;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::thread::{self, ThreadId};
@@ -24,147 +27,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Bytes a queue holds by default before it drops.
 pub(crate) const QUEUE_BYTES_MAX: u64 = 64 << 20;
-
-/// Where a subscription's events come from; told when the subscription ends.
-pub(crate) trait Source: Send + Sync {
-    /// Forgets the subscription. Holds no lock of a document while it waits for anything.
-    fn unsubscribe(&self, subscription: &Arc<Subscription>);
-}
-
-/// Who wants to be told, and how.
-pub(crate) struct Subscription {
-    queue: Arc<Queue>,
-    callback: syncline_event_fn,
-    user_pointer: UserPointer,
-    mask: u64,
-    /// False until the subscribing call is about to return.
-    ready: AtomicBool,
-    /// The last event, CLOSED, is on its way.
-    source_gone: AtomicBool,
-    state: Mutex<SubscriptionState>,
-    /// Signalled when a callback has returned.
-    quiet: Condvar,
-}
-
-struct SubscriptionState {
-    ended: bool,
-    /// Threads that are inside of the callback; more than one entry when a callback dispatches.
-    running: Vec<ThreadId>,
-    /// Threads in `end` that wait for the callback.
-    waiting: u32,
-    user: Option<UserData>,
-}
-
-impl Subscription {
-    pub(crate) fn new(
-        queue: Arc<Queue>,
-        callback: syncline_event_fn,
-        user: UserData,
-        mask: u64,
-    ) -> Arc<Self> {
-        Arc::new(Subscription {
-            queue,
-            callback,
-            user_pointer: UserPointer(user.pointer()),
-            mask,
-            ready: AtomicBool::new(false),
-            source_gone: AtomicBool::new(false),
-            state: Mutex::new(SubscriptionState {
-                ended: false,
-                running: Vec::new(),
-                waiting: 0,
-                user: Some(user),
-            }),
-            quiet: Condvar::new(),
-        })
-    }
-
-    /// Whether events of this kind are wanted.
-    pub(crate) fn wants(&self, kind: syncline_event_type) -> bool {
-        self.mask == 0 || self.mask & 1 << (kind as u32) != 0
-    }
-
-    pub(crate) fn queue(&self) -> &Arc<Queue> {
-        &self.queue
-    }
-
-    /// What the application wants to get back with each event.
-    pub(crate) fn user_pointer(&self) -> *mut c_void {
-        self.user_pointer.0
-    }
-
-    /// The subscribing call returns now: events may be delivered from here on.
-    pub(crate) fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
-        self.queue.refresh();
-    }
-
-    /// Neither freed nor closed.
-    pub(crate) fn is_active(&self) -> bool {
-        // One lock after the other: the order is queue, then subscription.
-        let ended = self.state.lock().ended;
-        !ended && !self.source_gone.load(Ordering::Acquire) && !self.queue.is_closed()
-    }
-
-    /// Puts the last event on the queue. A second call does nothing.
-    pub(crate) fn close(self: &Arc<Self>) {
-        if !self.source_gone.swap(true, Ordering::AcqRel) {
-            self.queue.push(self, &Arc::new(Payload::Closed));
-            self.queue.wake();
-        }
-    }
-
-    /// Ends it: what waits is dropped, and on return the callback neither runs nor will run,
-    /// except when this is called from inside of it. Gives the user data back when that is safe.
-    pub(crate) fn end(self: &Arc<Self>) {
-        self.state.lock().ended = true;
-        self.queue.forget(self);
-        let me = thread::current().id();
-        let mut state = self.state.lock();
-        if !state.running.contains(&me) {
-            state.waiting += 1;
-            while !state.running.is_empty() {
-                self.quiet.wait(&mut state);
-            }
-            state.waiting -= 1;
-        }
-        let user = if state.running.is_empty() {
-            state.user.take()
-        } else {
-            None
-        };
-        drop(state);
-        drop(user);
-    }
-
-    /// Runs the callback, unless the subscription has ended.
-    fn deliver(&self, event: &Arc<Shell<EventCore>>) {
-        let Some(callback) = self.callback else {
-            return;
-        };
-        let me = thread::current().id();
-        {
-            let mut state = self.state.lock();
-            if state.ended {
-                return;
-            }
-            state.running.push(me);
-        }
-        // SAFETY: the application gave this function for this user data; the user data lives until
-        // `running` is empty, and the event for the call.
-        unsafe { callback(self.user_pointer.0, syncline_event::lend(event)) };
-        let mut state = self.state.lock();
-        if let Some(at) = state.running.iter().position(|thread| *thread == me) {
-            state.running.swap_remove(at);
-        }
-        // Whoever waits in `end` gives the user data back, so that it is gone when `end` returns.
-        let last = state.ended && state.running.is_empty() && state.waiting == 0;
-        let user = if last { state.user.take() } else { None };
-        self.quiet.notify_all();
-        drop(state);
-        drop(user);
-    }
-}
 
 /// Events on their way to one consumer.
 pub(crate) struct Queue {
@@ -299,8 +161,9 @@ impl Queue {
     pub(crate) fn push(self: &Arc<Self>, to: &Arc<Subscription>, payload: &Arc<Payload>) {
         let bytes = payload.bytes();
         let mut dropped = Vec::new();
+        let mut failed_to_start = None;
         let mut state = self.state.lock();
-        if state.closed || to.state.lock().ended {
+        if state.closed || to.has_ended() {
             return;
         }
         if state.bytes.saturating_add(bytes) > self.bytes_max {
@@ -309,10 +172,15 @@ impl Queue {
             state.add(to, payload);
         }
         if self.is_default {
-            self.start_locked(&mut state);
+            // Without a thread the events wait; the next one tries again.
+            let started = self.start_locked(&mut state);
+            failed_to_start = started.err();
         }
         self.signal(&mut state);
         drop(state);
+        if let Some(error) = failed_to_start {
+            log::error!(target: "events", "no thread for the default queue: {error}");
+        }
         // Freed without the lock: payloads may be large.
         drop(dropped);
     }
@@ -334,13 +202,14 @@ impl Queue {
         }
     }
 
-    fn refresh(&self) {
+    /// The subscribing call of a waiting event has returned.
+    pub(crate) fn refresh(&self) {
         self.signal(&mut self.state.lock());
         self.wake();
     }
 
     /// Drops what waits for a subscription.
-    fn forget(&self, of: &Arc<Subscription>) {
+    pub(crate) fn forget(&self, of: &Arc<Subscription>) {
         let mut state = self.state.lock();
         let (gone, kept) = state
             .waiting
@@ -394,7 +263,8 @@ impl Queue {
         }
     }
 
-    fn is_closed(&self) -> bool {
+    /// Whether the last handle was freed.
+    pub(crate) fn is_closed(&self) -> bool {
         self.state.lock().closed
     }
 
@@ -525,16 +395,19 @@ impl Queue {
     }
 
     /// Starts a delivery thread; false if there is one.
-    pub(crate) fn start(self: &Arc<Self>) -> bool {
+    ///
+    /// # Errors
+    /// The system has no room for a thread.
+    pub(crate) fn start(self: &Arc<Self>) -> io::Result<bool> {
         self.start_locked(&mut self.state.lock())
     }
 
-    fn start_locked(self: &Arc<Self>, state: &mut QueueState) -> bool {
+    fn start_locked(self: &Arc<Self>, state: &mut QueueState) -> io::Result<bool> {
         if state.closed || state.thread.as_ref().is_some_and(DeliveryThread::serves) {
-            return false;
+            return Ok(false);
         }
-        state.thread = Some(DeliveryThread::start(self));
-        true
+        state.thread = Some(DeliveryThread::start(self)?);
+        Ok(true)
     }
 
     /// Ends the delivery thread and waits for it; what waits stays. False if there is none.
@@ -576,7 +449,7 @@ impl Queue {
     }
 
     /// What a delivery thread does.
-    fn serve(&self, stop: &AtomicU32) {
+    pub(crate) fn serve(&self, stop: &AtomicU32) {
         let mut state = self.state.lock();
         loop {
             match stop.load(Ordering::Acquire) {
@@ -601,7 +474,7 @@ impl QueueState {
     /// The oldest event can be taken: its subscribing call has returned.
     fn is_ready(&self) -> bool {
         let first = self.waiting.front();
-        first.is_some_and(|event| event.subscription.ready.load(Ordering::Acquire))
+        first.is_some_and(|event| event.subscription.is_ready())
     }
 
     fn add(&mut self, to: &Arc<Subscription>, payload: &Arc<Payload>) {
@@ -648,76 +521,6 @@ impl QueueState {
     }
 }
 
-const RUN: u32 = 0;
-const STOP_NOW: u32 = 1;
-const STOP_WHEN_IDLE: u32 = 2;
-
-/// Delivery threads that run now.
-static THREADS: AtomicU32 = AtomicU32::new(0);
-
-/// A thread that runs the callbacks of one queue.
-struct DeliveryThread {
-    handle: thread::JoinHandle<()>,
-    stop: Arc<AtomicU32>,
-}
-
-impl DeliveryThread {
-    fn start(queue: &Arc<Queue>) -> Self {
-        let stop = Arc::new(AtomicU32::new(RUN));
-        let served = queue.clone();
-        let asked = stop.clone();
-        let builder = thread::Builder::new().name("syncline-delivery".into());
-        let handle = with_signals_blocked(|| {
-            builder.spawn(move || {
-                THREADS.fetch_add(1, Ordering::Relaxed);
-                served.serve(&asked);
-                THREADS.fetch_sub(1, Ordering::Relaxed);
-            })
-        });
-        // Without a thread nothing can be delivered at all: as bad as no memory.
-        DeliveryThread {
-            handle: handle.expect("the system has room for one thread"),
-            stop,
-        }
-    }
-
-    /// It runs and was not asked to stop.
-    fn serves(&self) -> bool {
-        self.stop.load(Ordering::Acquire) == RUN && !self.handle.is_finished()
-    }
-
-    fn ask_to_stop(&self, how: u32) {
-        self.stop.store(how, Ordering::Release);
-    }
-
-    fn is_current(&self) -> bool {
-        self.handle.thread().id() == thread::current().id()
-    }
-
-    /// Waits for its end, unless this is the thread itself, which then ends after its callback.
-    fn join(self) {
-        if !self.is_current() {
-            // Callbacks are foreign code, which cannot unwind into the thread.
-            let _ = self.handle.join();
-        }
-    }
-}
-
-/// Runs `spawn` with every signal blocked, so that threads started in it inherit that: handlers of
-/// the host must not run on our stacks, and a write to a closed socket must not end the process.
-pub(crate) fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
-    // SAFETY: both sets are initialised before they are read; the mask of this thread is put back.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        let result = spawn();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
-        result
-    }
-}
-
 /// Delivers what waits on the default queue and ends its thread.
 pub(crate) fn shutdown(timeout: Duration) -> Answer {
     let queue = Queue::default_queue();
@@ -749,11 +552,6 @@ pub(crate) fn shutdown(timeout: Duration) -> Answer {
         thread.join();
     }
     Ok(SYNCLINE_OK)
-}
-
-/// Delivery threads that run now.
-pub(crate) fn running_threads() -> u32 {
-    THREADS.load(Ordering::Relaxed)
 }
 
 /// All queues of the application that still exist, for the statistics.

@@ -2,14 +2,14 @@
 //! Exchange of changes and snapshots: `exchange`.
 
 use super::clock::{syncline_hlc, syncline_peer_id};
-use super::delivery::{Source, Subscription};
+use super::document_core::DocumentCore;
 use super::error::Error;
 use super::guard::{Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, handle};
 use super::handler::{
     HandlerRef, syncline_handler, syncline_handler_kind, syncline_handler_options,
 };
-use super::hub::{Hub, Scope};
+use super::hub::Scope;
 use super::iterator::{Item, IteratorCore, syncline_iterator};
 use super::map::syncline_map;
 use super::queue::{subscribe, syncline_listener, syncline_subscription};
@@ -20,16 +20,10 @@ use super::types::*;
 use super::version_vector::give_json;
 use crate::clock::{Hlc, PeerId};
 use crate::codec::Value;
-use crate::document::{
-    Document, DocumentOptions, HandlerKind, HandlerSpec, ObserverId, SharedDocument, TextUnit,
-};
+use crate::document::{Document, DocumentOptions, HandlerKind, SharedDocument, TextUnit};
 use crate::replica::Replica;
-use crate::store::StoredDocument;
-use parking_lot::Mutex;
-use std::any::Any;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A document: handlers (texts, maps, sets, registers) that merge with those of other replicas.
@@ -107,177 +101,7 @@ pub type syncline_transact_fn = Option<unsafe extern "C" fn(user_data: *mut c_vo
 /// How long a call waits for another thread's transaction, by default.
 pub(crate) const LOCK_TIMEOUT_MS: u32 = 10_000;
 
-/// A document as C knows it: the shared one with a text unit and with those who listen through
-/// this library.
-pub(crate) struct DocumentCore {
-    shared: Arc<SharedDocument>,
-    unit: TextUnit,
-    hub: Arc<Hub>,
-    observer: Mutex<Option<ObserverId>>,
-    is_closed: AtomicBool,
-    parent: Option<Parent>,
-}
-
-/// Where a document comes from. Dropped in this order.
-pub(crate) struct Parent {
-    /// The document as its store knows it.
-    pub(crate) stored: Option<StoredDocument>,
-    /// What must live as long: the store.
-    pub(crate) _owner: Arc<dyn Any + Send + Sync>,
-}
-
 handle!(syncline_document, Arc<DocumentCore>, Document);
-
-/// Every document that exists, for the statistics.
-static DOCUMENTS: Mutex<Vec<Weak<DocumentCore>>> = Mutex::new(Vec::new());
-
-/// Memory of all documents, estimated.
-pub(crate) fn heap_bytes_of_all() -> u64 {
-    let documents: Vec<_> = DOCUMENTS.lock().iter().filter_map(Weak::upgrade).collect();
-    let of_one = |core: Arc<DocumentCore>| core.shared.read(|d| d.heap_bytes() as u64).unwrap_or(0);
-    documents.into_iter().map(of_one).sum()
-}
-
-impl DocumentCore {
-    pub(crate) fn new(
-        shared: Arc<SharedDocument>,
-        unit: TextUnit,
-        parent: Option<Parent>,
-    ) -> Arc<Self> {
-        let core = Arc::new(DocumentCore {
-            shared,
-            unit,
-            hub: Hub::new(unit),
-            observer: Mutex::new(None),
-            is_closed: AtomicBool::new(false),
-            parent,
-        });
-        let mut documents = DOCUMENTS.lock();
-        documents.retain(|known| known.strong_count() > 0);
-        documents.push(Arc::downgrade(&core));
-        core
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<SharedDocument> {
-        &self.shared
-    }
-
-    /// Changes that are made but not on the device.
-    pub(crate) fn unstored_changes(&self) -> u64 {
-        let stored = self
-            .parent
-            .as_ref()
-            .and_then(|parent| parent.stored.as_ref());
-        stored.map_or(0, StoredDocument::unstored_changes)
-    }
-
-    pub(crate) fn unit(&self) -> TextUnit {
-        self.unit
-    }
-
-    /// Runs `body` under the lock. CLOSED for a closed document.
-    pub(crate) fn edit<R>(
-        &self,
-        body: impl FnOnce(&mut Document) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        self.shared.with(|document| {
-            self.check_open(document)?;
-            if self.hub.is_stale() {
-                self.hub.refresh(document);
-            }
-            body(document)
-        })?
-    }
-
-    /// As `edit`, reading only.
-    pub(crate) fn read<R>(
-        &self,
-        body: impl FnOnce(&Document) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        self.shared.read(|document| {
-            self.check_open(document)?;
-            body(document)
-        })?
-    }
-
-    fn check_open(&self, document: &Document) -> Result<(), Error> {
-        if document.is_closed() {
-            Err(Error::closed("document"))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Registers a subscription to all of it or to one handler.
-    pub(crate) fn subscribe(
-        self: &Arc<Self>,
-        subscription: &Arc<Subscription>,
-        scope: Scope,
-    ) -> Result<Arc<dyn Source>, Error> {
-        self.hub.add(subscription, scope);
-        let registered = self.observe().and_then(|()| self.edit(|_| Ok(())));
-        if let Err(error) = registered {
-            self.unsubscribe(subscription);
-            return Err(error);
-        }
-        Ok(self.clone())
-    }
-
-    fn observe(&self) -> Result<(), Error> {
-        if self.is_closed.load(Ordering::Acquire) {
-            return Err(Error::closed("document"));
-        }
-        let mut observer = self.observer.lock();
-        if observer.is_none() {
-            *observer = Some(self.shared.add_observer(self.hub.clone()));
-        }
-        Ok(())
-    }
-
-    fn close(&self) -> Result<(), Error> {
-        self.shared.with(Document::close)?;
-        self.is_closed.store(true, Ordering::Release);
-        self.hub.close();
-        Ok(())
-    }
-
-    /// The handler with this id, made if it is not there.
-    pub(crate) fn handler(
-        self: &Arc<Self>,
-        id: &str,
-        spec: &HandlerSpec,
-    ) -> Result<HandlerRef, Error> {
-        let index = self.edit(|document| {
-            let index = document.handler(id, spec)?;
-            self.hub.handler_added();
-            if self.hub.is_stale() {
-                self.hub.refresh(document);
-            }
-            Ok(index)
-        })?;
-        self.read(|document| Ok(HandlerRef::new(self, document, index)))
-    }
-}
-
-impl Source for DocumentCore {
-    fn unsubscribe(&self, subscription: &Arc<Subscription>) {
-        let was_last = self.hub.remove(subscription);
-        if was_last {
-            let observer = self.observer.lock().take();
-            if let Some(observer) = observer {
-                self.shared.remove_observer(observer);
-            }
-        }
-    }
-}
-
-impl Drop for DocumentCore {
-    fn drop(&mut self) {
-        if let Some(observer) = self.observer.lock().take() {
-            self.shared.remove_observer(observer);
-        }
-    }
-}
 
 /// A text unit as C gives it.
 pub(crate) fn text_unit(unit: TextUnitArg) -> Result<TextUnit, Error> {
@@ -384,13 +208,7 @@ pub unsafe extern "C" fn syncline_document_close(
 /// Whether the document was closed. False for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_document_is_closed(document: *const syncline_document) -> bool {
-    question!(false, |caller| {
-        let core = caller.object(document)?;
-        if core.is_closed.load(Ordering::Acquire) {
-            return Ok(true);
-        }
-        Ok(core.shared.read(Document::is_closed)?)
-    })
+    question!(false, |caller| { caller.object(document)?.is_closed() })
 }
 
 /// The document id; borrowed while the handle lives.
@@ -400,7 +218,7 @@ pub unsafe extern "C" fn syncline_document_id(
 ) -> syncline_string {
     question!(syncline_string::EMPTY, |caller| {
         Ok(syncline_string::borrowed(
-            caller.object(document)?.shared.id(),
+            caller.object(document)?.shared().id(),
         ))
     })
 }
@@ -412,7 +230,7 @@ pub unsafe extern "C" fn syncline_document_peer_id(
 ) -> syncline_peer_id {
     question!(Default::default(), |caller| Ok(caller
         .object(document)?
-        .shared
+        .shared()
         .peer_id()
         .into()))
 }
@@ -451,7 +269,7 @@ pub unsafe extern "C" fn syncline_document_text_unit(
     document: *const syncline_document,
 ) -> syncline_text_unit {
     question!(SYNCLINE_TEXT_UNIT_UTF16, |caller| {
-        Ok(match caller.object(document)?.unit {
+        Ok(match caller.object(document)?.unit() {
             TextUnit::Utf16 => SYNCLINE_TEXT_UNIT_UTF16,
             TextUnit::Utf8 => SYNCLINE_TEXT_UNIT_UTF8,
             TextUnit::CodePoint => SYNCLINE_TEXT_UNIT_CODE_POINT,
@@ -535,7 +353,7 @@ pub unsafe extern "C" fn syncline_document_commit(
     document: *mut syncline_document,
 ) -> syncline_status {
     guard!(|caller| {
-        caller.object(document)?.shared.commit()??;
+        caller.object(document)?.commit()?;
         Ok(SYNCLINE_OK)
     })
 }
@@ -548,22 +366,9 @@ pub unsafe extern "C" fn syncline_document_rollback(
     document: *mut syncline_document,
 ) -> syncline_status {
     guard!(|caller| {
-        caller.object(document)?.shared.rollback()??;
+        caller.object(document)?.rollback()?;
         Ok(SYNCLINE_OK)
     })
-}
-
-impl DocumentCore {
-    fn begin(&self, tag: &[u8]) -> Result<(), Error> {
-        self.shared.begin(tag)??;
-        // Looked at under the lock: closing waits for it.
-        let opened = self.edit(|_| Ok(()));
-        if opened.is_err() {
-            // The first error tells more.
-            let _ = self.shared.rollback();
-        }
-        opened
-    }
 }
 
 /// Begins a transaction, runs `body` on this thread, commits. The body may call everything, also
@@ -586,7 +391,7 @@ pub unsafe extern "C" fn syncline_document_transact(
         core.begin(tag)?;
         // SAFETY: the caller gives this function for this user data.
         unsafe { body(user_data) };
-        core.shared.commit()??;
+        core.commit()?;
         Ok(SYNCLINE_OK)
     })
 }

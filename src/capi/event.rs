@@ -92,6 +92,12 @@ impl EventCore {
         }
     }
 
+    /// Its number in its queue.
+    #[cfg(test)]
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// What it carries.
     pub(crate) fn payload(&self) -> &Payload {
         &self.payload

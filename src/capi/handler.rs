@@ -1,6 +1,7 @@
 //! Section 13: what all kinds of handlers have in common.
 
-use super::document::{DocumentCore, syncline_document};
+use super::document::syncline_document;
+use super::document_core::DocumentCore;
 use super::error::Error;
 use super::guard::{Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, handle};
@@ -79,7 +80,7 @@ pub struct syncline_handler_options {
     pub kind: HandlerKindArg,
     /// How values are stored.
     pub codec: CodecArg,
-    /// Wire tag, for example "CRDTMapHandler<num>"; "" = Dart's tag for values of any type.
+    /// Wire tag, for example `CRDTMapHandler<num>`; "" = Dart's tag for values of any type.
     pub type_name: syncline_string,
 }
 

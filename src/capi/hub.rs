@@ -4,11 +4,12 @@
 //! document's lock, so it only builds payloads and pushes them; wakeups of the application run
 //! after the lock was released. What nobody wants is not built.
 
-use super::delivery::{Queue, Subscription};
+use super::delivery::Queue;
 use super::payload::{
     ChangePayload, Payload, Target, TargetDelta, UpdatePayload,
     syncline_event_type::{SYNCLINE_EVENT_CHANGE, SYNCLINE_EVENT_UPDATE},
 };
+use super::subscription::Subscription;
 use super::units;
 use crate::codec::change::encode_list;
 use crate::document::{

@@ -201,8 +201,9 @@ pub unsafe extern "C" fn syncline_library_get_stats(
         out.give(syncline_library_stats {
             struct_size: 0,
             live_handles: handle::live_handles(),
-            heap_bytes: super::document::heap_bytes_of_all() + delivery::waiting_bytes_of_all(),
-            threads: delivery::running_threads(),
+            heap_bytes: super::document_core::heap_bytes_of_all()
+                + delivery::waiting_bytes_of_all(),
+            threads: super::delivery_thread::running_threads(),
             reserved_1: 0,
         })
     })

@@ -1,12 +1,11 @@
 //! Section 7: queues and subscriptions. What they do is in `delivery`.
 
-use super::delivery::{
-    self, DartPost, NoEvent, QUEUE_BYTES_MAX, Queue, Source, Subscription, Wakeup,
-};
+use super::delivery::{self, DartPost, NoEvent, QUEUE_BYTES_MAX, Queue, Wakeup};
 use super::error::Error;
 use super::event::{syncline_event, syncline_event_fn};
 use super::guard::{Answer, Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, Handle, handle};
+use super::subscription::{Source, Subscription};
 use super::types::*;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -201,7 +200,12 @@ pub unsafe extern "C" fn syncline_queue_dispatch(
 /// @return UNCHANGED if there is one
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_queue_start(queue: *mut syncline_queue) -> syncline_status {
-    guard!(|caller| Ok(changed(caller.object(queue)?.0.start())))
+    guard!(|caller| {
+        let started = caller.object(queue)?.0.start();
+        let started =
+            started.map_err(|error| Error::new(SYNCLINE_ERROR_OUT_OF_MEMORY, error.to_string()))?;
+        Ok(changed(started))
+    })
 }
 
 /// Ends the delivery thread of this queue and waits for it (not from inside of its callback).

@@ -1,7 +1,7 @@
 //! Section 29: servers. The types stand in every build, because events carry them; the functions
 //! need the feature `server`.
 
-use super::client::{CompressionArg, ProtocolArg};
+use super::client::CompressionArg;
 use super::error::syncline_error;
 use super::event::{other_type, syncline_event};
 use super::guard::{OptionStruct, SizeFirst, guard};
@@ -202,10 +202,4 @@ pub unsafe extern "C" fn syncline_event_server(
             error: Failure::c_form(report.failure.as_ref()),
         })
     })
-}
-
-/// Whether these are bits of protocols that this version speaks.
-#[cfg(feature = "server")]
-pub(crate) fn is_known_protocols(bits: ProtocolArg) -> bool {
-    bits & !(1 << super::client::syncline_protocol::SYNCLINE_PROTOCOL_CRDT_SYNC as u32) == 0
 }

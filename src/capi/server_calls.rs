@@ -1,8 +1,9 @@
 //! Section 29, functions: what a server does. Its types and events are in `server`.
 
-use super::client::{ProtocolArg, syncline_compression};
-use super::delivery::with_signals_blocked;
-use super::document::{DocumentCore, Parent, syncline_document};
+use super::client::{ProtocolArg, syncline_compression, syncline_protocol};
+use super::delivery_thread::with_signals_blocked;
+use super::document::syncline_document;
+use super::document_core::{DocumentCore, Parent};
 use super::error::{Error, syncline_error_domain};
 use super::event::{number, object, string};
 use super::guard::{Answer, Caller, guard, or_size, question};
@@ -222,6 +223,11 @@ fn refusal(error: &ServerError) -> Error {
         _ => SYNCLINE_ERROR_PROTOCOL,
     };
     Error::new(status, format!("{error:?}"))
+}
+
+/// Whether these are bits of protocols that this version speaks.
+fn is_known_protocols(bits: u32) -> bool {
+    bits & !(1 << syncline_protocol::SYNCLINE_PROTOCOL_CRDT_SYNC as u32) == 0
 }
 
 /// The options in the terms of `net`, and the store.

@@ -22,9 +22,8 @@ impl Signal {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: a new descriptor that nobody else owns.
-        Ok(Signal {
-            read: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let read = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Signal { read })
     }
 
     /// A cleared flag.

@@ -1,8 +1,8 @@
 //! Those who listen to a store, a client or a server: sources whose events are reports, not
 //! commits. A subscription does not keep such a source alive; when it goes, CLOSED is sent.
 
-use super::delivery::{Source, Subscription};
 use super::payload::Payload;
+use super::subscription::{Source, Subscription};
 use parking_lot::Mutex;
 use std::sync::Arc;
 

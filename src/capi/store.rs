@@ -1,9 +1,8 @@
 //! Section 26: stores, where documents survive.
 
-use super::delivery::with_signals_blocked;
-use super::document::{
-    DocumentCore, Parent, Settings, syncline_document, syncline_document_options,
-};
+use super::delivery_thread::with_signals_blocked;
+use super::document::{Settings, syncline_document, syncline_document_options};
+use super::document_core::{DocumentCore, Parent};
 use super::error::{Error, syncline_error_domain};
 use super::event::{number, object, other_type, string, syncline_event};
 use super::guard::{Answer, OptionStruct, SizeFirst, guard, question};

@@ -36,7 +36,7 @@ impl View<'_> {
     }
 
     fn length(&self) -> Result<u64, Error> {
-        self.from_utf16(self.length_utf16())
+        self.in_unit(self.length_utf16())
     }
 
     fn convert(&self, index: u64, from: TextUnit, to: TextUnit) -> Result<u64, Error> {
@@ -45,7 +45,7 @@ impl View<'_> {
             .text_convert_index(self.handler, index, from, to)?)
     }
 
-    fn from_utf16(&self, index: u64) -> Result<u64, Error> {
+    fn in_unit(&self, index: u64) -> Result<u64, Error> {
         match self.unit {
             TextUnit::Utf16 => Ok(index),
             unit => self.convert(index, TextUnit::Utf16, unit),
@@ -409,8 +409,11 @@ fn delta_steps(caller: Caller<'_>, ops: &[syncline_text_op]) -> Result<Vec<TextS
     Ok(steps)
 }
 
-/// The steps as replacements of UTF-16 ranges of the text before, ascending.
-fn utf16_edits(view: &View<'_>, steps: &[TextStep]) -> Result<Vec<(Range<u64>, Vec<u16>)>, Error> {
+/// What takes the place of a UTF-16 range of the text before.
+type Replacement = (Range<u64>, Vec<u16>);
+
+/// The steps as replacements, ascending.
+fn utf16_edits(view: &View<'_>, steps: &[TextStep]) -> Result<Vec<Replacement>, Error> {
     let mut edits = Vec::new();
     let mut at = 0u64;
     let past_end = |at: u64, count: u64| {
@@ -636,7 +639,7 @@ pub unsafe extern "C" fn syncline_text_position_index(
         let position = caller.bytes(position, "position")?;
         let index = view(caller, text, |view| {
             let index = view.document.text_position_index(view.handler, position)?;
-            index.map(|index| view.from_utf16(index)).transpose()
+            index.map(|index| view.in_unit(index)).transpose()
         })?;
         index.map_or(Ok(SYNCLINE_NOT_FOUND), |index| out.give(index))
     })

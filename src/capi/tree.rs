@@ -501,9 +501,8 @@ impl Block {
             return Err(Error::argument("this is not a value made by Syncline"));
         }
         // SAFETY: not NULL, because the root is not.
-        Ok(Block {
-            header: unsafe { NonNull::new_unchecked(header) },
-        })
+        let header = unsafe { NonNull::new_unchecked(header) };
+        Ok(Block { header })
     }
 }
 

@@ -25,13 +25,13 @@ warnings="-Wall -Wextra -Wpedantic -Werror"
 check_header() {
   printf '#include "syncline.h"\nint main(void) { return (int)syncline_library_check(SYNCLINE_ABI); }\n' >"$work/alone.c"
   cp "$work/alone.c" "$work/alone.cpp"
-  for compiler in gcc clang; do
+  for compiler in gcc clang clang-14; do
     command -v $compiler >/dev/null || continue
     for standard in c99 c11; do
       $compiler -std=$standard $warnings -I include -c "$work/alone.c" -o "$work/alone.o"
     done
   done
-  for compiler in g++ clang++; do
+  for compiler in g++ clang++ clang++-14; do
     command -v $compiler >/dev/null || continue
     $compiler -std=c++11 $warnings -I include -c "$work/alone.cpp" -o "$work/alone.o"
   done
@@ -77,7 +77,8 @@ for mode in $modes; do
       build valgrind
       for name in $programs; do
         (cd "$work" && timeout 600 valgrind --quiet --error-exitcode=99 --leak-check=full \
-          --show-leak-kinds=definite --errors-for-leak-kinds=definite "./$name-valgrind")
+          --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+          --suppressions="$here/valgrind.supp" "./$name-valgrind")
       done
       ;;
     sanitizers)
