@@ -308,3 +308,23 @@ fn rollback_keeps_removed_elements() {
     assert_eq!(second.text_string(other), "ax");
     assert_eq!(first.text_string(text), "ax");
 }
+
+/// Decoding drops one byte order mark of a name: the bytes of one name may be those of another.
+#[test]
+fn names_with_byte_order_marks_stay_apart() {
+    let envelope = |handler_id| {
+        let mut payload = Vec::new();
+        crate::codec::Envelope { handler_type: "T", handler_id, kind: 0, body: b"" }.encode(&mut payload);
+        payload
+    };
+    let mut first = document(1, WallClock::Fixed(1));
+    for id in ["\u{feff}\u{feff}x", "\u{feff}x", "x", "\u{feff}x"] {
+        first.create_change(envelope(id)).unwrap();
+    }
+    assert_eq!(first.handler_change_count("\u{feff}x"), 1);
+    assert_eq!(first.handler_change_count("x"), 3);
+    let mut second = document(2, WallClock::Fixed(1));
+    second.import_list(&first.export_list(), &[], Origin::Remote).unwrap();
+    assert_eq!(second.all_changes(), first.all_changes());
+    assert_eq!(second.handler_change_count("x"), 3);
+}

@@ -23,16 +23,6 @@ pub enum Op {
 }
 
 impl Op {
-    /// The id of its handler.
-    pub fn handler(&self) -> &'static str {
-        match self {
-            Op::TextInsert { .. } | Op::TextDelete(_) | Op::TextUpdate(_) => TEXT,
-            Op::MapSet(..) | Op::MapDelete(_) | Op::MapUpdate(..) => MAP,
-            Op::RegisterSet(_) => REGISTER,
-            Op::SetAdd(..) | Op::SetRemove(..) => SET,
-        }
-    }
-
     /// The operation of a change. None: not for one of the four handlers, of an unknown kind, or
     /// not decodable: it has no effect.
     pub fn of(change: &Change) -> Option<Op> {
