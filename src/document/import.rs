@@ -180,7 +180,12 @@ impl Document {
         let (place, key) = (self.log.last_place()?, self.log.last_change()?);
         let number = self.handler_of_name(self.log.name_of(place))?;
         self.record(number, many);
-        self.handlers[number.0 as usize].fold(place, key, &mut self.log, self.own);
+        // What the open transaction shows already will be the younger change.
+        let queued = self.first_queued(number);
+        let handler = &mut self.handlers[number.0 as usize];
+        if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
+            handler.note_late(place, key, &self.log, self.own, queued.flatten());
+        }
         Some(number)
     }
 

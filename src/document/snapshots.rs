@@ -34,10 +34,10 @@ impl Document {
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
-        let start = self.log.change_count();
         if prune {
             self.prune(snapshot.vector());
         }
+        let start = self.log.change_count();
         self.snapshot = Some(snapshot.clone());
         self.is_seeded = true;
         self.generation += 1;
@@ -98,6 +98,11 @@ impl Document {
         if prune {
             let vector = snapshot.vector().clone();
             self.prune(&vector);
+        }
+        for handler in &mut self.handlers {
+            if let State::Text(text) = &mut handler.state {
+                text.outlives_snapshot = true;
+            }
         }
         self.generation += 1;
         Ok(self.snapshot.insert(snapshot))

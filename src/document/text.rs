@@ -9,7 +9,7 @@ use super::myers::{SegmentKind, diff};
 use super::transaction::QueuedOp;
 use super::types::{DocumentError, HandlerIdx};
 use crate::codec::ElementId;
-use crate::sequence::{Chain, Content, ElementKey, UNITS_MAX};
+use crate::sequence::{Chain, Content, ElementKey, Inserted, UNITS_MAX};
 use std::ops::Range;
 
 impl Document {
@@ -81,12 +81,12 @@ impl Document {
         };
         let id = ElementKey { author: own, counter: text.next_counter };
         let chain = Chain { id, len: units, units, content, left: ElementKey::NULL, right: ElementKey::NULL };
-        let (left, right) = text.sequence.insert_local(index, chain);
+        let Inserted { left, right, unit } = text.sequence.insert_local(index, chain);
         text.next_counter += units;
         if let Recorder::Text(delta) = &mut handler.recorder {
             let mut inserted = Vec::with_capacity(units as usize);
             self.log.content.copy_utf16(content, units, &mut inserted);
-            delta.insert(index, &inserted);
+            delta.insert(unit, &inserted);
         }
         self.submit_text(number, Operation::Insert { first: id.counter, len: units, left, right, content });
         Ok(())
@@ -110,9 +110,9 @@ impl Document {
         };
         let mut spans = Spans::default();
         let recorder = &mut handler.recorder;
-        text.sequence.remove_local(index, count, |removed| {
+        text.sequence.remove_local(index, count, |unit, removed| {
             if let Recorder::Text(delta) = recorder {
-                delta.remove(index, removed.units);
+                delta.remove(unit, removed.units);
             }
             spans.add(removed.id, removed.len);
         });

@@ -120,19 +120,27 @@ impl Document {
     pub fn rollback(&mut self) -> Result<(), DocumentError> {
         let mut open = self.transaction.take().ok_or(DocumentError::NoTransaction)?;
         let queue = std::mem::take(&mut open.queue);
-        if open.start == self.log.change_count() && open.generation == self.generation {
-            // Nothing was imported meanwhile, so nothing will have happened.
+        let mut texts: Vec<(HandlerIdx, Option<u64>)> = Vec::new();
+        let nothing_imported = open.start == self.log.change_count() && open.generation == self.generation;
+        for queued in queue.iter().filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. })) {
+            if texts.iter().all(|(known, _)| *known != queued.handler) {
+                let handler = self.handler_ref(queued.handler);
+                texts.push((queued.handler, handler.len_to_replace().filter(|_| nothing_imported && self.is_seeded)));
+            }
+        }
+        if nothing_imported {
+            // Then nothing will have happened.
             open.origin = None;
             self.handlers.iter_mut().for_each(|handler| handler.recorder = Default::default());
         }
         self.discard_pending(&queue);
-        let mut texts: Vec<HandlerIdx> = Vec::new();
-        for queued in &queue {
-            if !matches!(queued.op, QueuedOp::Bytes { .. }) && !texts.contains(&queued.handler) {
-                texts.push(queued.handler);
+        for (number, len_to_replace) in texts {
+            self.refold(number);
+            if let Some(len_before) = len_to_replace {
+                self.handlers[number.0 as usize].record_replacement(len_before, &self.log.content);
+                open.origin = Some(Origin::Load);
             }
         }
-        texts.into_iter().for_each(|handler| self.refold(handler));
         self.finish(open);
         Ok(())
     }
@@ -140,6 +148,20 @@ impl Document {
     /// Whether a transaction is open.
     pub fn in_transaction(&self) -> bool {
         self.transaction.is_some()
+    }
+
+    /// Whether the open transaction has edited a handler, and the first element it made there.
+    pub(super) fn first_queued(&self, number: HandlerIdx) -> Option<Option<u32>> {
+        let queue = &self.transaction.as_ref()?.queue;
+        let mut own = queue.iter().filter(|queued| queued.handler == number).peekable();
+        own.peek()?;
+        Some(own.find_map(|queued| match &queued.op {
+            QueuedOp::Insert { first, .. } => Some(*first),
+            QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
+                items.first().map(|(_, item)| item.id.counter)
+            }
+            _ => None,
+        }))
     }
 
     /// Whether commits are recorded, for [`take_commits`](Self::take_commits).
@@ -281,6 +303,7 @@ impl Document {
         let name = handler.name;
         let now = self.wall_clock.now_ms();
         self.clock = self.clock.local_event(now);
+        handler.newest_own = self.clock;
         let key = ChangeKey { author: self.own, clock: self.clock };
         self.log.push(key, &self.frontiers, name, op);
         self.frontiers.clear();

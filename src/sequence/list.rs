@@ -33,6 +33,17 @@ pub struct Removed {
     pub units: u32,
 }
 
+/// Where a local insertion went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// Its left origin.
+    pub left: ElementKey,
+    /// Its right origin.
+    pub right: ElementKey,
+    /// Its first visible unit.
+    pub unit: u32,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {
@@ -87,7 +98,7 @@ impl Sequence {
     pub fn visible_from(&self, start: u32) -> impl Iterator<Item = (Content, u32)> + '_ {
         let (leaf, before) = self.tree.leaf_where(|through| through.visible > start);
         let mut skip = start - before.visible.min(start);
-        // An empty sequence has a leaf without runs.
+        // Only the leaf of an empty sequence has no runs.
         let first = leaf.filter(|leaf| !self.tree.leaf_runs(*leaf).is_empty()).map(|leaf| RunPos { leaf, at: 0 });
         std::iter::successors(first, |pos| self.tree.next(*pos)).filter_map(move |pos| {
             let run = self.tree.run(pos);
@@ -155,15 +166,15 @@ impl Sequence {
         })
     }
 
-    /// Inserts new elements of the local author before visible unit `unit`. `chain.left` and
-    /// `chain.right` are found here and returned.
-    pub fn insert_local(&mut self, unit: u32, mut chain: Chain) -> (ElementKey, ElementKey) {
+    /// Inserts new elements of the local author before visible unit `unit`, or behind the element
+    /// of several units that it lies in. `chain.left` and `chain.right` are found here.
+    pub fn insert_local(&mut self, unit: u32, mut chain: Chain) -> Inserted {
         if unit == 0 {
             let first = self.tree.first();
             chain.right = first.map_or(ElementKey::NULL, |pos| self.tree.run(pos).id);
             let side = if chain.right.is_null() { Side::Right } else { Side::Left };
             self.insert_run(self.tree.start(), &chain, local_place(side, chain.right.is_null()));
-            return (chain.left, chain.right);
+            return Inserted { left: chain.left, right: chain.right, unit };
         }
         let (pos, offset) = self.tree.locate(unit - 1);
         let run = *self.tree.run(pos);
@@ -173,15 +184,16 @@ impl Sequence {
             chain.right = run.id.plus(offset + 1);
             let tail = self.split(pos, offset + 1);
             self.insert_run(tail, &chain, local_place(Side::Left, false));
-            return (chain.left, chain.right);
+            return Inserted { left: chain.left, right: chain.right, unit };
         }
         // Behind the run (or behind an element of several units, which cannot be parted).
         let next = self.tree.next(pos);
         chain.left = run.last();
         chain.right = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+        let inserted = Inserted { left: chain.left, right: chain.right, unit: unit - 1 - offset + run.units() };
         if extends(&run, &chain) && run.right == chain.right && run.right_was_known() {
             self.extend(pos, &chain);
-            return (chain.left, chain.right);
+            return inserted;
         }
         let below = match next {
             Some(next) => self.is_ancestor(&run, chain.left, next),
@@ -189,23 +201,25 @@ impl Sequence {
         };
         let side = if below { Side::Left } else { Side::Right };
         self.insert_run(RunPos { at: pos.at + 1, ..pos }, &chain, local_place(side, false));
-        (chain.left, chain.right)
+        inserted
     }
 
     /// Removes `count` visible units from `unit` on, which must exist. An element of several
-    /// units goes as a whole. `removed` is told of each stretch in order.
-    pub fn remove_local(&mut self, unit: u32, count: u32, mut removed: impl FnMut(Removed)) {
+    /// units goes as a whole. `removed` is told of each stretch in order, and where it was.
+    pub fn remove_local(&mut self, mut unit: u32, count: u32, mut removed: impl FnMut(u32, Removed)) {
         let mut left = count;
         while left > 0 && unit < self.len_units() {
             let (pos, offset) = self.tree.locate(unit);
             let run = *self.tree.run(pos);
             if run.is_dense() {
                 let len = left.min(run.len - offset);
-                removed(Removed { id: run.id.plus(offset), len, units: len });
+                removed(unit, Removed { id: run.id.plus(offset), len, units: len });
                 self.mark_deleted(pos, offset, len);
                 left -= len;
             } else {
-                removed(Removed { id: run.id, len: 1, units: run.units() });
+                // It may have begun before: what is behind moves there.
+                unit -= offset;
+                removed(unit, Removed { id: run.id, len: 1, units: run.units() });
                 self.mark_deleted(pos, 0, 1);
                 left -= left.min(run.units() - offset);
             }
@@ -276,7 +290,7 @@ impl Sequence {
     }
 
     /// Whether all elements of an author from `key` on are unknown.
-    pub(super) fn is_behind_all(&self, key: ElementKey) -> bool {
+    pub fn is_behind_all(&self, key: ElementKey) -> bool {
         self.index.get(key.author.0 as usize).is_none_or(|index| key.counter >= index.end)
     }
 

@@ -150,7 +150,7 @@ fn edit(rng: &mut Rng, who: usize, peer: &mut Peer, authors: &Authors, seed: u64
             peer.list.elements_at(at as u32, count as u32, |part| {
                 named.extend((0..part.len).map(|nth| part.id.plus(nth)));
             });
-            peer.list.remove_local(at as u32, count as u32, |gone| ops.push(Op::Delete(gone.id, gone.len)));
+            peer.list.remove_local(at as u32, count as u32, |_, gone| ops.push(Op::Delete(gone.id, gone.len)));
             assert_eq!(named, live[at..at + count], "seed {seed}");
             live[at..at + count].iter().for_each(|id| peer.model.delete(*id));
             ops
@@ -166,7 +166,9 @@ fn edit(rng: &mut Rng, who: usize, peer: &mut Peer, authors: &Authors, seed: u64
             let id = key(who, peer.counter as usize);
             peer.counter += len;
             let mut new = chain(id, len, ElementKey::NULL, ElementKey::NULL);
-            (new.left, new.right) = peer.list.insert_local(at as u32, new);
+            let inserted = peer.list.insert_local(at as u32, new);
+            (new.left, new.right) = (inserted.left, inserted.right);
+            assert_eq!(inserted.unit as usize, at, "seed {seed}");
             let expected_left = if at == 0 { ElementKey::NULL } else { live[at - 1] };
             let all: Vec<_> = peer.model.elements().into_iter().map(|(id, _)| id).collect();
             let after = all.iter().position(|id| *id == expected_left).map_or(0, |left| left + 1);

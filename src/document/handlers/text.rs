@@ -1,8 +1,9 @@
 //! State of a Fugue text: its sequence, and the counter of the next own element.
 //!
-//! Folding is order independent as long as every origin is known (specification 9.1, 10.5). An
-//! operation that names unknown elements makes the state `order_sensitive`: from then on the
-//! document replays it whenever a change from the past arrives, which gives the canonical value.
+//! Folding is order independent as long as every origin is known (specification 9.1, 10.5) and
+//! authors number their elements in the order of their clocks. An operation that names unknown
+//! elements, or breaks that order, makes the state `order_sensitive`: from then on the document
+//! replays it whenever a change from the past arrives, which gives the canonical value.
 
 use super::text_body::{Item, TextBody};
 use crate::clock::{AuthorIdx, Authors};
@@ -18,6 +19,8 @@ pub(crate) struct TextState {
     pub sequence: Sequence,
     pub next_counter: u32,
     pub order_sensitive: bool,
+    /// A snapshot was taken of it: a replay would start from that and know less.
+    pub outlives_snapshot: bool,
 }
 
 /// Where a fold reports what became visible and what vanished.
@@ -34,6 +37,8 @@ impl TextState {
         if chain.id.author == sink.own {
             self.next_counter = self.next_counter.max(chain.id.counter.saturating_add(chain.len));
         }
+        // Elements of an author that do not rise: what names them cannot be placed by its clock.
+        self.order_sensitive |= !self.sequence.is_behind_all(chain.id);
         let Ok(done) = self.sequence.integrate(chain, sink.delta.is_some(), sink.authors) else {
             self.order_sensitive = true;
             return;
@@ -95,6 +100,7 @@ impl TextState {
         if id.author == sink.own {
             self.next_counter = self.next_counter.max(id.counter.saturating_add(1));
         }
+        self.order_sensitive |= !self.sequence.is_behind_all(id);
         let chain = Chain { id, len: 1, units, content, left: ElementKey::NULL, right: old };
         let done = self.sequence.integrate_below(old, chain, sink.delta.is_some(), sink.authors);
         if let (Some(delta), Ok(Some(unit))) = (sink.delta.as_deref_mut(), done.map(|done| done.unit)) {

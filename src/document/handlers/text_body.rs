@@ -200,6 +200,24 @@ impl TextBody {
 }
 
 impl TextBody {
+    /// The elements it builds on: origins, removed and replaced ones; of a stretch the last.
+    pub fn for_each_named(&self, mut named: impl FnMut(ElementKey)) {
+        match self {
+            TextBody::Insert { left, right, .. } => [*left, *right].into_iter().for_each(named),
+            TextBody::Remove { spans } => spans.iter().for_each(|span| named(span.id.plus(span.len - 1))),
+            TextBody::Update { items } => items.iter().for_each(|(old, _)| named(*old)),
+        }
+    }
+
+    /// Whether it makes elements of another author than its own.
+    pub fn makes_foreign_elements(&self, author: AuthorIdx) -> bool {
+        match self {
+            TextBody::Insert { items, .. } => items.iter().any(|item| item.id.author != author),
+            TextBody::Remove { .. } => false,
+            TextBody::Update { items } => items.iter().any(|(_, item)| item.id.author != author),
+        }
+    }
+
     /// Tells the ids of the elements that a body produces, whatever their counters.
     pub fn for_each_produced(kind: u8, body: &[u8], mut produced: impl FnMut(ElementId)) -> Result<(), DecodeError> {
         let mut reader = Reader::new(body);

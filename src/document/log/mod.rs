@@ -7,6 +7,7 @@
 
 mod export;
 mod graph;
+mod produced;
 mod prune;
 mod row;
 
