@@ -5,15 +5,19 @@ mod trace_input;
 
 use std::sync::Arc;
 use std::time::Instant;
-use syncline::codec::Change;
 use syncline::clock::PeerId;
+use syncline::codec::Change;
 use syncline::document::{
     Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, TextUnit, WallClock,
 };
 use trace_input::{Patch, Trace};
 
 /// Edits of one writer's trace that are replayed; unoptimised builds check far more per edit.
-const EDITS_MAX: usize = if cfg!(debug_assertions) { 100_000 } else { usize::MAX };
+const EDITS_MAX: usize = if cfg!(debug_assertions) {
+    100_000
+} else {
+    usize::MAX
+};
 
 /// After every edit up to here all invariants are checked, then after every so many.
 const CHECKED_EACH: usize = 2_000;
@@ -30,9 +34,14 @@ fn document(number: usize) -> (Document, HandlerIdx) {
     bytes[6] = 0x40;
     bytes[8] = 0x80;
     let peer_id = Some(PeerId::from_bytes(bytes));
-    let mut document =
-        Document::new(DocumentOptions { peer_id, wall_clock: WallClock::Fixed(1), ..DocumentOptions::default() });
-    let text = document.handler("text", &HandlerSpec::new(HandlerKind::FugueText)).unwrap();
+    let mut document = Document::new(DocumentOptions {
+        peer_id,
+        wall_clock: WallClock::Fixed(1),
+        ..DocumentOptions::default()
+    });
+    let text = document
+        .handler("text", &HandlerSpec::new(HandlerKind::FugueText))
+        .unwrap();
     (document, text)
 }
 
@@ -71,11 +80,19 @@ impl Plain {
     fn edit(&mut self, patch: &Patch) {
         let (at, end) = (patch.at, patch.at + patch.removed);
         let new: Vec<char> = patch.inserted.chars().collect();
-        let (first, behind) =
-            (self.pairs.partition_point(|pair| *pair < at), self.pairs.partition_point(|pair| *pair < end));
-        self.pairs[behind..].iter_mut().for_each(|pair| *pair = *pair + new.len() - patch.removed);
-        let pairs = new.iter().enumerate().filter(|(_, character)| character.len_utf16() == 2);
-        self.pairs.splice(first..behind, pairs.map(|(nth, _)| at + nth));
+        let (first, behind) = (
+            self.pairs.partition_point(|pair| *pair < at),
+            self.pairs.partition_point(|pair| *pair < end),
+        );
+        self.pairs[behind..]
+            .iter_mut()
+            .for_each(|pair| *pair = *pair + new.len() - patch.removed);
+        let pairs = new
+            .iter()
+            .enumerate()
+            .filter(|(_, character)| character.len_utf16() == 2);
+        self.pairs
+            .splice(first..behind, pairs.map(|(nth, _)| at + nth));
         self.chars.splice(at..end, new);
     }
 
@@ -88,12 +105,20 @@ fn replay(trace: &Trace) {
     let start = Instant::now();
     let (mut document, text) = document(1);
     let mut plain = Plain::default();
-    let patches = trace.transactions.iter().flat_map(|transaction| &transaction.patches);
+    let patches = trace
+        .transactions
+        .iter()
+        .flat_map(|transaction| &transaction.patches);
     let (mut done, total) = (0, patches.clone().count());
     for patch in patches.take(EDITS_MAX) {
         let (at, end) = (plain.utf16(patch.at), plain.utf16(patch.at + patch.removed));
         if done % 50 == 0 {
-            let converted = document.text_convert_index(text, patch.at as u64, TextUnit::CodePoint, TextUnit::Utf16);
+            let converted = document.text_convert_index(
+                text,
+                patch.at as u64,
+                TextUnit::CodePoint,
+                TextUnit::Utf16,
+            );
             assert_eq!(converted.unwrap(), at);
         }
         plain.edit(patch);
@@ -102,24 +127,46 @@ fn replay(trace: &Trace) {
         check_now_and_then(&document, done, done + 1);
         done += 1;
         if done % CHECKED_EVERY == 0 {
-            assert_eq!(document.text_len_utf16(text), plain.utf16(plain.chars.len()));
+            assert_eq!(
+                document.text_len_utf16(text),
+                plain.utf16(plain.chars.len())
+            );
         }
         if done % (20 * CHECKED_EVERY) == 0 {
-            assert!(document.text_string(text) == plain.text(), "{}: edit {done}", trace.name);
+            assert!(
+                document.text_string(text) == plain.text(),
+                "{}: edit {done}",
+                trace.name
+            );
         }
     }
     document.check();
     assert!(document.text_string(text) == plain.text(), "{}", trace.name);
     if done == total {
-        assert_eq!(trace.end.as_deref(), Some(plain.text().as_str()), "{}", trace.name);
+        assert_eq!(
+            trace.end.as_deref(),
+            Some(plain.text().as_str()),
+            "{}",
+            trace.name
+        );
     }
     // The same text from the changes, in another document.
     let (mut other, same) = self::document(2);
-    let outcome = other.import_list(&document.export_list(), &[], Origin::Remote).unwrap();
+    let outcome = other
+        .import_list(&document.export_list(), &[], Origin::Remote)
+        .unwrap();
     assert_eq!(outcome.applied as u64, document.change_count());
     other.check();
-    assert!(other.text_string(same) == plain.text(), "{}: imported", trace.name);
-    println!("{}: {done} of {total} edits, {:.1?}", trace.name, start.elapsed());
+    assert!(
+        other.text_string(same) == plain.text(),
+        "{}: imported",
+        trace.name
+    );
+    println!(
+        "{}: {done} of {total} edits, {:.1?}",
+        trace.name,
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -176,22 +223,35 @@ fn follow(trace: Trace) {
     for at in 0..branches.len() {
         catch_up(&mut branches, at, &all);
     }
-    let texts: Vec<String> = branches.iter().map(|branch| branch.document.text_string(branch.text)).collect();
+    let texts: Vec<String> = branches
+        .iter()
+        .map(|branch| branch.document.text_string(branch.text))
+        .collect();
     for (branch, text) in branches.iter().zip(&texts) {
         branch.document.check();
         assert!(*text == texts[0], "{}: replicas differ", trace.name);
     }
     if let Some(end) = trace.end {
-        assert!(texts[0] == end, "{}: the text at the end differs", trace.name);
+        assert!(
+            texts[0] == end,
+            "{}: the text at the end differs",
+            trace.name
+        );
     }
     let (done, count) = (known.len(), branches.len());
-    println!("{}: {done} transactions, {count} branches, {:.1?}", trace.name, start.elapsed());
+    println!(
+        "{}: {done} transactions, {count} branches, {:.1?}",
+        trace.name,
+        start.elapsed()
+    );
 }
 
 /// Component by component the larger one; absent ones are 0.
 fn merge(into: &mut Vec<usize>, other: &[usize]) {
     into.resize(into.len().max(other.len()), 0);
-    into.iter_mut().zip(other).for_each(|(into, other)| *into = (*into).max(*other));
+    into.iter_mut()
+        .zip(other)
+        .for_each(|(into, other)| *into = (*into).max(*other));
 }
 
 fn component(vector: &[usize], at: usize) -> usize {
@@ -201,13 +261,26 @@ fn component(vector: &[usize], at: usize) -> usize {
 /// A branch that has seen nothing beyond `below`: the one that has seen most; a new one if all have
 /// gone on.
 fn branch_for(branches: &mut Vec<Branch>, below: &[usize]) -> usize {
-    let fits = |branch: &Branch| branch.seen.iter().enumerate().all(|(at, seen)| *seen <= component(below, at));
+    let fits = |branch: &Branch| {
+        branch
+            .seen
+            .iter()
+            .enumerate()
+            .all(|(at, seen)| *seen <= component(below, at))
+    };
     let fitting = (0..branches.len()).filter(|at| fits(&branches[*at]));
-    fitting.max_by_key(|at| branches[*at].seen.iter().sum::<usize>()).unwrap_or_else(|| {
-        let (document, text) = document(branches.len());
-        branches.push(Branch { document, text, seen: Vec::new(), made: Vec::new() });
-        branches.len() - 1
-    })
+    fitting
+        .max_by_key(|at| branches[*at].seen.iter().sum::<usize>())
+        .unwrap_or_else(|| {
+            let (document, text) = document(branches.len());
+            branches.push(Branch {
+                document,
+                text,
+                seen: Vec::new(),
+                made: Vec::new(),
+            });
+            branches.len() - 1
+        })
 }
 
 /// Imports what a branch lacks of `wanted`, newest branch first: the order must not matter.
@@ -223,7 +296,10 @@ fn catch_up(branches: &mut [Branch], at: usize, wanted: &[usize]) {
     merge(&mut branch.seen, wanted);
     if !missing.is_empty() {
         let count = missing.len();
-        let outcome = branch.document.import_changes(missing, &[], Origin::Remote).unwrap();
+        let outcome = branch
+            .document
+            .import_changes(missing, &[], Origin::Remote)
+            .unwrap();
         assert_eq!((outcome.applied, outcome.not_ready), (count, 0));
     }
     // Its own transactions are never beyond those it has made.
@@ -241,10 +317,15 @@ impl Branch {
             let at = (patch.at as u64).min(len);
             let removed = (patch.removed as u64).min(len - at);
             self.document.text_remove(self.text, at, removed).unwrap();
-            self.document.text_insert(self.text, at, &patch.inserted).unwrap();
+            self.document
+                .text_insert(self.text, at, &patch.inserted)
+                .unwrap();
         }
         self.document.commit().unwrap();
-        let made = self.document.changes_since(position).expect("nothing was rewritten");
+        let made = self
+            .document
+            .changes_since(position)
+            .expect("nothing was rewritten");
         self.made.push(made.into());
     }
 }

@@ -26,25 +26,40 @@ pub struct Trace {
 }
 
 fn folder(kind: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/traces").join(kind)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/traces")
+        .join(kind)
 }
 
 /// Names of the recorded traces of a kind, sorted; empty where there are none.
 pub fn names(kind: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(folder(kind)).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(folder(kind))
+        .into_iter()
+        .flatten()
+        .flatten();
     let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> = files.filter_map(|file| file.strip_suffix(".json.gz").map(str::to_owned)).collect();
+    let mut names: Vec<String> = files
+        .filter_map(|file| file.strip_suffix(".json.gz").map(str::to_owned))
+        .collect();
     names.sort();
     names
 }
 
 pub fn load(kind: &str, name: &str) -> Trace {
-    let packed = std::fs::read(folder(kind).join(format!("{name}.json.gz"))).expect("a readable file");
+    let packed =
+        std::fs::read(folder(kind).join(format!("{name}.json.gz"))).expect("a readable file");
     let mut text = String::new();
-    flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).expect("gzip of UTF-8");
+    flate2::read::GzDecoder::new(packed.as_slice())
+        .read_to_string(&mut text)
+        .expect("gzip of UTF-8");
     let file: Json = serde_json::from_str(&text).expect("JSON");
     let transactions = list(&file["txns"]).iter().map(|transaction| Transaction {
-        parents: transaction["parents"].as_array().into_iter().flatten().map(number).collect(),
+        parents: transaction["parents"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(number)
+            .collect(),
         patches: list(&transaction["patches"]).iter().map(patch).collect(),
     });
     Trace {
@@ -66,7 +81,11 @@ fn patch(json: &Json) -> Patch {
     let [at, removed, inserted] = list(json) else {
         panic!("a patch has three parts");
     };
-    Patch { at: number(at), removed: number(removed), inserted: inserted.as_str().expect("text").to_owned() }
+    Patch {
+        at: number(at),
+        removed: number(removed),
+        inserted: inserted.as_str().expect("text").to_owned(),
+    }
 }
 
 /// A stream of numbers that is always the same.
@@ -74,7 +93,10 @@ struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % limit as u64) as usize
     }
 }
@@ -98,16 +120,31 @@ pub fn generated_typing(edits: usize) -> Trace {
         let patch = if erasing && caret > 0 {
             caret -= 1;
             text.remove(caret);
-            Patch { at: caret, removed: 1, inserted: String::new() }
+            Patch {
+                at: caret,
+                removed: 1,
+                inserted: String::new(),
+            }
         } else {
             let letter = ['e', 't', 'a', ' ', '\n', '\u{e9}', '\u{1f600}'][numbers.below(7)];
             text.insert(caret, letter);
             caret += 1;
-            Patch { at: caret - 1, removed: 0, inserted: letter.into() }
+            Patch {
+                at: caret - 1,
+                removed: 0,
+                inserted: letter.into(),
+            }
         };
-        transactions.push(Transaction { parents: Vec::new(), patches: vec![patch] });
+        transactions.push(Transaction {
+            parents: Vec::new(),
+            patches: vec![patch],
+        });
     }
-    Trace { name: "generated typing".into(), end: Some(text.into_iter().collect()), transactions }
+    Trace {
+        name: "generated typing".into(),
+        end: Some(text.into_iter().collect()),
+        transactions,
+    }
 }
 
 /// Branches that fork and merge; positions may reach past the end.
@@ -131,10 +168,21 @@ pub fn generated_branches(count: usize) -> Trace {
         heads.push(number);
         let patches = (0..1 + numbers.below(3)).map(|_| Patch {
             at: numbers.below(count),
-            removed: if numbers.below(3) == 0 { numbers.below(4) } else { 0 },
+            removed: if numbers.below(3) == 0 {
+                numbers.below(4)
+            } else {
+                0
+            },
             inserted: ["", "a", "bc", "def"][numbers.below(4)].into(),
         });
-        transactions.push(Transaction { parents, patches: patches.collect() });
+        transactions.push(Transaction {
+            parents,
+            patches: patches.collect(),
+        });
     }
-    Trace { name: "generated branches".into(), end: None, transactions }
+    Trace {
+        name: "generated branches".into(),
+        end: None,
+        transactions,
+    }
 }
