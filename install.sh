@@ -21,7 +21,10 @@ cd "$root"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 abi=$(sed -n 's/^#define SYNCLINE_ABI //p' src/capi/prologue.h)
 
-cargo build --release --lib --bin syncline-server
+# One kind at a time: with all kinds in one go, cargo leaves link-time optimisation out.
+cargo build --release --bin syncline-server
+cargo rustc --release --lib --crate-type cdylib
+cargo rustc --release --lib --crate-type staticlib
 built=${CARGO_TARGET_DIR:-$root/target}/release
 
 install -d "$target/include" "$target/lib/pkgconfig" "$target/lib/cmake/syncline" "$target/bin"

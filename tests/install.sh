@@ -65,5 +65,13 @@ END
 else
   echo "no cmake here: skipped"
 fi
+# The examples, against what is installed.
+if command -v make >/dev/null && command -v pkg-config >/dev/null; then
+  make --quiet -C "$root/examples-c" PREFIX="$prefix" OUT="$work"
+  [ "$(./quickstart)" = "Please buy milk and bread" ]
+  echo "ok examples"
+else
+  echo "no make or pkg-config here: examples skipped"
+fi
 "$prefix/bin/syncline-server" --version
 echo "ok install"

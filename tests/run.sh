@@ -49,7 +49,7 @@ part() {
     echo "$passed passed, 1 failed"
     exit 1
   fi
-  count=$(sed -nE 's/^test result: ok\. ([0-9]+) passed.*/\1/p; s/^ok [a-z_]+$/1/p' "$log" | paste -sd+ - | sed 's/^$/1/')
+  count=$(sed -nE 's/^test result: ok\. ([0-9]+) passed.*/\1/p; s/^ok [a-z_].*/1/p' "$log" | paste -sd+ - | sed 's/^$/1/')
   count=$((count))
   passed=$((passed + count))
   echo "ok  $count  ($((SECONDS - started)) s)"
@@ -116,7 +116,7 @@ part "Rust tests, engine only" rust_tests --no-default-features --lib
 part "sizes" tests/size.sh
 part "exported names" tests/abi.sh
 part "C tests" tests/c/run.sh
-part "installed library" tests/installed.sh
+part "installed library" tests/install.sh
 part "examples" compiled_quickstart
 part "demo" examples-c/demo.sh
 echo "time: $((SECONDS - begun)) s"

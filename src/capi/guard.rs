@@ -27,7 +27,16 @@ pub(crate) struct Caller<'a>(PhantomData<&'a ()>);
 /// The promise of [`Caller`] holds for the arguments of this call.
 pub(crate) unsafe fn call(body: impl FnOnce(Caller<'_>) -> Answer) -> syncline_status {
     let outcome = catch_unwind(AssertUnwindSafe(|| body(Caller(PhantomData))));
-    let answer = outcome.unwrap_or_else(|panic| Err(Error::from_panic(panic.as_ref())));
+    match outcome {
+        Ok(Ok(status)) => status,
+        failed => remember(failed),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn remember(failed: std::thread::Result<Answer>) -> syncline_status {
+    let answer = failed.unwrap_or_else(|panic| Err(Error::from_panic(panic.as_ref())));
     answer.unwrap_or_else(|error| error.remember())
 }
 
@@ -46,6 +55,14 @@ pub(crate) unsafe fn ask<T>(otherwise: T, body: impl FnOnce(Caller<'_>) -> Resul
             otherwise
         }
     }
+}
+
+/// Why an argument is refused. Kept out of the exported functions: most of their size would be
+/// messages.
+#[cold]
+#[inline(never)]
+fn refusal(name: &str, what: &str) -> Error {
+    Error::argument(format!("{name} {what}"))
 }
 
 /// Tells the compiler what kind of closure this is, outside of the `unsafe` of the macros.
@@ -112,16 +129,16 @@ impl<'a> Caller<'a> {
     fn shell<T: Handle>(self, handle: *const T) -> Result<&'a Shell<T::Inner>, Error> {
         let shell: *const Shell<T::Inner> = handle.cast();
         if shell.is_null() {
-            return Err(Error::argument(format!("{} is NULL", T::NAME)));
+            return Err(refusal(T::NAME, "is NULL"));
         }
         if !shell.is_aligned() {
-            return Err(Error::argument(format!("{} is not a handle", T::NAME)));
+            return Err(refusal(T::NAME, "is not a handle"));
         }
         // SAFETY: aligned, not NULL, and by the promise of `Caller` a handle. A handle of another
         // kind begins with a kind word, too, which is all that is read before the comparison.
         let kind = unsafe { Shell::<T::Inner>::kind_at(shell) };
         if kind != T::KIND as u32 {
-            return Err(Error::argument(format!("this is not a live {}", T::NAME)));
+            return Err(refusal(T::NAME, "is not a live handle"));
         }
         // SAFETY: the kind word says that the type is right; the handle lives for the call.
         Ok(unsafe { &*shell })
@@ -130,10 +147,10 @@ impl<'a> Caller<'a> {
     /// What an argument points to.
     pub(crate) fn read<T>(self, pointer: *const T, name: &str) -> Result<&'a T, Error> {
         if pointer.is_null() {
-            return Err(Error::argument(format!("{name} is NULL")));
+            return Err(refusal(name, "is NULL"));
         }
         if !pointer.is_aligned() {
-            return Err(Error::argument(format!("{name} is not aligned")));
+            return Err(refusal(name, "is not aligned"));
         }
         // SAFETY: not NULL, aligned, valid by the promise of `Caller`. The types read this way
         // hold integers and pointers only, so every bit pattern is a value.
@@ -152,7 +169,7 @@ impl<'a> Caller<'a> {
         }
         self.read(pointer, name)?;
         if count > isize::MAX as usize / size_of::<T>().max(1) {
-            return Err(Error::argument(format!("{name}: the length is impossible")));
+            return Err(refusal(name, "has an impossible length"));
         }
         // SAFETY: not NULL, aligned, and valid for `count` by the promise of `Caller`.
         Ok(unsafe { std::slice::from_raw_parts(pointer, count) })
@@ -169,7 +186,7 @@ impl<'a> Caller<'a> {
         std::str::from_utf8(bytes).map_err(|error| Error {
             code: error.valid_up_to() as i64,
             domain: super::error::syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OFFSET,
-            ..Error::argument(format!("{name} is not UTF-8"))
+            ..refusal(name, "is not UTF-8")
         })
     }
 
@@ -259,7 +276,7 @@ impl<'a> Caller<'a> {
     fn struct_size<T: SizeFirst>(self, pointer: *const T, name: &str) -> Result<usize, Error> {
         let size = *self.read(pointer.cast::<usize>(), name)?;
         if !(size_of::<usize>()..=STRUCT_SIZE_MAX).contains(&size) {
-            return Err(Error::argument(format!("{name}: struct_size is not set")));
+            return Err(refusal(name, "has no struct_size"));
         }
         Ok(size)
     }
