@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use syncline::clock::PeerId;
 use syncline::codec::{Change, ElementId, Envelope, Value, change};
 use syncline::document::{
-    Commit, Document, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec, MapOp, Origin, TextOp,
-    WallClock,
+    Commit, Document, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec, MapOp,
+    Origin, TextOp, WallClock,
 };
 use syncline::replica::{ApplyError, Replica as _};
 
@@ -35,7 +35,8 @@ impl Drop for PrintOnPanic {
 
 #[test]
 fn every_peer_shows_what_the_model_of_its_changes_shows() {
-    let scripts = std::env::var(SCRIPTS_VARIABLE).map_or(SCRIPTS, |count| count.parse().expect("a number"));
+    let scripts =
+        std::env::var(SCRIPTS_VARIABLE).map_or(SCRIPTS, |count| count.parse().expect("a number"));
     for seed in 0..scripts {
         run(seed, 70);
     }
@@ -53,7 +54,9 @@ fn run(seed: u64, steps: usize) {
     let _print = PrintOnPanic(seed);
     let mut rng = Rng::new(seed);
     let count = 2 + rng.below(4);
-    let mut peers: Vec<Peer> = (0..count).map(|number| Peer::new(&mut rng, number)).collect();
+    let mut peers: Vec<Peer> = (0..count)
+        .map(|number| Peer::new(&mut rng, number))
+        .collect();
     for _ in 0..steps {
         let at = rng.below(count);
         if rng.once_in(4) {
@@ -92,7 +95,10 @@ fn converge(rng: &mut Rng, peers: &mut [Peer]) {
         peer.close_transaction(rng);
         peer.register_all();
     }
-    let mut all: Vec<Change> = peers.iter().flat_map(|peer| peer.model.stored.clone()).collect();
+    let mut all: Vec<Change> = peers
+        .iter()
+        .flat_map(|peer| peer.model.stored.clone())
+        .collect();
     for peer in peers.iter_mut() {
         rng.shuffle(&mut all);
         peer.import_together(rng, all.clone());
@@ -102,7 +108,10 @@ fn converge(rng: &mut Rng, peers: &mut [Peer]) {
     assert_eq!(first.len(), HANDLERS.len());
     for peer in &peers[1..] {
         assert_eq!(peer.values(), first);
-        assert_eq!(peer.document.version_vector(), peers[0].document.version_vector());
+        assert_eq!(
+            peer.document.version_vector(),
+            peers[0].document.version_vector()
+        );
     }
 }
 
@@ -149,8 +158,12 @@ impl Peer {
         });
         document.set_recording(true);
         document.observe_all(true);
-        let mut peer =
-            Peer { document, model: ModelPeer::new(id, wall_ms), shadow: Shadow::default(), commits: 0 };
+        let mut peer = Peer {
+            document,
+            model: ModelPeer::new(id, wall_ms),
+            shadow: Shadow::default(),
+            commits: 0,
+        };
         let late = rng.once_in(4);
         for (id, kind) in HANDLERS {
             if !late || rng.once_in(2) {
@@ -179,7 +192,9 @@ impl Peer {
     fn look(&mut self, handler: HandlerIdx, kind: HandlerKind) {
         match kind {
             HandlerKind::FugueText => self.shadow.text = units_of(&self.document, handler),
-            HandlerKind::Map => self.shadow.map = self.document.map_entries(handler).into_iter().collect(),
+            HandlerKind::Map => {
+                self.shadow.map = self.document.map_entries(handler).into_iter().collect()
+            }
             HandlerKind::Register => self.shadow.register = self.document.register_get(handler),
             HandlerKind::OrSet => self.shadow.set = self.document.set_values(handler),
         }
@@ -190,11 +205,18 @@ impl Peer {
             0..=8 => self.edit_text(rng),
             9..=11 => self.edit_map(rng),
             12 => {
-                let (handler, value) = (self.register(REGISTER, HandlerKind::Register), some_value(rng));
+                let (handler, value) = (
+                    self.register(REGISTER, HandlerKind::Register),
+                    some_value(rng),
+                );
                 self.document.register_set(handler, &value).unwrap();
                 self.model.register_set(&value);
             }
             13..=15 => self.edit_set(rng),
+            // From the beginning, with the open transaction on top: nothing changes.
+            16 | 17 if self.document.last_snapshot().is_none() && rng.once_in(4) => {
+                self.document.replay_all()
+            }
             16 => {
                 self.document.begin(b"tag").unwrap();
                 self.model.begin();
@@ -216,8 +238,14 @@ impl Peer {
     }
 
     fn edit_text(&mut self, rng: &mut Rng) {
-        const PIECES: [&[u16]; 6] =
-            [&[0x61], &[0x62, 0x63], &[0x64, 0x65, 0x66, 0x67], &[0xe9], &[0xd83d, 0xde00], &[0xde00]];
+        const PIECES: [&[u16]; 6] = [
+            &[0x61],
+            &[0x62, 0x63],
+            &[0x64, 0x65, 0x66, 0x67],
+            &[0xe9],
+            &[0xd83d, 0xde00],
+            &[0xde00],
+        ];
         let handler = self.register(TEXT, HandlerKind::FugueText);
         let len = self.document.text_len_utf16(handler) as usize;
         let at = match rng.below(3) {
@@ -229,18 +257,28 @@ impl Peer {
         match rng.below(8) {
             0..=4 => {
                 match String::from_utf16(piece) {
-                    Ok(text) => self.document.text_insert(handler, at as u64, &text).unwrap(),
-                    Err(_) => self.document.text_insert_utf16(handler, at as u64, piece).unwrap(),
+                    Ok(text) => self
+                        .document
+                        .text_insert(handler, at as u64, &text)
+                        .unwrap(),
+                    Err(_) => self
+                        .document
+                        .text_insert_utf16(handler, at as u64, piece)
+                        .unwrap(),
                 }
                 self.model.text_insert(at, piece);
             }
             5 | 6 if len > at => {
                 let count = 1 + rng.below((len - at).min(5));
-                self.document.text_remove(handler, at as u64, count as u64).unwrap();
+                self.document
+                    .text_remove(handler, at as u64, count as u64)
+                    .unwrap();
                 self.model.text_remove(at, count);
             }
             _ => {
-                self.document.text_update_utf16(handler, at as u64, piece).unwrap();
+                self.document
+                    .text_update_utf16(handler, at as u64, piece)
+                    .unwrap();
                 self.model.text_update(at, piece);
             }
         }
@@ -286,7 +324,12 @@ impl Peer {
         for _ in 0..rng.below(4) {
             let at = rng.below(units.len() + 1);
             let end = (at + rng.below(3)).min(units.len());
-            units.splice(at..end, (0..rng.below(3)).map(|_| 0x70 + rng.below(5) as u16).collect::<Vec<_>>());
+            units.splice(
+                at..end,
+                (0..rng.below(3))
+                    .map(|_| 0x70 + rng.below(5) as u16)
+                    .collect::<Vec<_>>(),
+            );
         }
         self.document.text_set(handler, &units).unwrap();
         let made = self.new_changes();
@@ -298,14 +341,36 @@ impl Peer {
     fn foreign_bytes(&mut self, rng: &mut Rng) {
         let mut payload = Vec::new();
         match rng.below(4) {
-            0 => Envelope { handler_type: "CRDTUnknown", handler_id: "x", kind: 7, body: b"body" }.encode(&mut payload),
-            1 => Envelope { handler_type: "CRDTUnknown", handler_id: TEXT, kind: 0, body: b"" }.encode(&mut payload),
+            0 => Envelope {
+                handler_type: "CRDTUnknown",
+                handler_id: "x",
+                kind: 7,
+                body: b"body",
+            }
+            .encode(&mut payload),
+            1 => Envelope {
+                handler_type: "CRDTUnknown",
+                handler_id: TEXT,
+                kind: 0,
+                body: b"",
+            }
+            .encode(&mut payload),
             2 => {
-                let text = Envelope { handler_type: "CRDTFugueTextHandler", handler_id: TEXT, kind: 0, body: b"\x05cut" };
+                let text = Envelope {
+                    handler_type: "CRDTFugueTextHandler",
+                    handler_id: TEXT,
+                    kind: 0,
+                    body: b"\x05cut",
+                };
                 text.encode(&mut payload);
             }
             _ => {
-                let map = Envelope { handler_type: "CRDTMapHandler<dynamic>", handler_id: MAP, kind: 9, body: b"\x01a" };
+                let map = Envelope {
+                    handler_type: "CRDTMapHandler<dynamic>",
+                    handler_id: MAP,
+                    kind: 9,
+                    body: b"\x01a",
+                };
                 map.encode(&mut payload);
             }
         }
@@ -317,7 +382,10 @@ impl Peer {
     /// A snapshot without pruning changes nothing here, and another document starts from it.
     fn snapshot(&mut self, rng: &mut Rng) {
         if self.model.depth > 0 {
-            assert!(matches!(self.document.take_snapshot(false), Err(ApplyError::InTransaction)));
+            assert!(matches!(
+                self.document.take_snapshot(false),
+                Err(ApplyError::InTransaction)
+            ));
             return;
         }
         self.register_all();
@@ -331,7 +399,14 @@ impl Peer {
         other.hear_of_commits();
         other.check_shadow();
         // All of it is covered.
-        assert_eq!(other.document.import_changes(self.model.stored.clone(), &[], Origin::Remote).unwrap().applied, 0);
+        assert_eq!(
+            other
+                .document
+                .import_changes(self.model.stored.clone(), &[], Origin::Remote)
+                .unwrap()
+                .applied,
+            0
+        );
     }
 
     fn import(&mut self, rng: &mut Rng, changes: Vec<Change>) {
@@ -345,16 +420,23 @@ impl Peer {
     fn import_together(&mut self, rng: &mut Rng, changes: Vec<Change>) {
         let outcome = if rng.once_in(2) {
             let bytes = change::encode_list(changes.iter());
-            self.document.import_list(&bytes, b"tag", Origin::Remote).unwrap()
+            self.document
+                .import_list(&bytes, b"tag", Origin::Remote)
+                .unwrap()
         } else {
-            self.document.import_changes(changes.clone(), b"tag", Origin::Remote).unwrap()
+            self.document
+                .import_changes(changes.clone(), b"tag", Origin::Remote)
+                .unwrap()
         };
         assert_eq!(outcome.applied, self.model.import(&changes));
     }
 
     fn import_one_by_one(&mut self, rng: &mut Rng, changes: &[Change]) {
         for change in changes {
-            let is_ready = change.deps.iter().all(|dep| self.model.stored.iter().any(|known| known.id == *dep));
+            let is_ready = change
+                .deps
+                .iter()
+                .all(|dep| self.model.stored.iter().any(|known| known.id == *dep));
             let is_new = self.model.apply(change);
             let done = match rng.once_in(2) {
                 true => self.document.apply_change(change, b"tag"),
@@ -385,8 +467,12 @@ impl Peer {
     }
 
     fn values(&self) -> Vec<(String, Value)> {
-        let known = HANDLERS.iter().filter_map(|(id, _)| self.document.find_handler(id).map(|handler| (*id, handler)));
-        known.map(|(id, handler)| (id.to_owned(), self.document.handler_value(handler))).collect()
+        let known = HANDLERS
+            .iter()
+            .filter_map(|(id, _)| self.document.find_handler(id).map(|handler| (*id, handler)));
+        known
+            .map(|(id, handler)| (id.to_owned(), self.document.handler_value(handler)))
+            .collect()
     }
 
     fn check(&mut self, rng: &mut Rng) {
@@ -422,7 +508,11 @@ impl Peer {
             assert_eq!(document.map_entries(map), state.map);
             assert_eq!(document.map_len(map), state.map.len() as u64);
             for key in KEYS {
-                let expected = state.map.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone());
+                let expected = state
+                    .map
+                    .iter()
+                    .find(|(known, _)| known == key)
+                    .map(|(_, value)| value.clone());
                 assert_eq!(document.map_get(map, key), expected);
             }
         }
@@ -443,13 +533,22 @@ impl Peer {
         let live = state.text.live();
         let index = rng.below(live.len() + 1);
         let mut expected = Vec::new();
-        ElementId::write(index.checked_sub(1).map(|before| live[before]), &mut expected);
-        assert_eq!(self.document.text_position_at(text, index as u64).unwrap(), expected);
+        ElementId::write(
+            index.checked_sub(1).map(|before| live[before]),
+            &mut expected,
+        );
+        assert_eq!(
+            self.document.text_position_at(text, index as u64).unwrap(),
+            expected
+        );
         // Of any element, deleted ones too.
         let order = state.text.order();
         if let Some((id, value)) = (!order.is_empty()).then(|| rng.pick(&order)) {
             let at = order.iter().position(|(other, _)| other == id).unwrap();
-            let before = order[..at].iter().filter(|(_, value)| value.is_some()).count();
+            let before = order[..at]
+                .iter()
+                .filter(|(_, value)| value.is_some())
+                .count();
             let mut position = Vec::new();
             ElementId::write(Some(*id), &mut position);
             let found = self.document.text_position_index(text, &position).unwrap();
@@ -471,15 +570,27 @@ impl Peer {
             assert_eq!(self.shadow.text, units_of(document, text));
         }
         if let Some(map) = document.find_handler(MAP) {
-            assert_eq!(self.shadow.map, document.map_entries(map).into_iter().collect());
+            assert_eq!(
+                self.shadow.map,
+                document.map_entries(map).into_iter().collect()
+            );
         }
         if let Some(register) = document.find_handler(REGISTER) {
             assert_eq!(self.shadow.register, document.register_get(register));
         }
         if let Some(set) = document.find_handler(SET) {
             let values = document.set_values(set);
-            assert_eq!(self.shadow.set.len(), values.len(), "{:?} instead of {values:?}", self.shadow.set);
-            assert!(values.iter().all(|value| self.shadow.set.iter().any(|known| equal(known, value))));
+            assert_eq!(
+                self.shadow.set.len(),
+                values.len(),
+                "{:?} instead of {values:?}",
+                self.shadow.set
+            );
+            assert!(
+                values
+                    .iter()
+                    .all(|value| self.shadow.set.iter().any(|known| equal(known, value)))
+            );
         }
     }
 }
@@ -487,21 +598,36 @@ impl Peer {
 impl Shadow {
     fn apply(&mut self, document: &Document, commit: &Commit) {
         for (handler, delta) in &commit.deltas {
+            let kind = match delta {
+                HandlerDelta::Text(_) => HandlerKind::FugueText,
+                HandlerDelta::Map(_) => HandlerKind::Map,
+                HandlerDelta::Register(_) => HandlerKind::Register,
+                HandlerDelta::Set(_) => HandlerKind::OrSet,
+            };
+            assert_eq!(document.handler_kind(*handler), kind);
             match delta {
                 HandlerDelta::Text(steps) => self.text = after(&self.text, steps),
-                HandlerDelta::Map(events) => events.iter().for_each(|event| self.apply_to_map(event)),
+                HandlerDelta::Map(events) => {
+                    events.iter().for_each(|event| self.apply_to_map(event))
+                }
                 HandlerDelta::Register(events) => {
                     assert!(events.len() == 1 && events[0].old == self.register);
                     self.register = events[0].new.clone();
                 }
-                HandlerDelta::Set(events) => events.iter().for_each(|event| self.apply_to_set(event)),
-                other => panic!("handler {handler:?} of {}: {other:?}", document.id()),
+                HandlerDelta::Set(events) => {
+                    events.iter().for_each(|event| self.apply_to_set(event))
+                }
             }
         }
     }
 
     fn apply_to_map(&mut self, event: &MapOp) {
-        assert_eq!(self.map.get(&event.key), event.old.as_ref(), "key {:?}", event.key);
+        assert_eq!(
+            self.map.get(&event.key),
+            event.old.as_ref(),
+            "key {:?}",
+            event.key
+        );
         match &event.new {
             Some(value) => self.map.insert(event.key.clone(), value.clone()),
             None => self.map.remove(&event.key),
@@ -510,11 +636,18 @@ impl Shadow {
 
     fn apply_to_set(&mut self, event: &MapOp) {
         if let Some(old) = &event.old {
-            let at = self.set.iter().position(|known| equal(known, old)).expect("an element that was there");
+            let at = self
+                .set
+                .iter()
+                .position(|known| equal(known, old))
+                .expect("an element that was there");
             self.set.remove(at);
         }
         if let Some(new) = &event.new {
-            assert!(!self.set.iter().any(|known| equal(known, new)), "an element that was not there");
+            assert!(
+                !self.set.iter().any(|known| equal(known, new)),
+                "an element that was not there"
+            );
             self.set.push(new.clone());
         }
     }

@@ -33,7 +33,10 @@ impl ContentPool {
         }
         let start = self.wide.len();
         self.wide.extend(text.encode_utf16());
-        (Content::new(start as u32, true), (self.wide.len() - start) as u32)
+        (
+            Content::new(start as u32, true),
+            (self.wide.len() - start) as u32,
+        )
     }
 
     /// Adds UTF-16 units, which may hold lone surrogates.
@@ -114,7 +117,10 @@ pub(crate) struct Utf8Builder {
 
 impl Utf8Builder {
     pub fn with_capacity(bytes: usize) -> Self {
-        Utf8Builder { out: Vec::with_capacity(bytes), high: None }
+        Utf8Builder {
+            out: Vec::with_capacity(bytes),
+            high: None,
+        }
     }
 
     pub fn push(&mut self, units: Units<'_>) {
@@ -137,7 +143,8 @@ impl Utf8Builder {
         self.flush();
         match unit {
             0xd800..=0xdbff => self.high = Some(unit),
-            _ => self.push_char(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER)),
+            _ => self
+                .push_char(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER)),
         }
     }
 
@@ -149,7 +156,8 @@ impl Utf8Builder {
 
     fn push_char(&mut self, character: char) {
         let mut buffer = [0; 4];
-        self.out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+        self.out
+            .extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
     }
 
     pub fn finish(mut self) -> String {
@@ -170,7 +178,10 @@ mod tests {
         builder.push(Units::Wide(&[0xde00, 0xe9, 0xdc00, 0xd83d]));
         builder.push(Units::Narrow(b"z"));
         builder.push(Units::Wide(&[0xd83d]));
-        assert_eq!(builder.finish(), "a\u{1f600}\u{e9}\u{fffd}\u{fffd}z\u{fffd}");
+        assert_eq!(
+            builder.finish(),
+            "a\u{1f600}\u{e9}\u{fffd}\u{fffd}z\u{fffd}"
+        );
     }
 
     #[test]

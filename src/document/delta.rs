@@ -3,6 +3,7 @@
 
 use super::types::{MapOp, TextOp};
 use crate::codec::Value;
+use std::collections::HashMap;
 
 /// Edits so far as one delta over the text before. Adjacent edits coalesce, so that a burst of
 /// typing stays one step.
@@ -33,7 +34,10 @@ impl TextDelta {
             }
             _ => (),
         }
-        if let Some(TextOp::Insert(text)) = index.checked_sub(1).and_then(|before| self.steps.get_mut(before)) {
+        if let Some(TextOp::Insert(text)) = index
+            .checked_sub(1)
+            .and_then(|before| self.steps.get_mut(before))
+        {
             text.extend_from_slice(units);
             return;
         }
@@ -69,7 +73,12 @@ impl TextDelta {
                     if rest > 0 {
                         self.steps.insert(index + 1, TextOp::Retain(rest));
                     }
-                    let place = if offset > 0 { index + 1 } else { self.steps.remove(index); index };
+                    let place = if offset > 0 {
+                        index + 1
+                    } else {
+                        self.steps.remove(index);
+                        index
+                    };
                     index = self.add_removal(place, taken);
                 }
             }
@@ -80,7 +89,10 @@ impl TextDelta {
 
     /// Adds a removal at a step's place; returns the place behind it.
     fn add_removal(&mut self, index: usize, count: u64) -> usize {
-        if let Some(TextOp::Remove(removed)) = index.checked_sub(1).and_then(|before| self.steps.get_mut(before)) {
+        if let Some(TextOp::Remove(removed)) = index
+            .checked_sub(1)
+            .and_then(|before| self.steps.get_mut(before))
+        {
             *removed += count;
             return index;
         }
@@ -128,6 +140,27 @@ impl TextDelta {
         }
     }
 
+    /// How long the text was before it became `len_now` long.
+    pub fn len_before(&self, len_now: u64) -> u64 {
+        self.steps.iter().fold(len_now, |len, step| match step {
+            TextOp::Retain(_) => len,
+            TextOp::Insert(units) => len - units.len() as u64,
+            TextOp::Remove(count) => len + count,
+        })
+    }
+
+    /// Text in place of all that was there.
+    pub fn replacement(len_before: u64, after: Vec<u16>) -> Self {
+        let mut steps = Vec::new();
+        if !after.is_empty() {
+            steps.push(TextOp::Insert(after));
+        }
+        if len_before > 0 {
+            steps.push(TextOp::Remove(len_before));
+        }
+        TextDelta { steps }
+    }
+
     /// The delta: nothing behind the last change.
     pub fn finish(mut self) -> Vec<TextOp> {
         self.join();
@@ -142,7 +175,12 @@ impl TextDelta {
 pub(crate) fn replaced_stretch(old: &[u16], new: &[u16]) -> Vec<TextOp> {
     let prefix = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[prefix..], &new[prefix..]);
-    let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let suffix = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let (removed, inserted) = (old.len() - suffix, &new[..new.len() - suffix]);
     let mut delta = Vec::new();
     if removed == 0 && inserted.is_empty() {
@@ -160,24 +198,20 @@ pub(crate) fn replaced_stretch(old: &[u16], new: &[u16]) -> Vec<TextOp> {
     delta
 }
 
-/// Joins the events of a transaction: one per key (or, of a set, per element), from what was
-/// before the first to what is after the last; those that cancel out are dropped.
-pub(crate) fn joined_events(events: Vec<MapOp>, is_set: bool) -> Vec<MapOp> {
+/// Joins the events of a transaction to one per key: from what was before the first to what is
+/// after the last; those that cancel out are dropped.
+pub(crate) fn joined_events(events: Vec<MapOp>) -> Vec<MapOp> {
     let mut joined: Vec<MapOp> = Vec::new();
-    let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for event in events {
-        let name = match is_set {
-            true => element_name(event.old.as_ref().or(event.new.as_ref())),
-            false => event.key.clone(),
-        };
-        let at = *places.entry(name).or_insert(joined.len());
+        let at = *places.entry(event.key.clone()).or_insert(joined.len());
         match joined.get_mut(at) {
             Some(known) => known.new = event.new,
             None => joined.push(event),
         }
     }
     // An element may be shown as another of the values that are equal to it: it is still there.
-    joined.retain(|event| if is_set { event.old.is_some() != event.new.is_some() } else { event.old != event.new });
+    joined.retain(|event| event.old != event.new);
     joined
 }
 
@@ -190,6 +224,27 @@ fn element_name(value: Option<&Value>) -> String {
         }
         value => format!("{value:?}"),
     }
+}
+
+/// Drops the events of a set that cancel out. Elements that look alike may be several: lists and
+/// objects equal nothing, so each arrival is an element of its own.
+pub(crate) fn joined_set_events(events: Vec<MapOp>) -> Vec<MapOp> {
+    let mut joined: Vec<Option<MapOp>> = Vec::new();
+    // Places of the events that nothing has cancelled yet, by element: all arrivals or all
+    // departures.
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
+    for event in events {
+        let name = element_name(event.old.as_ref().or(event.new.as_ref()));
+        let open = places.entry(name).or_default();
+        let last = open.last().and_then(|at| joined[*at].as_ref());
+        if last.is_some_and(|last| last.old.is_some() != event.old.is_some()) {
+            joined[open.pop().expect("there is a last one")] = None;
+        } else {
+            open.push(joined.len());
+            joined.push(Some(event));
+        }
+    }
+    joined.into_iter().flatten().collect()
 }
 
 /// Applies a delta.
@@ -226,7 +281,9 @@ mod tests {
             for _ in 0..1 + rng.below(12) {
                 let at = rng.below(after.len() + 1);
                 if rng.below(2) == 0 {
-                    let units: Vec<u16> = (0..1 + rng.below(3)).map(|_| 100 + rng.below(100) as u16).collect();
+                    let units: Vec<u16> = (0..1 + rng.below(3))
+                        .map(|_| 100 + rng.below(100) as u16)
+                        .collect();
                     delta.insert(at as u32, &units);
                     after.splice(at..at, units);
                 } else {
@@ -237,20 +294,45 @@ mod tests {
             }
             let steps = delta.finish();
             assert_eq!(apply(&before, &steps), after, "seed {seed}: {steps:?}");
-            assert_eq!(apply(&before, &replaced_stretch(&before, &after)), after, "seed {seed}");
-            assert!(steps.windows(2).all(|pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])));
+            assert_eq!(
+                apply(&before, &replaced_stretch(&before, &after)),
+                after,
+                "seed {seed}"
+            );
+            assert!(
+                steps.windows(2).all(
+                    |pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])
+                )
+            );
         }
     }
 
     #[test]
     fn an_element_that_goes_and_comes_back_in_another_form_is_one_event() {
-        let event = |old: Option<Value>, new: Option<Value>| MapOp { key: String::new(), old, new };
+        let event = |old: Option<Value>, new: Option<Value>| MapOp {
+            key: String::new(),
+            old,
+            new,
+        };
         let (int, double) = (Value::Int(1), Value::Double(1.0));
-        let came = [event(None, Some(int.clone())), event(Some(double.clone()), None), event(None, Some(double.clone()))];
-        assert_eq!(joined_events(came.to_vec(), true), [event(None, Some(double.clone()))]);
-        let stayed = [event(Some(int.clone()), None), event(None, Some(double.clone()))];
-        assert_eq!(joined_events(stayed.to_vec(), true), []);
+        let came = [
+            event(None, Some(int.clone())),
+            event(Some(double.clone()), None),
+            event(None, Some(double.clone())),
+        ];
+        assert_eq!(
+            joined_set_events(came.to_vec()),
+            [event(None, Some(double.clone()))]
+        );
+        let stayed = [
+            event(Some(int.clone()), None),
+            event(None, Some(double.clone())),
+        ];
+        assert_eq!(joined_set_events(stayed.to_vec()), []);
         // For a map they are different values.
-        assert_eq!(joined_events(stayed.to_vec(), false), [event(Some(int), Some(double))]);
+        assert_eq!(
+            joined_events(stayed.to_vec()),
+            [event(Some(int), Some(double))]
+        );
     }
 }

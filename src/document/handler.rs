@@ -2,7 +2,7 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
-use super::delta::{TextDelta, joined_events, replaced_stretch};
+use super::delta::{TextDelta, joined_events, joined_set_events, replaced_stretch};
 use super::handlers::map::MapState;
 use super::handlers::or_set::OrSetState;
 use super::handlers::register::RegisterState;
@@ -10,10 +10,11 @@ use super::handlers::text::{TextBlob, TextSink, TextState};
 use super::handlers::text_body::TextBody;
 use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
 use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
-use crate::clock::{AuthorIdx, OrderKey};
+use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, ElementKey};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// What a handler's operations add up to.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub(crate) struct Handler {
     bodies: HashMap<ChangeKey, TextBody>,
     /// Largest replay position folded.
     newest: Option<OrderKey>,
+    /// Clock of the last local change, whose text was in the state before it was a change.
+    pub newest_own: Hlc,
     /// A change was folded behind `newest` since the last replay.
     pub out_of_order: bool,
 }
@@ -81,6 +84,7 @@ impl Handler {
             recorder: Recorder::Off,
             bodies: HashMap::new(),
             newest: None,
+            newest_own: Hlc::ZERO,
             out_of_order: false,
         }
     }
@@ -96,6 +100,7 @@ impl Handler {
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
         self.state = State::new(self.kind, self.codec);
         self.newest = None;
+        self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
         let Some(blob) = blob else {
             return;
@@ -117,21 +122,56 @@ impl Handler {
         }
     }
 
-    /// Folds a stored change in.
-    pub fn fold(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+    /// Folds a stored change in. Returns whether it came behind a younger one.
+    pub fn fold(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) -> bool {
         let order = log.operation_id(key);
-        match self.newest {
-            Some(newest) if newest > order => self.out_of_order = true,
-            _ => self.newest = Some(order),
+        let is_late = self.newest.is_some_and(|newest| newest > order)
+            || self.newest_own > order.hlc
+            || self.newest_own == order.hlc && log.authors.peer(own) > order.peer;
+        if is_late {
+            self.out_of_order = true;
+        } else {
+            self.newest = Some(order);
         }
+        self.fold_operation(place, key, order, log, own);
+        is_late
+    }
+
+    fn fold_operation(
+        &mut self,
+        place: Place,
+        key: ChangeKey,
+        order: OrderKey,
+        log: &mut Log,
+        own: AuthorIdx,
+    ) {
         if let State::Text(text) = &mut self.state {
             let recorder = &mut self.recorder;
             let compact = log.with_operation(place, |op| {
                 let sink = &mut sink(recorder, log, own);
                 match op {
-                    Operation::Insert { first, len, left, right, content } => {
-                        let id = ElementKey { author: key.author, counter: first };
-                        text.insert(Chain { id, len, units: len, content, left, right }, sink);
+                    Operation::Insert {
+                        first,
+                        len,
+                        left,
+                        right,
+                        content,
+                    } => {
+                        let id = ElementKey {
+                            author: key.author,
+                            counter: first,
+                        };
+                        text.insert(
+                            Chain {
+                                id,
+                                len,
+                                units: len,
+                                content,
+                                left,
+                                right,
+                            },
+                            sink,
+                        );
                         true
                     }
                     Operation::Remove { spans } => {
@@ -166,20 +206,64 @@ impl Handler {
     }
 
     fn fold_text_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
-        if !self.bodies.contains_key(&key) {
-            let found = log.with_operation(place, |op| kind_and_body(op).map(|(kind, body)| (kind, body.to_vec())));
-            let Some((kind, body)) = found else {
-                return;
-            };
-            let Log { authors, content, .. } = log;
-            match TextBody::decode(kind, &body, key.author, authors, content) {
-                Ok(Some(body)) => self.bodies.insert(key, body),
-                _ => return,
-            };
-        }
+        let body = match self.bodies.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => {
+                let found = log.with_operation(place, |op| {
+                    kind_and_body(op).map(|(kind, body)| (kind, body.to_vec()))
+                });
+                let Some((kind, body)) = found else {
+                    return;
+                };
+                let Log {
+                    authors, content, ..
+                } = log;
+                match TextBody::decode(kind, &body, key.author, authors, content) {
+                    Ok(Some(body)) => slot.insert(body),
+                    _ => return,
+                }
+            }
+        };
         if let State::Text(text) = &mut self.state {
-            text.apply(&self.bodies[&key], &mut sink(&mut self.recorder, log, own));
+            text.order_sensitive |= body.makes_foreign_elements(key.author);
+            text.apply(body, &mut sink(&mut self.recorder, log, own));
         }
+    }
+
+    /// The state has a change that came late: whether it names elements that come behind it.
+    /// `queued` is the first own element that the open transaction made.
+    pub fn note_late(
+        &mut self,
+        place: Place,
+        key: ChangeKey,
+        log: &Log,
+        own: AuthorIdx,
+        queued: Option<u32>,
+    ) {
+        self.out_of_order = true;
+        let order = log.operation_id(key);
+        let bodies = &self.bodies;
+        let State::Text(text) = &mut self.state else {
+            return;
+        };
+        let mut check = |element: ElementKey| {
+            let is_queued =
+                element.author == own && queued.is_some_and(|first| element.counter >= first);
+            text.order_sensitive |= is_queued || log.is_produced_behind(self.name, element, order);
+        };
+        log.with_operation(place, |op| match op {
+            Operation::Insert { left, right, .. } => [left, right].into_iter().for_each(&mut check),
+            Operation::Remove { spans } => spans
+                .iter()
+                .for_each(|span| check(span.id.plus(span.len - 1))),
+            Operation::Other { .. } | Operation::Opaque { .. } => {
+                if let Some(body) = bodies.get(&key) {
+                    body.for_each_named(&mut check);
+                }
+            }
+        });
+        // Stored behind a younger change of its own author.
+        text.order_sensitive |= log.latest(key.author) != Some(key.clock);
     }
 
     /// Folds a body that is not in the log yet.
@@ -198,7 +282,8 @@ impl Handler {
     /// Content moved to another pool.
     pub fn move_content(&mut self, old: &ContentPool, new: &mut ContentPool) {
         if let State::Text(text) = &mut self.state {
-            text.sequence.move_content(|content, units| new.copy_from(old, content, units));
+            text.sequence
+                .move_content(|content, units| new.copy_from(old, content, units));
         }
         self.bodies.clear();
     }
@@ -228,11 +313,33 @@ impl Handler {
                 Visible::Text(units)
             }
             State::Map(map) => Visible::Entries(map.entries()),
-            State::Register(register) => {
-                Visible::Entries(register.get().map(|value| (String::new(), value)).into_iter().collect())
-            }
+            State::Register(register) => Visible::Entries(
+                register
+                    .get()
+                    .map(|value| (String::new(), value))
+                    .into_iter()
+                    .collect(),
+            ),
             State::Set(set) => Visible::Elements(set.values()),
         }
+    }
+
+    /// How long a text was before the recorded edits, if a replay may not lead back to it.
+    pub fn len_to_replace(&self) -> Option<u64> {
+        let (Recorder::Text(delta), Some(text)) = (&self.recorder, self.text()) else {
+            return None;
+        };
+        text.outlives_snapshot
+            .then(|| delta.len_before(u64::from(text.sequence.len_units())))
+    }
+
+    /// Records that the text is another than the one of `len_before` units, as far as is known.
+    pub fn record_replacement(&mut self, len_before: u64, content: &ContentPool) {
+        let mut after = Vec::new();
+        if let State::Text(text) = &self.state {
+            text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
+        }
+        self.recorder = Recorder::Text(TextDelta::replacement(len_before, after));
     }
 
     /// Records the difference to what could be seen before a replay.
@@ -256,10 +363,7 @@ impl Handler {
                 entry_differences(before, after, events);
             }
             (Recorder::Values(events), Visible::Elements(before), Visible::Elements(after)) => {
-                let gone = before.iter().filter(|value| !after.contains(value));
-                events.extend(gone.map(|value| MapOp { key: String::new(), old: Some(value.clone()), new: None }));
-                let new = after.iter().filter(|value| !before.contains(value));
-                events.extend(new.map(|value| MapOp { key: String::new(), old: None, new: Some(value.clone()) }));
+                element_differences(before, after, events);
             }
             _ => (),
         }
@@ -274,14 +378,20 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
                 HandlerDelta::Text(replaced_stretch(&before, &after))
             }
-            (Recorder::Values(events), State::Map(_)) => HandlerDelta::Map(joined_events(events, false)),
-            (Recorder::Values(events), State::Register(_)) => HandlerDelta::Register(joined_events(events, false)),
-            (Recorder::Values(events), State::Set(_)) => HandlerDelta::Set(joined_events(events, true)),
+            (Recorder::Values(events), State::Map(_)) => HandlerDelta::Map(joined_events(events)),
+            (Recorder::Values(events), State::Register(_)) => {
+                HandlerDelta::Register(joined_events(events))
+            }
+            (Recorder::Values(events), State::Set(_)) => {
+                HandlerDelta::Set(joined_set_events(events))
+            }
             _ => return None,
         };
         let is_empty = match &delta {
             HandlerDelta::Text(steps) => steps.is_empty(),
-            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => ops.is_empty(),
+            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
+                ops.is_empty()
+            }
         };
         (!is_empty).then_some(delta)
     }
@@ -294,9 +404,12 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
                 Value::String(crate::codec::Wtf8String::from_utf16(&units))
             }
-            State::Map(map) => {
-                Value::Object(map.entries().into_iter().map(|(key, value)| (key.into(), value)).collect())
-            }
+            State::Map(map) => Value::Object(
+                map.entries()
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), value))
+                    .collect(),
+            ),
             State::Register(register) => register.get().unwrap_or(Value::Null),
             State::Set(set) => Value::Array(set.values()),
         }
@@ -337,7 +450,12 @@ fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> TextSin
         Recorder::Text(delta) => Some(delta),
         _ => None,
     };
-    TextSink { delta, content: &log.content, authors: &log.authors, own }
+    TextSink {
+        delta,
+        content: &log.content,
+        authors: &log.authors,
+        own,
+    }
 }
 
 /// Kind and body of an operation that is stored as bytes.
@@ -352,13 +470,54 @@ fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
     }
 }
 
-fn entry_differences(before: Vec<(String, Value)>, after: Vec<(String, Value)>, events: &mut Vec<MapOp>) {
+fn entry_differences(
+    before: Vec<(String, Value)>,
+    after: Vec<(String, Value)>,
+    events: &mut Vec<MapOp>,
+) {
     let mut old: HashMap<String, Value> = before.into_iter().collect();
     for (key, new) in after {
         let old = old.remove(&key);
         if old.as_ref() != Some(&new) {
-            events.push(MapOp { key, old, new: Some(new) });
+            events.push(MapOp {
+                key,
+                old,
+                new: Some(new),
+            });
         }
     }
-    events.extend(old.into_iter().map(|(key, old)| MapOp { key, old: Some(old), new: None }));
+    events.extend(old.into_iter().map(|(key, old)| MapOp {
+        key,
+        old: Some(old),
+        new: None,
+    }));
+}
+
+/// Elements that look alike may be several (see `joined_set_events`): they are counted.
+fn element_differences(before: Vec<Value>, after: Vec<Value>, events: &mut Vec<MapOp>) {
+    let mut gone: HashMap<String, Vec<Value>> = HashMap::new();
+    for value in before {
+        gone.entry(format!("{value:?}")).or_default().push(value);
+    }
+    let mut new = Vec::new();
+    for value in after {
+        if gone
+            .get_mut(&format!("{value:?}"))
+            .and_then(Vec::pop)
+            .is_none()
+        {
+            new.push(MapOp {
+                key: String::new(),
+                old: None,
+                new: Some(value),
+            });
+        }
+    }
+    let gone = gone.into_values().flatten();
+    events.extend(gone.map(|value| MapOp {
+        key: String::new(),
+        old: Some(value),
+        new: None,
+    }));
+    events.extend(new);
 }

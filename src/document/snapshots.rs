@@ -15,13 +15,21 @@ impl Document {
     /// Whether [`import_snapshot`](Self::import_snapshot) would take it.
     pub fn should_apply_snapshot(&self, snapshot: &Snapshot) -> bool {
         let own = self.snapshot.as_ref();
-        own.is_none_or(|own| snapshot.vector().is_strictly_newer_or_equal_than(own.vector()))
+        own.is_none_or(|own| {
+            snapshot
+                .vector()
+                .is_strictly_newer_or_equal_than(own.vector())
+        })
     }
 
     /// Makes a snapshot the base of this document, unless it is older than the one it has. With
     /// `prune`, changes that it covers are forgotten; others stay and are replayed on top.
     /// `Ok(false)`: refused, nothing happened. O(history + snapshot).
-    pub fn import_snapshot(&mut self, snapshot: &Snapshot, prune: bool) -> Result<bool, ApplyError> {
+    pub fn import_snapshot(
+        &mut self,
+        snapshot: &Snapshot,
+        prune: bool,
+    ) -> Result<bool, ApplyError> {
         if self.is_closed() {
             return Err(ApplyError::Closed);
         }
@@ -34,10 +42,10 @@ impl Document {
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
-        let start = self.log.change_count();
         if prune {
             self.prune(snapshot.vector());
         }
+        let start = self.log.change_count();
         self.snapshot = Some(snapshot.clone());
         self.is_seeded = true;
         self.generation += 1;
@@ -62,8 +70,14 @@ impl Document {
         let Some(drift_ms_max) = self.clock_drift_ms_max else {
             return Ok(());
         };
-        let checked = self.clock.receive_event_checked(self.wall_clock.now_ms(), clock, i64::from(drift_ms_max));
-        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift { ahead_ms: drift.ahead_ms })
+        let checked = self.clock.receive_event_checked(
+            self.wall_clock.now_ms(),
+            clock,
+            i64::from(drift_ms_max),
+        );
+        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift {
+            ahead_ms: drift.ahead_ms,
+        })
     }
 
     /// Takes a snapshot of what is committed and makes it the base; with `prune`, the changes it
@@ -84,7 +98,10 @@ impl Document {
         }
         let mut entries = Vec::with_capacity(self.handlers.len());
         for number in self.handlers() {
-            entries.push((self.handler_id(number).to_owned(), self.handler_snapshot_state(number)));
+            entries.push((
+                self.handler_id(number).to_owned(),
+                self.handler_snapshot_state(number),
+            ));
         }
         // Entries of handlers that nobody registered stay as they are.
         if let Some(last) = &self.snapshot {
@@ -98,6 +115,11 @@ impl Document {
         if prune {
             let vector = snapshot.vector().clone();
             self.prune(&vector);
+        }
+        for handler in &mut self.handlers {
+            if let State::Text(text) = &mut handler.state {
+                text.outlives_snapshot = true;
+            }
         }
         self.generation += 1;
         Ok(self.snapshot.insert(snapshot))
@@ -119,9 +141,16 @@ impl Document {
     }
 
     fn prune(&mut self, version: &VersionVector) -> u64 {
-        let Document { log, handlers, transaction, .. } = self;
+        let Document {
+            log,
+            handlers,
+            transaction,
+            ..
+        } = self;
         let pruned = log.prune(version, |old, content| {
-            handlers.iter_mut().for_each(|handler| handler.move_content(&old.content, content));
+            handlers
+                .iter_mut()
+                .for_each(|handler| handler.move_content(&old.content, content));
             if let Some(open) = transaction {
                 open.move_content(|place, units| content.copy_from(&old.content, place, units));
             }
@@ -130,7 +159,8 @@ impl Document {
             return 0;
         };
         self.is_seeded = true;
-        self.vector_order.retain(|author| !pruned.authors.contains(author));
+        self.vector_order
+            .retain(|author| !pruned.authors.contains(author));
         self.frontiers = pruned.frontiers;
         pruned.removed
     }
@@ -150,7 +180,11 @@ impl Document {
         let State::Text(text) = &self.handler_ref(number).state else {
             return blob;
         };
-        let live: u64 = text.sequence.live_runs().map(|(_, len, ..)| u64::from(len)).sum();
+        let live: u64 = text
+            .sequence
+            .live_runs()
+            .map(|(_, len, ..)| u64::from(len))
+            .sum();
         write_uvarint(&mut blob, live);
         let (mut id, mut units, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
         for (key, len, content, run_units) in text.sequence.live_runs() {
@@ -160,7 +194,11 @@ impl Document {
                 self.log.write_element(key.plus(nth), &mut id);
                 write_prefixed(&mut blob, &id);
                 units.clear();
-                self.log.content.copy_utf16(content.plus(nth * per_element), per_element, &mut units);
+                self.log.content.copy_utf16(
+                    content.plus(nth * per_element),
+                    per_element,
+                    &mut units,
+                );
                 bytes.clear();
                 wtf8::encode_utf16(&units, &mut bytes);
                 write_prefixed(&mut blob, &bytes);
@@ -190,7 +228,10 @@ impl Document {
             self.log.with_operation(place, |op| match op {
                 Operation::Insert { first, len, .. } => {
                     // Changes of one row have as many elements each.
-                    floor.raise(self.log.authors.peer(author), u64::from(first) + u64::from(len) * u64::from(count) - 1);
+                    floor.raise(
+                        self.log.authors.peer(author),
+                        u64::from(first) + u64::from(len) * u64::from(count) - 1,
+                    );
                 }
                 Operation::Remove { .. } => (),
                 Operation::Other { kind, body } => floor.raise_all(kind, body),
@@ -208,8 +249,12 @@ impl Document {
     }
 
     fn seed_blob(&self, number: HandlerIdx) -> TextBlob {
-        let blob = self.snapshot.as_ref().and_then(|snapshot| snapshot.entry(self.handler_id(number)));
-        blob.and_then(|blob| TextBlob::decode(blob).ok()).unwrap_or_default()
+        let blob = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.entry(self.handler_id(number)));
+        blob.and_then(|blob| TextBlob::decode(blob).ok())
+            .unwrap_or_default()
     }
 
     /// The largest counter of this replica's own elements in a text.
@@ -237,6 +282,8 @@ impl Floor {
 
     /// The ids that a body produces: inserted ones and replacements.
     fn raise_all(&mut self, kind: u8, body: &[u8]) {
-        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| self.raise(id.peer, id.counter));
+        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| {
+            self.raise(id.peer, id.counter)
+        });
     }
 }

@@ -51,7 +51,9 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
-        let new = self.new_prefix(chain.id, chain.len).ok_or(DuplicateElement)?;
+        let new = self
+            .new_prefix(chain.id, chain.len)
+            .ok_or(DuplicateElement)?;
         if new < chain.len {
             // Only dense chains have several elements.
             (chain.len, chain.units) = (new, new);
@@ -59,7 +61,11 @@ impl Sequence {
         let left = self.find_origin(chain.left);
         if let Some(unit) = left.and_then(|left| self.continue_typing(left, &chain)) {
             let unit = want_unit.then(|| self.tree.measure_before(unit.0).visible + unit.1);
-            return Ok(Integrated { unit, len: chain.len, unknown_origin: false });
+            return Ok(Integrated {
+                unit,
+                len: chain.len,
+                unknown_origin: false,
+            });
         }
         let right = self.find_origin(chain.right);
         let mut place = Place {
@@ -74,7 +80,10 @@ impl Sequence {
                 self.gap_for_left_child(&chain, right, Some(left), authors)
             }
             (Some(left), right) => {
-                let siblings = Siblings { parent: chain.left, side: Side::Right };
+                let siblings = Siblings {
+                    parent: chain.left,
+                    side: Side::Right,
+                };
                 self.gap_for_right_child(&chain, self.after(left), siblings, right, authors)
             }
             (None, Some(right)) => {
@@ -83,8 +92,15 @@ impl Sequence {
             }
             (None, None) => {
                 place.below_root = true;
-                place.side = if chain.left.is_null() { Side::Right } else { Side::Left };
-                let siblings = Siblings { parent: ElementKey::NULL, side: place.side };
+                place.side = if chain.left.is_null() {
+                    Side::Right
+                } else {
+                    Side::Left
+                };
+                let siblings = Siblings {
+                    parent: ElementKey::NULL,
+                    side: place.side,
+                };
                 self.gap_for_right_child(&chain, self.start_gap(), siblings, None, authors)
             }
         };
@@ -94,18 +110,29 @@ impl Sequence {
             self.tree.measure_before(pos).visible + offset
         });
         let unknown_origin = place.left_unknown || place.right_unknown;
-        Ok(Integrated { unit, len: chain.len, unknown_origin })
+        Ok(Integrated {
+            unit,
+            len: chain.len,
+            unknown_origin,
+        })
     }
 
     /// The common case: the chain goes on where the run of its left origin ends, and there is
     /// nothing between its origins, so nothing has to be compared. The run was placed when the
     /// right origin was there: that one is not below it, and the chain becomes a right child.
-    fn continue_typing(&mut self, (pos, offset): (RunPos, u32), chain: &Chain) -> Option<(RunPos, u32)> {
+    fn continue_typing(
+        &mut self,
+        (pos, offset): (RunPos, u32),
+        chain: &Chain,
+    ) -> Option<(RunPos, u32)> {
         let len = self.tree.run(pos).len;
         if offset + 1 < len {
             return None;
         }
-        let next = self.tree.next(pos).map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+        let next = self
+            .tree
+            .next(pos)
+            .map_or(ElementKey::NULL, |next| self.tree.run(next).id);
         (next == chain.right && self.try_extend(pos, chain, false)).then_some((pos, len))
     }
 
@@ -122,10 +149,19 @@ impl Sequence {
         chain.right = parent;
         let right = self.find(parent).expect("the caller looked");
         let gap = self.gap_for_left_child(&chain, right, None, authors);
-        let place = Place { side: Side::Left, below_root: false, left_unknown: true, right_unknown: false };
+        let place = Place {
+            side: Side::Left,
+            below_root: false,
+            left_unknown: true,
+            right_unknown: false,
+        };
         let (pos, offset) = self.fill(gap, &chain, place);
         let unit = want_unit.then(|| self.tree.measure_before(pos).visible + offset);
-        Ok(Integrated { unit, len: 1, unknown_origin: false })
+        Ok(Integrated {
+            unit,
+            len: 1,
+            unknown_origin: false,
+        })
     }
 
     /// How many of the ids from `first` on are new, until the first that is not. None: not one.
@@ -140,7 +176,11 @@ impl Sequence {
     }
 
     fn find_origin(&self, origin: ElementKey) -> Option<(RunPos, u32)> {
-        if origin.is_null() { None } else { self.find(origin) }
+        if origin.is_null() {
+            None
+        } else {
+            self.find(origin)
+        }
     }
 
     /// 10.2 `below`: whether `left` is a proper ancestor of `right`.
@@ -287,7 +327,10 @@ impl Sequence {
             // The element before is the parent of `parent`: there are no left children.
             return gap;
         }
-        let siblings = Siblings { parent: self.tree.run(pos).id, side: Side::Left };
+        let siblings = Siblings {
+            parent: self.tree.run(pos).id,
+            side: Side::Left,
+        };
         let mut seen = Seen::default();
         let mut cursor = self.tree.previous(pos);
         while let Some(pos) = cursor {
@@ -337,13 +380,19 @@ impl Sequence {
         };
         if let Some(before) = before {
             let offset = self.tree.run(before).len;
-            if place.side == Side::Right && !place.below_root && self.try_extend(before, chain, place.right_unknown) {
+            if place.side == Side::Right
+                && !place.below_root
+                && self.try_extend(before, chain, place.right_unknown)
+            {
                 return (before, offset);
             }
         }
         let pos = match (gap, before) {
             (Gap::Before(pos, offset), _) if offset > 0 => self.split(pos, offset),
-            (_, Some(before)) => RunPos { at: before.at + 1, ..before },
+            (_, Some(before)) => RunPos {
+                at: before.at + 1,
+                ..before
+            },
             _ => self.tree.start(),
         };
         (self.insert_run(pos, chain, place), 0)
@@ -352,7 +401,9 @@ impl Sequence {
 
 fn is_sibling(run: &Run, siblings: Siblings) -> bool {
     let at_root = siblings.parent.is_null();
-    run.side() == siblings.side && run.is_below_root() == at_root && (at_root || run.parent() == siblings.parent)
+    run.side() == siblings.side
+        && run.is_below_root() == at_root
+        && (at_root || run.parent() == siblings.parent)
 }
 
 /// The order of siblings: peer id, then counter (3.3).
@@ -395,6 +446,10 @@ impl Seen {
         if first.author != parent.author || parent.counter - first.counter >= *len {
             return None;
         }
-        Some(if *place <= self.inside_through { Class::Inside } else { Class::Waits })
+        Some(if *place <= self.inside_through {
+            Class::Inside
+        } else {
+            Class::Waits
+        })
     }
 }

@@ -12,5 +12,5 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use list::{Chain, Removed, Sequence};
+pub use list::{Chain, Inserted, Removed, Sequence};
 pub use run::{Content, ElementKey, UNITS_MAX};

@@ -10,7 +10,10 @@ pub struct Clock {
 
 impl Clock {
     pub fn of(hlc: Hlc) -> Self {
-        Clock { ms: hlc.ms(), counter: u32::from(hlc.counter()) }
+        Clock {
+            ms: hlc.ms(),
+            counter: u32::from(hlc.counter()),
+        }
     }
 
     pub fn hlc(self) -> Hlc {

@@ -10,7 +10,11 @@ pub const SET: &str = "set";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    TextInsert { left: Option<ElementId>, right: Option<ElementId>, items: Vec<(ElementId, Vec<u16>)> },
+    TextInsert {
+        left: Option<ElementId>,
+        right: Option<ElementId>,
+        items: Vec<(ElementId, Vec<u16>)>,
+    },
     TextDelete(Vec<ElementId>),
     TextUpdate(Vec<(ElementId, ElementId, Vec<u16>)>),
     MapSet(String, Value),
@@ -23,16 +27,6 @@ pub enum Op {
 }
 
 impl Op {
-    /// The id of its handler.
-    pub fn handler(&self) -> &'static str {
-        match self {
-            Op::TextInsert { .. } | Op::TextDelete(_) | Op::TextUpdate(_) => TEXT,
-            Op::MapSet(..) | Op::MapDelete(_) | Op::MapUpdate(..) => MAP,
-            Op::RegisterSet(_) => REGISTER,
-            Op::SetAdd(..) | Op::SetRemove(..) => SET,
-        }
-    }
-
     /// The operation of a change. None: not for one of the four handlers, of an unknown kind, or
     /// not decodable: it has no effect.
     pub fn of(change: &Change) -> Option<Op> {
@@ -42,7 +36,9 @@ impl Op {
             ("CRDTFugueTextHandler", TEXT, 0) => text_insert(&mut body),
             ("CRDTFugueTextHandler", TEXT, 1) => text_delete(&mut body),
             ("CRDTFugueTextHandler", TEXT, 2) => text_update(&mut body),
-            ("CRDTMapHandler<dynamic>", MAP, 0) => key(&mut body).and_then(|key| Ok(Op::MapSet(key, value(&mut body)?))),
+            ("CRDTMapHandler<dynamic>", MAP, 0) => {
+                key(&mut body).and_then(|key| Ok(Op::MapSet(key, value(&mut body)?)))
+            }
             ("CRDTMapHandler<dynamic>", MAP, 1) => key(&mut body).map(Op::MapDelete),
             ("CRDTMapHandler<dynamic>", MAP, 2) => {
                 key(&mut body).and_then(|key| Ok(Op::MapUpdate(key, value(&mut body)?)))
@@ -71,7 +67,10 @@ fn tag(body: &mut Reader<'_>) -> Result<OperationId, DecodeError> {
 }
 
 fn element(body: &mut Reader<'_>) -> Result<ElementId, DecodeError> {
-    ElementId::read(body)?.ok_or(DecodeError { offset: 0, expected: "not the null id" })
+    ElementId::read(body)?.ok_or(DecodeError {
+        offset: 0,
+        expected: "not the null id",
+    })
 }
 
 fn units(body: &mut Reader<'_>) -> Result<Vec<u16>, DecodeError> {
@@ -83,25 +82,38 @@ fn units(body: &mut Reader<'_>) -> Result<Vec<u16>, DecodeError> {
 fn text_insert(body: &mut Reader<'_>) -> Result<Op, DecodeError> {
     let (left, right) = (ElementId::read(body)?, ElementId::read(body)?);
     let count = body.count(1)?;
-    let items: Result<_, _> = (0..count).map(|_| Ok((element(body)?, units(body)?))).collect();
-    Ok(Op::TextInsert { left, right, items: items? })
+    let items: Result<_, _> = (0..count)
+        .map(|_| Ok((element(body)?, units(body)?)))
+        .collect();
+    Ok(Op::TextInsert {
+        left,
+        right,
+        items: items?,
+    })
 }
 
 fn text_delete(body: &mut Reader<'_>) -> Result<Op, DecodeError> {
     let count = body.count(1)?;
-    (0..count).map(|_| element(body)).collect::<Result<_, _>>().map(Op::TextDelete)
+    (0..count)
+        .map(|_| element(body))
+        .collect::<Result<_, _>>()
+        .map(Op::TextDelete)
 }
 
 fn text_update(body: &mut Reader<'_>) -> Result<Op, DecodeError> {
     let count = body.count(1)?;
-    let items: Result<_, _> = (0..count).map(|_| Ok((element(body)?, element(body)?, units(body)?))).collect();
+    let items: Result<_, _> = (0..count)
+        .map(|_| Ok((element(body)?, element(body)?, units(body)?)))
+        .collect();
     items.map(Op::TextUpdate)
 }
 
 fn set_remove(body: &mut Reader<'_>) -> Result<Op, DecodeError> {
     let removed = value(body)?;
     let count = body.count(OperationId::BYTES)?;
-    let mut tags = (0..count).map(|_| tag(body)).collect::<Result<Vec<_>, _>>()?;
+    let mut tags = (0..count)
+        .map(|_| tag(body))
+        .collect::<Result<Vec<_>, _>>()?;
     tags.sort_unstable();
     let all = body.byte("removeAll")? != 0;
     Ok(Op::SetRemove(removed, tags, all))

@@ -50,13 +50,20 @@ impl ModelPeer {
         let mut changes: Vec<&Change> = self.stored.iter().collect();
         changes.sort_by_key(|change| (change.id.hlc, change.id.peer));
         let mut state = State::default();
-        changes.into_iter().filter_map(Op::of).for_each(|op| state.apply(&op));
+        changes
+            .into_iter()
+            .filter_map(Op::of)
+            .for_each(|op| state.apply(&op));
         self.queue.iter().flatten().for_each(|op| state.apply(op));
         state
     }
 
     pub fn seen(&self, peer: PeerId) -> Option<Hlc> {
-        self.stored.iter().filter(|change| change.id.peer == peer).map(|change| change.id.hlc).max()
+        self.stored
+            .iter()
+            .filter(|change| change.id.peer == peer)
+            .map(|change| change.id.hlc)
+            .max()
     }
 
     fn has(&self, id: &OperationId) -> bool {
@@ -79,14 +86,18 @@ impl ModelPeer {
     pub fn import(&mut self, changes: &[Change]) -> usize {
         let mut new: Vec<&Change> = Vec::new();
         for change in changes {
-            let is_seen = self.seen(change.id.peer).is_some_and(|seen| change.id.hlc <= seen);
+            let is_seen = self
+                .seen(change.id.peer)
+                .is_some_and(|seen| change.id.hlc <= seen);
             if !is_seen && !new.iter().any(|known| known.id == change.id) {
                 new.push(change);
             }
         }
         let in_list = |id: &OperationId| new.iter().any(|change| change.id == *id);
-        let mut missing: Vec<usize> =
-            new.iter().map(|change| change.deps.iter().filter(|dep| in_list(dep)).count()).collect();
+        let mut missing: Vec<usize> = new
+            .iter()
+            .map(|change| change.deps.iter().filter(|dep| in_list(dep)).count())
+            .collect();
         let mut queue: VecDeque<usize> = (0..new.len()).filter(|at| missing[*at] == 0).collect();
         let mut applied = 0;
         while let Some(at) = queue.pop_front() {
@@ -112,19 +123,33 @@ impl ModelPeer {
         self.depth -= 1;
         if self.depth == 0 {
             let queue = self.queue.take().expect("open");
-            compacted(queue).into_iter().for_each(|op| self.make_change(op));
+            compacted(queue)
+                .into_iter()
+                .for_each(|op| self.make_change(op));
         }
     }
 
     pub fn rollback(&mut self) {
         self.depth = 0;
         self.queue = None;
-        self.next_counter = self.stored.iter().filter_map(Op::of).map(|op| self.counter_after(&op)).max().unwrap_or(0);
+        self.next_counter = self
+            .stored
+            .iter()
+            .filter_map(Op::of)
+            .map(|op| self.counter_after(&op))
+            .max()
+            .unwrap_or(0);
     }
 
     /// One more than the largest own counter that an operation produces.
     fn counter_after(&self, op: &Op) -> u64 {
-        let own = |id: &ElementId| if id.peer == self.id { id.counter + 1 } else { 0 };
+        let own = |id: &ElementId| {
+            if id.peer == self.id {
+                id.counter + 1
+            } else {
+                0
+            }
+        };
         match op {
             Op::TextInsert { items, .. } => items.iter().map(|(id, _)| own(id)).max().unwrap_or(0),
             Op::TextUpdate(items) => items.iter().map(|(_, new, _)| own(new)).max().unwrap_or(0),
@@ -157,7 +182,14 @@ impl ModelPeer {
         assert_eq!(made.len(), expected.len(), "number of changes");
         for (change, expected) in made.iter().zip(expected) {
             let op = Op::of(change).expect("the engine's own changes can be read");
-            assert_eq!(Expected { id: change.id, deps: change.deps.clone(), op }, expected);
+            assert_eq!(
+                Expected {
+                    id: change.id,
+                    deps: change.deps.clone(),
+                    op
+                },
+                expected
+            );
             self.stored.push(change.clone());
         }
     }
@@ -178,12 +210,18 @@ impl ModelPeer {
 
     fn new_element(&mut self) -> ElementId {
         self.next_counter += 1;
-        ElementId { peer: self.id, counter: self.next_counter - 1 }
+        ElementId {
+            peer: self.id,
+            counter: self.next_counter - 1,
+        }
     }
 
     pub fn text_insert(&mut self, index: usize, units: &[u16]) {
         let (left, right) = self.state().text.origins(index);
-        let items = units.iter().map(|unit| (self.new_element(), vec![*unit])).collect();
+        let items = units
+            .iter()
+            .map(|unit| (self.new_element(), vec![*unit]))
+            .collect();
         self.submit(Op::TextInsert { left, right, items });
     }
 
@@ -196,7 +234,9 @@ impl ModelPeer {
     pub fn text_update(&mut self, index: usize, units: &[u16]) {
         let live = self.state().text.live();
         let targets = live[index..].iter().zip(units);
-        let items: Vec<_> = targets.map(|(old, unit)| (*old, self.new_element(), vec![*unit])).collect();
+        let items: Vec<_> = targets
+            .map(|(old, unit)| (*old, self.new_element(), vec![*unit]))
+            .collect();
         if !items.is_empty() {
             self.submit(Op::TextUpdate(items));
         }
@@ -251,7 +291,9 @@ fn compound(acc: &Op, next: &Op) -> Option<Op> {
         (Op::RegisterSet(_), Op::RegisterSet(_)) => Some(next.clone()),
         _ if key_of(acc).is_none() || key_of(acc) != key_of(next) => None,
         (_, Op::MapDelete(_) | Op::MapSet(..)) => Some(next.clone()),
-        (Op::MapSet(key, _), Op::MapUpdate(_, value)) => Some(Op::MapSet(key.clone(), value.clone())),
+        (Op::MapSet(key, _), Op::MapUpdate(_, value)) => {
+            Some(Op::MapSet(key.clone(), value.clone()))
+        }
         (Op::MapDelete(_), Op::MapUpdate(..)) => Some(acc.clone()),
         (Op::MapUpdate(..), Op::MapUpdate(..)) => Some(next.clone()),
         _ => None,

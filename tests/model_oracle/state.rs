@@ -19,7 +19,9 @@ impl State {
             Op::TextInsert { left, right, items } => self.text.insert_chain(*left, *right, items),
             Op::TextDelete(ids) => ids.iter().for_each(|id| self.text.delete(*id)),
             Op::TextUpdate(items) => {
-                items.iter().for_each(|(old, new, value)| self.text.update(*old, *new, value.clone()));
+                items
+                    .iter()
+                    .for_each(|(old, new, value)| self.text.update(*old, *new, value.clone()));
             }
             Op::MapSet(key, value) => match self.map.iter_mut().find(|(known, _)| known == key) {
                 Some((_, old)) => *old = value.clone(),
@@ -32,7 +34,9 @@ impl State {
                 }
             }
             // Null and unset are one (9.6).
-            Op::RegisterSet(value) => self.register = Some(value.clone()).filter(|value| *value != Value::Null),
+            Op::RegisterSet(value) => {
+                self.register = Some(value.clone()).filter(|value| *value != Value::Null)
+            }
             Op::SetAdd(value, tag) => self.set.add(value, *tag),
             Op::SetRemove(value, tags, _) => self.set.remove(value, tags),
         }
@@ -53,7 +57,9 @@ pub struct Set {
 /// Dart's `==` on JSON values (9.7).
 pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Int(int), Value::Double(double)) | (Value::Double(double), Value::Int(int)) => *int as f64 == *double,
+        (Value::Int(int), Value::Double(double)) | (Value::Double(double), Value::Int(int)) => {
+            *int as f64 == *double
+        }
         (Value::Array(_) | Value::Object(_), _) => false,
         _ => a == b,
     }

@@ -29,8 +29,17 @@ pub struct Tree {
 
 impl Default for Tree {
     fn default() -> Self {
-        let root = Node { id: None, value: None, parent: 0, left: Vec::new(), right: Vec::new() };
-        Tree { nodes: vec![root], places: HashMap::new() }
+        let root = Node {
+            id: None,
+            value: None,
+            parent: 0,
+            left: Vec::new(),
+            right: Vec::new(),
+        };
+        Tree {
+            nodes: vec![root],
+            places: HashMap::new(),
+        }
     }
 }
 
@@ -57,7 +66,13 @@ impl Tree {
     }
 
     /// The table of 10.2.
-    fn insert(&mut self, id: ElementId, value: Vec<u16>, left: Option<ElementId>, right: Option<ElementId>) {
+    fn insert(
+        &mut self,
+        id: ElementId,
+        value: Vec<u16>,
+        left: Option<ElementId>,
+        right: Option<ElementId>,
+    ) {
         match (self.known(left), self.known(right)) {
             (Some(l), Some(r)) if self.below(l, r) => self.add(id, value, r, Side::Left),
             (Some(l), _) => self.add(id, value, l, Side::Right),
@@ -83,13 +98,22 @@ impl Tree {
 
     fn add(&mut self, id: ElementId, value: Vec<u16>, parent: usize, side: Side) {
         let new = self.nodes.len();
-        self.nodes.push(Node { id: Some(id), value: Some(value), parent, left: Vec::new(), right: Vec::new() });
+        self.nodes.push(Node {
+            id: Some(id),
+            value: Some(value),
+            parent,
+            left: Vec::new(),
+            right: Vec::new(),
+        });
         self.places.insert(id, new);
         let siblings = match side {
             Side::Left => &self.nodes[parent].left,
             Side::Right => &self.nodes[parent].right,
         };
-        let at = siblings.iter().position(|sibling| self.nodes[*sibling].id > Some(id)).unwrap_or(siblings.len());
+        let at = siblings
+            .iter()
+            .position(|sibling| self.nodes[*sibling].id > Some(id))
+            .unwrap_or(siblings.len());
         match side {
             Side::Left => self.nodes[parent].left.insert(at, new),
             Side::Right => self.nodes[parent].right.insert(at, new),
@@ -140,12 +164,21 @@ impl Tree {
 
     /// Ids of the live nodes in order.
     pub fn live(&self) -> Vec<ElementId> {
-        self.order().into_iter().filter(|(_, value)| value.is_some()).map(|(id, _)| id).collect()
+        self.order()
+            .into_iter()
+            .filter(|(_, value)| value.is_some())
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// The text in UTF-16 units.
     pub fn units(&self) -> Vec<u16> {
-        self.order().into_iter().filter_map(|(_, value)| value).flatten().copied().collect()
+        self.order()
+            .into_iter()
+            .filter_map(|(_, value)| value)
+            .flatten()
+            .copied()
+            .collect()
     }
 
     /// Origins of an insertion before live node `index` (9.9).
@@ -154,7 +187,12 @@ impl Tree {
         let order = self.order();
         let behind = match left {
             None => 0,
-            Some(left) => 1 + order.iter().position(|(id, _)| *id == left).expect("a live node"),
+            Some(left) => {
+                1 + order
+                    .iter()
+                    .position(|(id, _)| *id == left)
+                    .expect("a live node")
+            }
         };
         (left, order.get(behind).map(|(id, _)| *id))
     }
