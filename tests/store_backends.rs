@@ -180,9 +180,10 @@ mod sqlite {
                 store.commit(&[append(&name, &record)]).unwrap();
             }
             if number % 3 == 0 {
+                let (snapshot, records) = ([number; 5000], [vec![number; 20], vec![number; 3]]);
                 let content = Content::Replace {
-                    snapshot: Some(&[number; 5000]),
-                    records: &[vec![number; 20], vec![number; 3]],
+                    snapshot: Some(&snapshot),
+                    records: &records,
                 };
                 let write = Write {
                     document: &name,
