@@ -155,8 +155,7 @@ impl Document {
         let author = self.log.authors.intern(id.peer);
         let key = ChangeKey { author, clock: id.hlc };
         store_foreign(&mut self.log, key, deps, payload);
-        self.frontiers.retain(|head| !deps.contains(head));
-        self.frontiers.push(key);
+        self.frontiers.replace(deps, key);
         self.note_author(author);
         self.clock = self.clock.receive_event(now_ms, key.clock);
     }
@@ -164,7 +163,7 @@ impl Document {
     /// The key of a dependency that is stored or covered by the snapshot.
     fn ready_key(&mut self, dep: &OperationId) -> Result<ChangeKey, ApplyError> {
         if let Some(key) = self.key_of(dep) {
-            if self.frontiers.contains(&key) || self.log.find(key).is_some() {
+            if self.frontiers.contains(key) || self.log.find(key).is_some() {
                 return Ok(key);
             }
         }

@@ -6,6 +6,7 @@
 
 mod content;
 mod delta;
+mod frontiers;
 mod handler;
 mod handlers;
 mod import;
@@ -33,6 +34,7 @@ pub use types::{
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
+use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
 use std::collections::HashMap;
@@ -51,10 +53,10 @@ pub struct Document {
     closed: bool,
     log: Log,
     /// The changes that nothing depends on yet, in the order in which they became so.
-    frontiers: Vec<ChangeKey>,
+    frontiers: Frontiers,
     /// Authors with stored changes, in order of appearance since they last lost some to pruning:
     /// the order of the version vector (specification 4.1, 4.3).
-    vector_order: Vec<AuthorIdx>,
+    vector_order: AuthorOrder,
     snapshot: Option<Snapshot>,
     handlers: Vec<Handler>,
     handler_numbers: HashMap<Box<str>, HandlerIdx>,
@@ -92,8 +94,8 @@ impl Document {
             clock_drift_ms_max: options.clock_drift_ms_max,
             closed: false,
             log,
-            frontiers: Vec::new(),
-            vector_order: Vec::new(),
+            frontiers: Frontiers::default(),
+            vector_order: AuthorOrder::default(),
             snapshot: None,
             handlers: Vec::new(),
             handler_numbers: HashMap::new(),
@@ -156,7 +158,7 @@ impl Document {
 
     /// The ids of the changes that nothing depends on yet.
     pub fn frontiers(&self) -> Vec<OperationId> {
-        self.frontiers.iter().map(|key| self.log.operation_id(*key)).collect()
+        self.frontiers.iter().map(|key| self.log.operation_id(key)).collect()
     }
 
     /// Number of stored changes.
@@ -236,7 +238,7 @@ impl Document {
                 vector.update(self.log.authors.peer(author), clock);
             }
         };
-        self.vector_order.iter().for_each(|author| add(*author));
+        self.vector_order.iter().for_each(&mut add);
         if let Some(snapshot) = &self.snapshot {
             for (peer, clock) in snapshot.vector().iter() {
                 let stored = self.log.authors.find(&peer).and_then(|author| self.log.latest(author));
@@ -254,14 +256,15 @@ impl Document {
     /// Memory held, in bytes; estimated for what handlers keep per key.
     pub fn heap_bytes(&self) -> usize {
         let handlers: usize = self.handlers.iter().map(|handler| handler.heap_bytes() + size_of::<Handler>()).sum();
-        self.log.heap_bytes() + handlers
+        self.log.heap_bytes() + self.frontiers.heap_bytes() + handlers
     }
 
     /// Panics if an invariant is broken. Walks everything: for tests.
     pub fn check(&self) {
         self.handlers.iter().for_each(Handler::check);
-        for key in &self.frontiers {
-            assert!(self.log.find(*key).is_some() || self.is_covered(*key));
+        self.frontiers.check();
+        for key in self.frontiers.iter() {
+            assert!(self.log.find(key).is_some() || self.is_covered(key));
         }
     }
 }

@@ -133,8 +133,8 @@ impl Document {
         let Some(pruned) = pruned else {
             return 0;
         };
-        self.vector_order.retain(|author| !pruned.authors.contains(author));
-        self.frontiers = pruned.frontiers;
+        self.vector_order.remove_all(&pruned.authors);
+        self.frontiers = pruned.frontiers.into_iter().collect();
         pruned.removed
     }
 

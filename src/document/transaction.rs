@@ -305,9 +305,8 @@ impl Document {
         self.clock = self.clock.local_event(now);
         handler.newest_own = self.clock;
         let key = ChangeKey { author: self.own, clock: self.clock };
-        self.log.push(key, &self.frontiers, name, op);
-        self.frontiers.clear();
-        self.frontiers.push(key);
+        self.log.push(key, self.frontiers.as_slice(), name, op);
+        self.frontiers.replace_all(key);
         self.note_author(self.own);
         self.clock = self.clock.receive_event(now, key.clock);
     }
@@ -315,9 +314,7 @@ impl Document {
     /// An author has stored changes: it belongs into the version vector.
     #[inline]
     pub(super) fn note_author(&mut self, author: AuthorIdx) {
-        if !self.vector_order.contains(&author) {
-            self.vector_order.push(author);
-        }
+        self.vector_order.add(author);
     }
 
     /// Folds the change stored last into a value handler.
@@ -454,9 +451,8 @@ impl Document {
         let now = self.wall_clock.now_ms();
         self.clock = self.clock.local_event(now);
         let key = ChangeKey { author: self.own, clock: self.clock };
-        let deps = std::mem::take(&mut self.frontiers);
-        super::wire::store_foreign(&mut self.log, key, &deps, &payload);
-        self.frontiers.push(key);
+        super::wire::store_foreign(&mut self.log, key, self.frontiers.as_slice(), &payload);
+        self.frontiers.replace_all(key);
         self.note_author(self.own);
         self.clock = self.clock.receive_event(now, key.clock);
         self.fold_stored(false);

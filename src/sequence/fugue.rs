@@ -12,7 +12,6 @@ use super::run::{ElementKey, Place, Run, Side};
 use crate::clock::Authors;
 use crate::tree::RunPos;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 /// A chain that was refused because its first id is already taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,9 +232,10 @@ impl Sequence {
         stop: Option<(RunPos, u32)>,
         authors: &Authors,
     ) -> Gap {
-        let mut seen = Seen::default();
         let mut gap = start;
         let mut cursor = start;
+        // The last run that is inside: what waited before it hangs below it.
+        let mut inside_through = None;
         while let Gap::Before(pos, offset) = cursor {
             if stop == Some((pos, offset)) {
                 break;
@@ -255,17 +255,23 @@ impl Sequence {
             } else if run.side() == Side::Left {
                 Class::Waits
             } else {
-                match seen.class_of(run.parent()) {
-                    Some(class) => class,
-                    None => break,
+                // The parent comes before: has the scan passed it?
+                let (parent, at) = self.find(run.parent()).expect("a parent is known");
+                match start {
+                    Gap::Before(first, skipped) if self.tree.is_in_order(first, parent) && (first != parent || at >= skipped) => (),
+                    _ => break,
+                }
+                match inside_through {
+                    Some(last) if self.tree.is_in_order(parent, last) => Class::Inside,
+                    _ => Class::Waits,
                 }
             };
             let next = match self.tree.next(pos) {
                 Some(next) => Gap::Before(next, 0),
                 None => Gap::End,
             };
-            seen.add(&run, class);
             if class == Class::Inside {
+                inside_through = Some(pos);
                 gap = next;
             }
             cursor = next;
@@ -288,8 +294,10 @@ impl Sequence {
             return gap;
         }
         let siblings = Siblings { parent: self.tree.run(pos).id, side: Side::Left };
-        let mut seen = Seen::default();
-        let mut cursor = self.tree.previous(pos);
+        let first = self.tree.previous(pos);
+        let mut cursor = first;
+        // As above, in the other direction.
+        let mut inside_through: Option<RunPos> = None;
         while let Some(pos) = cursor {
             if stop.is_some_and(|(stop, _)| stop == pos) {
                 break;
@@ -305,13 +313,18 @@ impl Sequence {
             } else if run.side() == Side::Right {
                 Class::Waits
             } else {
-                match seen.class_of(run.parent()) {
-                    Some(class) => class,
-                    None => break,
+                // The parent comes behind: has the scan passed it?
+                let (parent, _) = self.find(run.parent()).expect("a parent is known");
+                if !first.is_some_and(|first| self.tree.is_in_order(parent, first)) {
+                    break;
+                }
+                match inside_through {
+                    Some(last) if self.tree.is_in_order(last, parent) => Class::Inside,
+                    _ => Class::Waits,
                 }
             };
-            seen.add(&run, class);
             if class == Class::Inside {
+                inside_through = Some(pos);
                 gap = Gap::Before(pos, 0);
             }
             cursor = self.tree.previous(pos);
@@ -369,32 +382,4 @@ fn compare(a: ElementKey, b: ElementKey, authors: &Authors) -> Ordering {
 enum Class {
     Inside,
     Waits,
-}
-
-/// The runs that a scan has passed.
-#[derive(Default)]
-struct Seen {
-    /// First element -> number of elements and place in the scan.
-    runs: BTreeMap<ElementKey, (u32, u32)>,
-    /// Runs up to this place in the scan are inside.
-    inside_through: u32,
-}
-
-impl Seen {
-    fn add(&mut self, run: &Run, class: Class) {
-        let place = self.runs.len() as u32 + 1;
-        self.runs.insert(run.id, (run.len, place));
-        if class == Class::Inside {
-            // What waited hangs below this run.
-            self.inside_through = place;
-        }
-    }
-
-    fn class_of(&self, parent: ElementKey) -> Option<Class> {
-        let (first, (len, place)) = self.runs.range(..=parent).next_back()?;
-        if first.author != parent.author || parent.counter - first.counter >= *len {
-            return None;
-        }
-        Some(if *place <= self.inside_through { Class::Inside } else { Class::Waits })
-    }
 }

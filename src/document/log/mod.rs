@@ -21,7 +21,7 @@ use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
 use crate::tree::ChunkedVec;
 use row::{Clocks, POOLED_CHANGES_MAX, Row, RowDeps, RowOp, read_clock_step, write_clock_step};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A change id within one document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,12 +44,13 @@ pub(crate) struct Name {
 /// The rows of one author.
 #[derive(Clone, Debug, Default)]
 struct AuthorRows {
-    /// Ascending by first clock.
+    /// Ascending by first clock, without overlap.
     rows: Vec<u32>,
     /// Largest clock stored.
     latest: Hlc,
-    /// A change came with a smaller clock than one before it: rows may overlap.
-    overlap: bool,
+    /// Changes that came with a smaller clock than one before them, which no honest writer's do:
+    /// a row each.
+    strays: BTreeMap<Hlc, u32>,
 }
 
 /// See the module.
@@ -173,11 +174,12 @@ impl Log {
             return None;
         }
         let after = author.rows.partition_point(|row| self.rows[*row as usize].first_clock <= key.clock);
-        let candidates = if author.overlap { &author.rows[..after] } else { &author.rows[after.saturating_sub(1)..after] };
-        candidates.iter().rev().find_map(|row| {
-            let nth = self.clocks(&self.rows[*row as usize]).position(|clock| clock == key.clock)?;
-            Some(Place { row: *row, nth: nth as u32 })
-        })
+        let in_row = after.checked_sub(1).and_then(|at| {
+            let row = author.rows[at];
+            let nth = self.clocks(&self.rows[row as usize]).position(|clock| clock == key.clock)?;
+            Some(Place { row, nth: nth as u32 })
+        });
+        in_row.or_else(|| author.strays.get(&key.clock).map(|row| Place { row: *row, nth: 0 }))
     }
 
     /// Stores a change. The caller has checked that it is new and its dependencies are known.
@@ -211,15 +213,12 @@ impl Log {
         if self.by_author.len() <= number {
             self.by_author.resize_with(number + 1, AuthorRows::default);
         }
-        let rows = &self.rows;
         let author = &mut self.by_author[number];
         if author.rows.is_empty() || key.clock > author.latest {
             author.rows.push(row);
-            return;
+        } else {
+            author.strays.insert(key.clock, row);
         }
-        author.overlap = true;
-        let at = author.rows.partition_point(|row| rows[*row as usize].first_clock <= key.clock);
-        author.rows.insert(at, row);
     }
 
     fn store_deps(&mut self, deps: &[ChangeKey]) -> RowDeps {
@@ -281,6 +280,10 @@ impl Log {
         };
         let last = ChangeKey { author: row.author, clock: self.last_clock };
         if row.author != key.author || row.name != name || deps != [last] || key.clock <= last.clock {
+            return false;
+        }
+        if last.clock != self.by_author[key.author.0 as usize].latest {
+            // Rows of strays hold one change.
             return false;
         }
         let Some(op) = continued(row, op) else {
@@ -402,7 +405,7 @@ impl Log {
     pub fn heap_bytes(&self) -> usize {
         self.content.heap_bytes()
             + self.rows.heap_bytes()
-            + self.by_author.iter().map(|author| author.rows.capacity() * 4).sum::<usize>()
+            + self.by_author.iter().map(|author| author.rows.capacity() * 4 + author.strays.len() * 24).sum::<usize>()
             + self.clock_pool.capacity()
             + self.byte_pool.capacity()
             + self.span_pool.capacity() * size_of::<Span>()

@@ -3,6 +3,7 @@
 use super::row::Operation;
 use super::{ChangeKey, Log};
 use crate::clock::{AuthorIdx, Hlc, VersionVector};
+use std::collections::HashMap;
 
 /// What was removed, and what is left at the top.
 pub(crate) struct Pruned {
@@ -30,6 +31,7 @@ impl Log {
         let mut pruned = Pruned { removed: 0, authors: Vec::new(), frontiers: Vec::new() };
         let mut kept = self.emptied();
         let mut deps = Vec::new();
+        let mut is_listed = vec![false; self.authors.len()];
         for (number, row) in self.rows.iter().enumerate() {
             let mut previous = None;
             for (nth, clock) in self.clocks(row).enumerate() {
@@ -41,7 +43,7 @@ impl Log {
                 }
                 if goes(key) {
                     pruned.removed += 1;
-                    if !pruned.authors.contains(&key.author) {
+                    if !std::mem::replace(&mut is_listed[key.author.0 as usize], true) {
                         pruned.authors.push(key.author);
                     }
                     continue;
@@ -54,8 +56,10 @@ impl Log {
         if pruned.removed == 0 {
             return None;
         }
+        let mut places: HashMap<AuthorIdx, usize> = HashMap::new();
         for head in self.heads().into_iter().filter(|head| !goes(*head)) {
-            match pruned.frontiers.iter_mut().find(|known| known.author == head.author) {
+            let place = *places.entry(head.author).or_insert(pruned.frontiers.len());
+            match pruned.frontiers.get_mut(place) {
                 Some(known) => known.clock = known.clock.max(head.clock),
                 None => pruned.frontiers.push(head),
             }
