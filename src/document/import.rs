@@ -101,15 +101,8 @@ impl Document {
         }
         let bytes = changes.iter().map(|change| change.payload().len() + 64).sum();
         self.ensure_room(bytes).map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
-        let Some(drift_ms_max) = self.clock_drift_ms_max else {
-            return Ok(());
-        };
         let latest = changes.iter().map(|change| change.id().hlc).max();
-        let Some(latest) = latest else {
-            return Ok(());
-        };
-        let checked = self.clock.receive_event_checked(self.wall_clock.now_ms(), latest, i64::from(drift_ms_max));
-        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift { ahead_ms: drift.ahead_ms })
+        latest.map_or(Ok(()), |latest| self.check_drift(latest))
     }
 
     /// Drops changes that the version vector covers.

@@ -27,7 +27,7 @@ mod wire;
 
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
-    Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec, LogPosition, MapOp,
+    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec, LogPosition, MapOp,
     Origin, TextOp, TextUnit, ValueCodec, WallClock,
 };
 
@@ -128,6 +128,7 @@ impl Document {
     /// Advances the clock by a local event (crdt_lf's `prepareMutation`).
     pub fn tick(&mut self) -> Result<Hlc, DocumentError> {
         self.ensure_open()?;
+        self.ensure_editable(0)?;
         self.clock = self.clock.local_event(self.wall_clock.now_ms());
         Ok(self.clock)
     }

@@ -5,8 +5,8 @@ use super::handler::State;
 use super::handlers::text::TextBlob;
 use super::handlers::text_body::TextBody;
 use super::log::Operation;
-use super::types::{DocumentError, HandlerIdx, Origin};
-use crate::clock::{PeerId, VersionVector};
+use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
+use crate::clock::{Hlc, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{ElementId, Envelope, Snapshot, wtf8};
 use crate::replica::ApplyError;
@@ -57,11 +57,10 @@ impl Document {
         Ok(true)
     }
 
-    fn check_drift(&self, clock: crate::clock::Hlc) -> Result<(), ApplyError> {
-        let Some(drift_ms_max) = self.clock_drift_ms_max else {
-            return Ok(());
-        };
-        let checked = self.clock.receive_event_checked(self.wall_clock.now_ms(), clock, i64::from(drift_ms_max));
+    /// Whether a received clock is close enough to the wall clock.
+    pub(super) fn check_drift(&self, clock: Hlc) -> Result<(), ApplyError> {
+        let drift_ms_max = self.clock_drift_ms_max.map_or(CLOCK_AHEAD_MS_MAX, i64::from);
+        let checked = self.clock.receive_event_checked(self.wall_clock.now_ms(), clock, drift_ms_max);
         checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift { ahead_ms: drift.ahead_ms })
     }
 

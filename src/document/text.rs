@@ -62,7 +62,7 @@ impl Document {
         if units > UNITS_MAX as usize || units as u64 >= counter_left || length + units as u64 >= 1 << 31 {
             return Err(DocumentError::Limit("2^27 units in one insertion, 2^31 in one text"));
         }
-        self.ensure_room(units)?;
+        self.ensure_editable(units)?;
         Ok(index as u32)
     }
 
@@ -102,7 +102,7 @@ impl Document {
         if count == 0 {
             return Ok(());
         }
-        self.ensure_room(0)?;
+        self.ensure_editable(0)?;
         self.record(number, false);
         let handler = &mut self.handlers[number.0 as usize];
         let State::Text(text) = &mut handler.state else {

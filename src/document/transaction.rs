@@ -9,6 +9,7 @@ use super::handlers::text_body::TextBody;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
+use crate::clock::Hlc;
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
@@ -444,7 +445,7 @@ impl Document {
     /// `createChange`): at once, even inside a transaction.
     pub fn create_change(&mut self, payload: Vec<u8>) -> Result<Change, DocumentError> {
         self.ensure_open()?;
-        self.ensure_room(payload.len())?;
+        self.ensure_editable(payload.len())?;
         let envelope = crate::codec::Envelope::decode(&payload)?;
         let id = envelope.handler_id.to_owned();
         let start = self.log.change_count();
@@ -460,6 +461,17 @@ impl Document {
         self.settle_replays();
         self.note(Origin::Local, &[], start, false);
         Ok(self.log.change(self.log.last_place().expect("just stored")))
+    }
+
+    /// Whether a local operation of so many bytes can be stored and gets a clock.
+    #[inline]
+    pub(super) fn ensure_editable(&self, bytes: usize) -> Result<(), DocumentError> {
+        // More clocks than a transaction can have operations.
+        const CLOCKS_LEFT_MIN: u64 = 1 << 40;
+        if self.clock.to_u64() > Hlc::MAX.to_u64() - CLOCKS_LEFT_MIN {
+            return Err(DocumentError::Limit("the clock is at its end"));
+        }
+        self.ensure_room(bytes)
     }
 
     pub(super) fn ensure_room(&self, bytes: usize) -> Result<(), DocumentError> {

@@ -36,7 +36,7 @@ impl Document {
     /// Queues or commits a local operation that was encoded without error.
     fn submit_value(&mut self, handler: HandlerIdx, op: LocalOperation) -> Result<(), DocumentError> {
         self.ensure_open()?;
-        self.ensure_room(op.body.len())?;
+        self.ensure_editable(op.body.len())?;
         self.record(handler, false);
         if self.in_transaction() {
             self.apply_pending(handler, op.kind, &op.body);
@@ -130,7 +130,7 @@ impl Document {
         let tag = OperationId::new(self.peer_id(), before.local_event(self.wall_clock.now_ms()));
         let op = self.set(handler)?.add_operation(value, tag).map_err(|_| DocumentError::UnsupportedValue)?;
         // The tag's tick counts only once nothing can fail any more.
-        self.ensure_room(op.body.len())?;
+        self.ensure_editable(op.body.len())?;
         self.clock = tag.hlc;
         self.submit_value(handler, op)
     }

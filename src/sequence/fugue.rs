@@ -24,8 +24,9 @@ pub struct Integrated {
     pub unit: Option<u32>,
     /// How many elements were new: fewer than given if a later id was taken.
     pub len: u32,
-    /// An origin was named that is not known here: the place depends on the order of arrival.
-    pub unknown_origin: bool,
+    /// An origin was named that is not known here, or the origins in reverse order: the place
+    /// depends on what was there before.
+    pub depends_on_order: bool,
 }
 
 /// A gap between elements: before element `offset` of the run at `pos`, or at the very end.
@@ -33,6 +34,15 @@ pub struct Integrated {
 enum Gap {
     Before(RunPos, u32),
     End,
+}
+
+/// Whether an element is above another one in the tree.
+#[derive(Clone, Copy, Debug)]
+enum Above {
+    No,
+    Yes,
+    /// Yes, and the other one is to its left. Its run.
+    ToTheRight(RunPos),
 }
 
 /// Which siblings a right or root child has.
@@ -58,7 +68,7 @@ impl Sequence {
         let left = self.find_origin(chain.left);
         if let Some(unit) = left.and_then(|left| self.continue_typing(left, &chain)) {
             let unit = want_unit.then(|| self.tree.measure_before(unit.0).visible + unit.1);
-            return Ok(Integrated { unit, len: chain.len, unknown_origin: false });
+            return Ok(Integrated { unit, len: chain.len, depends_on_order: false });
         }
         let right = self.find_origin(chain.right);
         let mut place = Place {
@@ -67,8 +77,9 @@ impl Sequence {
             left_unknown: left.is_none() && !chain.left.is_null(),
             right_unknown: right.is_none() && !chain.right.is_null(),
         };
+        let mut depends_on_order = place.left_unknown || place.right_unknown;
         let gap = match (left, right) {
-            (Some(left), Some(right)) if self.is_below(left, right) => {
+            (Some(left), Some(right)) if self.is_below(left, right, &mut depends_on_order) => {
                 place.side = Side::Left;
                 self.gap_for_left_child(&chain, right, Some(left), authors)
             }
@@ -92,8 +103,7 @@ impl Sequence {
             let (pos, offset) = pos;
             self.tree.measure_before(pos).visible + offset
         });
-        let unknown_origin = place.left_unknown || place.right_unknown;
-        Ok(Integrated { unit, len: chain.len, unknown_origin })
+        Ok(Integrated { unit, len: chain.len, depends_on_order })
     }
 
     /// The common case: the chain goes on where the run of its left origin ends, and there is
@@ -124,7 +134,7 @@ impl Sequence {
         let place = Place { side: Side::Left, below_root: false, left_unknown: true, right_unknown: false };
         let (pos, offset) = self.fill(gap, &chain, place);
         let unit = want_unit.then(|| self.tree.measure_before(pos).visible + offset);
-        Ok(Integrated { unit, len: 1, unknown_origin: false })
+        Ok(Integrated { unit, len: 1, depends_on_order: false })
     }
 
     /// How many of the ids from `first` on are new, until the first that is not. None: not one.
@@ -142,45 +152,64 @@ impl Sequence {
         if origin.is_null() { None } else { self.find(origin) }
     }
 
-    /// 10.2 `below`: whether `left` is a proper ancestor of `right`.
-    fn is_below(&self, left: (RunPos, u32), right: (RunPos, u32)) -> bool {
+    /// 10.2 `below`: whether `left` is a proper ancestor of `right`, and has a right child.
+    /// `depends` becomes true if the latter made the difference.
+    fn is_below(&self, left: (RunPos, u32), right: (RunPos, u32), depends: &mut bool) -> bool {
         let (left_run, right_run) = (self.tree.run(left.0), self.tree.run(right.0));
         if left.0 == right.0 {
             // Each element of a run is the parent of the next.
             return left.1 < right.1;
         }
         let left_key = left_run.id.plus(left.1);
-        if right.1 == 0 {
-            return self.is_ancestor(left_run, left_key, right.0);
-        }
-        // The ancestors of a later element of a run are those of the first, and the run itself.
-        if right_run.contains(left_key) {
+        let above = if right.1 == 0 {
+            self.find_above(left_run, left_key, right.0)
+        } else if right_run.contains(left_key) {
+            // The ancestors of a later element of a run are those of the first, and the run itself.
             return left_key.counter < right_run.id.counter + right.1;
+        } else {
+            self.climb(left_key, right.0)
+        };
+        match above {
+            Above::No => false,
+            Above::Yes => true,
+            // Only a peer that names its origins in reverse order makes this matter.
+            Above::ToTheRight(pos) => {
+                *depends = true;
+                self.has_right_child(pos, left_key)
+            }
         }
-        self.climb(left_key, right.0)
     }
 
-    /// Whether `key`, an element of `run`, is a proper ancestor of the first element at `below`.
+    /// Whether `key`, an element of `run`, is a proper ancestor of the first element at `below`,
+    /// which comes behind it.
     pub(super) fn is_ancestor(&self, run: &Run, key: ElementKey, below: RunPos) -> bool {
+        match self.find_above(run, key, below) {
+            Above::No => false,
+            Above::Yes => true,
+            Above::ToTheRight(pos) => self.has_right_child(pos, key),
+        }
+    }
+
+    fn find_above(&self, run: &Run, key: ElementKey, below: RunPos) -> Above {
         let right = self.tree.run(below);
         if run.right == right.id && run.right_was_known() {
             // `key` was placed when `right` was there: it is the younger one.
-            return false;
+            return Above::No;
         }
         if right.left == key && right.left_was_known() {
             // With its left origin known, an element hangs below it, or to the left of a
             // descendant of it.
-            return true;
+            return Above::Yes;
         }
         self.climb(key, below)
     }
 
-    fn climb(&self, key: ElementKey, from: RunPos) -> bool {
+    fn climb(&self, key: ElementKey, from: RunPos) -> Above {
         let mut pos = from;
         loop {
             let parent = self.tree.run(pos).parent();
             if parent.is_null() {
-                return false;
+                return Above::No;
             }
             let (run, offset) = self.find(parent).expect("a parent is known");
             let run_start = self.tree.run(run).id;
@@ -189,14 +218,13 @@ impl Sequence {
                 && key.counter <= run_start.counter + offset
             {
                 let is_left_child = key == parent && self.tree.run(pos).side() == Side::Left;
-                return !is_left_child || self.has_right_child(run, key);
+                return if is_left_child { Above::ToTheRight(run) } else { Above::Yes };
             }
             pos = run;
         }
     }
 
-    /// Whether an element of the run at `pos` has a right child. Only a peer that names its
-    /// origins in reverse order makes this matter.
+    /// Whether an element of the run at `pos` has a right child.
     fn has_right_child(&self, pos: RunPos, key: ElementKey) -> bool {
         let run = self.tree.run(pos);
         match self.tree.next(pos) {

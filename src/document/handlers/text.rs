@@ -43,7 +43,7 @@ impl TextState {
             self.order_sensitive = true;
             return;
         };
-        self.order_sensitive |= done.unknown_origin || done.len < chain.len;
+        self.order_sensitive |= done.depends_on_order || done.len < chain.len;
         if let (Some(delta), Some(unit)) = (sink.delta.as_deref_mut(), done.unit) {
             let units = if done.len < chain.len { done.len } else { chain.units };
             let mut text = Vec::new();
