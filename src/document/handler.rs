@@ -12,8 +12,16 @@ use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
 use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
 use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
-use crate::sequence::{Chain, ElementKey};
+use crate::sequence::{Chain, Content, ElementKey};
 use std::collections::HashMap;
+
+/// The text of a snapshot in the content pool.
+#[derive(Clone, Copy, Debug)]
+struct Seed {
+    /// None: it was moved, run by run.
+    place: Option<Content>,
+    units: usize,
+}
 
 /// What a handler's operations add up to.
 #[derive(Clone, Debug)]
@@ -51,6 +59,7 @@ pub(crate) struct Handler {
     /// Decoded text bodies without compact rows: their text is in the content pool only once,
     /// however often the state is replayed.
     bodies: HashMap<ChangeKey, TextBody>,
+    seed: Option<Seed>,
     /// Largest replay position folded.
     newest: Option<OrderKey>,
     /// Clock of the last local change, whose text was in the state before it was a change.
@@ -82,6 +91,7 @@ impl Handler {
             observers: 0,
             recorder: Recorder::Off,
             bodies: HashMap::new(),
+            seed: None,
             newest: None,
             newest_own: Hlc::ZERO,
             out_of_order: false,
@@ -107,7 +117,16 @@ impl Handler {
         let seeded = match &mut self.state {
             State::Text(text) => match TextBlob::decode(blob) {
                 Ok(blob) => {
-                    text.seed(&blob, own, &mut log.authors, &mut log.content);
+                    // Replays of one snapshot share its text.
+                    let known = self.seed.filter(|seed| {
+                        seed.units == blob.units.len() && seed.place.is_some_and(|place| log.content.holds(place, &blob.units))
+                    });
+                    let place = known.and_then(|seed| seed.place).unwrap_or_else(|| {
+                        log.content.give_up(self.seed.map_or(0, |seed| seed.units));
+                        log.content.push_units(&blob.units)
+                    });
+                    self.seed = Some(Seed { place: Some(place), units: blob.units.len() });
+                    text.seed(&blob, place, own, &mut log.authors);
                     Ok(())
                 }
                 Err(error) => Err(error),
@@ -242,6 +261,9 @@ impl Handler {
             text.sequence.move_content(|content, units| new.copy_from(old, content, units));
         }
         self.bodies.clear();
+        if let Some(seed) = &mut self.seed {
+            seed.place = None;
+        }
     }
 
     /// Begins to record, if somebody wants it and it has not begun.

@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::State;
 use super::handlers::text::TextBlob;
 use super::handlers::text_body::TextBody;
-use super::log::Operation;
+use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
 use crate::clock::{Hlc, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
@@ -31,6 +31,8 @@ impl Document {
         for (_, clock) in snapshot.vector().iter() {
             self.check_drift(clock)?;
         }
+        let bytes = snapshot.entries().iter().map(|(_, blob)| blob.len()).sum();
+        self.ensure_room(bytes).map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
@@ -53,6 +55,10 @@ impl Document {
             }
         }
         self.replay_all();
+        if self.log.content.is_mostly_garbage() {
+            // Snapshot after snapshot, without changes to prune: the texts of the old ones go.
+            self.rewrite_log(&VersionVector::new(), true);
+        }
         self.note(Origin::Remote, &[], start, true);
         Ok(true)
     }
@@ -122,19 +128,22 @@ impl Document {
     }
 
     fn prune(&mut self, version: &VersionVector) -> u64 {
-        let Document { log, handlers, transaction, .. } = self;
-        let pruned = log.prune(version, |old, content| {
-            handlers.iter_mut().for_each(|handler| handler.move_content(&old.content, content));
-            if let Some(open) = transaction {
-                open.move_content(|place, units| content.copy_from(&old.content, place, units));
-            }
-        });
-        let Some(pruned) = pruned else {
+        let Some(pruned) = self.rewrite_log(version, false) else {
             return 0;
         };
         self.vector_order.remove_all(&pruned.authors);
         self.frontiers = pruned.frontiers.into_iter().collect();
         pruned.removed
+    }
+
+    fn rewrite_log(&mut self, version: &VersionVector, anyway: bool) -> Option<Pruned> {
+        let Document { log, handlers, transaction, .. } = self;
+        log.prune(version, anyway, |old, content| {
+            handlers.iter_mut().for_each(|handler| handler.move_content(&old.content, content));
+            if let Some(open) = transaction {
+                open.move_content(|place, units| content.copy_from(&old.content, place, units));
+            }
+        })
     }
 
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).

@@ -19,10 +19,11 @@ impl Log {
     /// removed ones. Returns None, and does nothing, if there is nothing to remove.
     ///
     /// Content moves to a new pool; `keep_content` is given the old and the new one, to save what
-    /// else refers to it. O(log).
+    /// else refers to it. With `anyway`, it moves even if no change goes. O(log).
     pub fn prune(
         &mut self,
         version: &VersionVector,
+        anyway: bool,
         keep_content: impl FnOnce(&Log, &mut super::ContentPool),
     ) -> Option<Pruned> {
         let thresholds: Vec<Option<Hlc>> =
@@ -53,7 +54,7 @@ impl Log {
                 self.with_operation(place, |op| kept.push_copy(self, key, &deps, row.name, op));
             }
         }
-        if pruned.removed == 0 {
+        if pruned.removed == 0 && !anyway {
             return None;
         }
         let mut places: HashMap<AuthorIdx, usize> = HashMap::new();
