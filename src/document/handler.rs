@@ -146,9 +146,7 @@ impl Handler {
         let is_late = self.newest.is_some_and(|newest| newest > order)
             || self.newest_own > order.hlc
             || self.newest_own == order.hlc && log.authors.peer(own) > order.peer;
-        if is_late {
-            self.out_of_order = true;
-        } else {
+        if !is_late {
             self.newest = Some(order);
         }
         self.fold_operation(place, key, order, log, own);
@@ -266,10 +264,10 @@ impl Handler {
         }
     }
 
-    /// Begins to record, if somebody wants it and it has not begun.
-    pub fn record(&mut self, observed: bool, many: bool, content: &ContentPool) {
+    /// Begins to record, if somebody wants it and it has not begun. Returns whether it begins.
+    pub fn record(&mut self, observed: bool, many: bool, content: &ContentPool) -> bool {
         if !observed || !matches!(self.recorder, Recorder::Off) {
-            return;
+            return false;
         }
         self.recorder = match &self.state {
             State::Text(text) if many => {
@@ -280,6 +278,7 @@ impl Handler {
             State::Text(_) => Recorder::Text(TextDelta::default()),
             _ => Recorder::Values(Vec::new()),
         };
+        true
     }
 
     /// What can be seen now, to be compared after a replay.

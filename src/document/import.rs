@@ -175,8 +175,12 @@ impl Document {
         // What the open transaction shows already will be the younger change.
         let queued = self.first_queued(number);
         let handler = &mut self.handlers[number.0 as usize];
+        let was_settled = !handler.out_of_order;
         if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
             handler.note_late(place, key, &self.log, self.own, queued.flatten());
+            if was_settled {
+                self.unsettled.push(number);
+            }
         }
         Some(number)
     }
@@ -202,11 +206,11 @@ impl Document {
 
     /// Replays the handlers for which the order of arrival mattered.
     pub(super) fn settle_replays(&mut self) {
-        for number in 0..self.handlers.len() {
-            if self.handlers[number].needs_replay() {
-                self.replay(HandlerIdx(number as u32));
+        for number in std::mem::take(&mut self.unsettled) {
+            if self.handlers[number.0 as usize].needs_replay() {
+                self.replay(number);
             }
-            self.handlers[number].out_of_order = false;
+            self.handlers[number.0 as usize].out_of_order = false;
         }
     }
 }

@@ -66,6 +66,10 @@ pub struct Document {
     early_revisions: HashMap<String, u64>,
     transaction: Option<Transaction>,
     recording: bool,
+    /// Handlers whose recorder is on.
+    recorded: Vec<HandlerIdx>,
+    /// Handlers that folded a change behind a younger one and may need a replay.
+    unsettled: Vec<HandlerIdx>,
     commits: Vec<Commit>,
     commit_count: u64,
     observers_of_all: u32,
@@ -103,6 +107,8 @@ impl Document {
             early_revisions: HashMap::new(),
             transaction: None,
             recording: false,
+            recorded: Vec::new(),
+            unsettled: Vec::new(),
             commits: Vec::new(),
             commit_count: 0,
             observers_of_all: 0,

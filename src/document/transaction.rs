@@ -13,6 +13,7 @@ use crate::clock::Hlc;
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// The open transaction.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Transaction {
     depth: u32,
     tag: Vec<u8>,
     queue: Vec<Queued>,
+    /// Handlers in the queue, with the first text element that was made of each.
+    edited: HashMap<HandlerIdx, Option<u32>>,
     /// Changes in the log when it began.
     start: u64,
     generation: u64,
@@ -58,6 +61,19 @@ impl QueuedOp {
     }
 }
 
+impl QueuedOp {
+    /// The first text element that it makes.
+    fn first_made(&self) -> Option<u32> {
+        match self {
+            QueuedOp::Insert { first, .. } => Some(*first),
+            QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
+                items.first().map(|(_, item)| item.id.counter)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Transaction {
     /// Content of queued operations moves with the pool.
     pub fn move_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
@@ -85,6 +101,7 @@ impl Document {
                     depth: 1,
                     tag: tag.to_vec(),
                     queue: Vec::new(),
+                    edited: HashMap::new(),
                     start: self.log.change_count(),
                     generation: self.generation,
                     origin: None,
@@ -132,12 +149,13 @@ impl Document {
         if nothing_imported {
             // Then nothing will have happened.
             open.origin = None;
-            self.handlers.iter_mut().for_each(|handler| handler.recorder = Default::default());
+            self.forget_records();
         }
         self.discard_pending(&queue);
         for (number, len_to_replace) in texts {
             self.replay(number);
             if let Some(len_before) = len_to_replace {
+                self.recorded.push(number);
                 self.handlers[number.0 as usize].record_replacement(len_before, &self.log.content);
                 open.origin = Some(Origin::Load);
             }
@@ -153,16 +171,7 @@ impl Document {
 
     /// Whether the open transaction has edited a handler, and the first element it made there.
     pub(super) fn first_queued(&self, number: HandlerIdx) -> Option<Option<u32>> {
-        let queue = &self.transaction.as_ref()?.queue;
-        let mut own = queue.iter().filter(|queued| queued.handler == number).peekable();
-        own.peek()?;
-        Some(own.find_map(|queued| match &queued.op {
-            QueuedOp::Insert { first, .. } => Some(*first),
-            QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
-                items.first().map(|(_, item)| item.id.counter)
-            }
-            _ => None,
-        }))
+        self.transaction.as_ref()?.edited.get(&number).copied()
     }
 
     /// Whether commits are recorded, for [`take_commits`](Self::take_commits).
@@ -203,6 +212,7 @@ impl Document {
                     depth: 0,
                     tag: tag.to_vec(),
                     queue: Vec::new(),
+                    edited: HashMap::new(),
                     start,
                     generation,
                     origin: Some(origin),
@@ -216,13 +226,15 @@ impl Document {
     /// Records the commit, if commits are recorded and anything happened.
     fn finish(&mut self, done: Transaction) {
         let Some(origin) = done.origin.filter(|_| self.recording) else {
-            self.handlers.iter_mut().for_each(|handler| handler.recorder = Default::default());
+            self.forget_records();
             return;
         };
         let mut deltas = Vec::new();
-        for (number, handler) in self.handlers.iter_mut().enumerate() {
-            if let Some(delta) = handler.finish_record(&self.log.content) {
-                deltas.push((HandlerIdx(number as u32), delta));
+        let mut recorded = std::mem::take(&mut self.recorded);
+        recorded.sort_unstable();
+        for number in recorded {
+            if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
+                deltas.push((number, delta));
             }
         }
         let change_count = match done.generation == self.generation {
@@ -239,6 +251,12 @@ impl Document {
             snapshot_applied: done.snapshot_applied,
             deltas,
         });
+    }
+
+    fn forget_records(&mut self) {
+        for number in std::mem::take(&mut self.recorded) {
+            self.handlers[number.0 as usize].recorder = Default::default();
+        }
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
@@ -259,6 +277,8 @@ impl Document {
     pub(super) fn submit(&mut self, handler: HandlerIdx, op: QueuedOp) {
         match &mut self.transaction {
             Some(open) => {
+                let first = open.edited.entry(handler).or_default();
+                *first = first.or(op.first_made());
                 open.queue.push(Queued { handler, op });
                 open.origin = Some(Origin::Local);
             }

@@ -40,6 +40,8 @@ pub(crate) struct Name {
     pub prefix: Box<[u8]>,
     /// How many changes name it.
     pub change_count: u64,
+    /// Its rows, ascending.
+    rows: Vec<u32>,
 }
 
 /// The rows of one author.
@@ -92,7 +94,7 @@ impl Log {
         let number = NameIdx(self.names.len() as u32);
         self.recent = Some(number);
         let prefix: Box<[u8]> = prefix.into();
-        self.names.push(Name { type_tag: type_tag.into(), id: id.into(), prefix: prefix.clone(), change_count: 0 });
+        self.names.push(Name { type_tag: type_tag.into(), id: id.into(), prefix: prefix.clone(), change_count: 0, rows: Vec::new() });
         self.name_numbers.insert(prefix, number);
         number
     }
@@ -123,10 +125,11 @@ impl Log {
     /// are from it to the end of the row. For what needs no single changes.
     pub fn stretches(&self, name: NameIdx, keep: impl Fn(ChangeKey) -> bool) -> Vec<(OrderKey, Place, u32)> {
         let mut found = Vec::new();
-        for (number, row) in self.rows.iter().enumerate().filter(|(_, row)| row.name == name) {
+        for number in self.name(name).rows.iter().copied() {
+            let row = &self.rows[number as usize];
             let wanted = |clock: &Hlc| keep(ChangeKey { author: row.author, clock: *clock });
             if let Some((nth, clock)) = self.clocks(row).enumerate().find(|(_, clock)| wanted(clock)) {
-                let place = Place { row: number as u32, nth: nth as u32 };
+                let place = Place { row: number, nth: nth as u32 };
                 let key = OperationId::new(self.authors.peer(row.author), clock);
                 found.push((key, place, row.changes - nth as u32));
             }
@@ -203,6 +206,9 @@ impl Log {
                 clocks: Clocks::Step(0),
             });
             self.add_to_author(key, row);
+            if name != NameIdx::NONE {
+                self.names[name.0 as usize].rows.push(row);
+            }
         }
         self.last_clock = key.clock;
         let author = &mut self.by_author[key.author.0 as usize];
@@ -386,14 +392,12 @@ impl Log {
     /// All changes of a handler that `keep` wants, in replay order.
     pub fn replay_order(&self, name: NameIdx, keep: impl Fn(ChangeKey) -> bool) -> Vec<(OrderKey, Place)> {
         let mut found = Vec::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            if row.name != name {
-                continue;
-            }
+        for number in self.name(name).rows.iter().copied() {
+            let row = &self.rows[number as usize];
             let peer = self.authors.peer(row.author);
             for (nth, clock) in self.clocks(row).enumerate() {
                 if keep(ChangeKey { author: row.author, clock }) {
-                    let place = Place { row: number as u32, nth: nth as u32 };
+                    let place = Place { row: number, nth: nth as u32 };
                     found.push((OperationId::new(peer, clock), place));
                 }
             }
@@ -407,6 +411,7 @@ impl Log {
         self.content.heap_bytes()
             + self.rows.heap_bytes()
             + self.by_author.iter().map(|author| author.rows.capacity() * 4 + author.strays.len() * 24).sum::<usize>()
+            + self.names.iter().map(|name| name.rows.capacity() * 4 + 2 * name.prefix.len()).sum::<usize>()
             + self.clock_pool.capacity()
             + self.byte_pool.capacity()
             + self.span_pool.capacity() * size_of::<Span>()

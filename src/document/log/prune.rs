@@ -76,7 +76,10 @@ impl Log {
     /// A log with the same names and without changes.
     fn emptied(&self) -> Log {
         let mut names = self.names.clone();
-        names.iter_mut().for_each(|name| name.change_count = 0);
+        for name in &mut names {
+            name.change_count = 0;
+            name.rows.clear();
+        }
         Log { names, name_numbers: self.name_numbers.clone(), ..Log::default() }
     }
 
