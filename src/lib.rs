@@ -4,6 +4,7 @@
 //! `replica`, `sync`, `store`, `net`, `capi`. See `docs/architecture.md`.
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+pub mod capi;
 pub mod clock;
 pub mod codec;
 pub mod document;

@@ -84,10 +84,17 @@ fn arguments() -> Result<Arguments, String> {
 fn traces(arguments: &Arguments) -> Vec<Trace> {
     let present = trace::names();
     if present.is_empty() {
-        println!("no traces at {}: generated typing instead", trace::folder().display());
+        println!(
+            "no traces at {}: generated typing instead",
+            trace::folder().display()
+        );
         return vec![trace::generated()];
     }
-    let wanted = if arguments.all { present } else { vec![arguments.trace.clone()] };
+    let wanted = if arguments.all {
+        present
+    } else {
+        vec![arguments.trace.clone()]
+    };
     let load = |name: &String| match name.as_str() {
         "generated" => trace::generated(),
         name => trace::load(name).unwrap_or_else(|| panic!("no trace {name}")),
@@ -119,6 +126,11 @@ fn compare(trace: &Trace, runs: usize) {
         #[cfg(feature = "peers")]
         peers::run_yrs(trace, &mut table);
     }
-    println!("\n{}: {} edits, {} characters at the end, {runs} runs", trace.name, trace.edits.len(), trace.end.chars().count());
+    println!(
+        "\n{}: {} edits, {} characters at the end, {runs} runs",
+        trace.name,
+        trace.edits.len(),
+        trace.end.chars().count()
+    );
     table.print(peers::ROPE, syncline_rows::LOCAL);
 }

@@ -11,7 +11,11 @@ pub fn measured<R>(body: impl FnOnce() -> R) -> (R, Sample) {
     let start = Instant::now();
     let result = body();
     let time = start.elapsed();
-    let sample = Sample { time, heap: Some(heap::live() - before), bytes: None };
+    let sample = Sample {
+        time,
+        heap: Some(heap::live() - before),
+        bytes: None,
+    };
     (result, sample)
 }
 

@@ -11,7 +11,10 @@ pub const ROPE: &str = "jumprope";
 pub fn run(trace: &Trace, table: &mut Table) {
     let (rope, sample) = measured(|| {
         let mut rope = JumpRope::new();
-        trace.edits.iter().for_each(|edit| edit_rope(&mut rope, edit));
+        trace
+            .edits
+            .iter()
+            .for_each(|edit| edit_rope(&mut rope, edit));
         rope
     });
     assert!(rope == trace.end.as_str(), "the text at the end differs");
@@ -54,13 +57,20 @@ pub fn run_cola(trace: &Trace, table: &mut Table) {
 pub fn run_yrs(trace: &Trace, table: &mut Table) {
     use yrs::{Doc, GetString as _, OffsetKind, Options, Text as _, Transact as _};
     let ((document, text), sample) = measured(|| {
-        let options = Options { offset_kind: OffsetKind::Utf16, ..Options::default() };
+        let options = Options {
+            offset_kind: OffsetKind::Utf16,
+            ..Options::default()
+        };
         let document = Doc::with_options(options);
         let text = document.get_or_insert_text("text");
         for edit in &trace.edits {
             let mut transaction = document.transact_mut();
             if edit.removed_utf16 > 0 {
-                text.remove_range(&mut transaction, edit.at_utf16 as u32, edit.removed_utf16 as u32);
+                text.remove_range(
+                    &mut transaction,
+                    edit.at_utf16 as u32,
+                    edit.removed_utf16 as u32,
+                );
             }
             if !edit.inserted.is_empty() {
                 text.insert(&mut transaction, edit.at_utf16 as u32, &edit.inserted);
@@ -68,6 +78,9 @@ pub fn run_yrs(trace: &Trace, table: &mut Table) {
         }
         (document, text)
     });
-    assert!(text.get_string(&document.transact()) == trace.end, "the text at the end differs");
+    assert!(
+        text.get_string(&document.transact()) == trace.end,
+        "the text at the end differs"
+    );
     table.add("yrs", sample);
 }

@@ -5,7 +5,9 @@ use crate::table::Table;
 use crate::trace::Trace;
 use std::time::Duration;
 use syncline::codec::{Change, Snapshot, change};
-use syncline::document::{Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, SharedDocument};
+use syncline::document::{
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, SharedDocument,
+};
 use syncline::replica::Replica as _;
 
 pub const LOCAL: &str = "syncline, Document";
@@ -41,11 +43,16 @@ pub fn apply_only(trace: &Trace, times: usize, table: &mut Table) {
 }
 
 fn options() -> DocumentOptions {
-    DocumentOptions { document_id: "bench".into(), ..DocumentOptions::default() }
+    DocumentOptions {
+        document_id: "bench".into(),
+        ..DocumentOptions::default()
+    }
 }
 
 fn with_text(mut document: Document) -> (Document, HandlerIdx) {
-    let text = document.handler("text", &HandlerSpec::new(HandlerKind::FugueText)).expect("a new handler");
+    let text = document
+        .handler("text", &HandlerSpec::new(HandlerKind::FugueText))
+        .expect("a new handler");
     (document, text)
 }
 
@@ -54,10 +61,14 @@ fn edited(trace: &Trace) -> Document {
     let (mut document, text) = with_text(Document::new(options()));
     for edit in &trace.edits {
         if edit.removed_utf16 > 0 {
-            document.text_remove(text, edit.at_utf16, edit.removed_utf16).expect("inside of the text");
+            document
+                .text_remove(text, edit.at_utf16, edit.removed_utf16)
+                .expect("inside of the text");
         }
         if !edit.inserted.is_empty() {
-            document.text_insert(text, edit.at_utf16, &edit.inserted).expect("inside of the text");
+            document
+                .text_insert(text, edit.at_utf16, &edit.inserted)
+                .expect("inside of the text");
         }
     }
     document
@@ -65,7 +76,10 @@ fn edited(trace: &Trace) -> Document {
 
 fn check_text(trace: &Trace, document: &Document) {
     let text = document.find_handler("text").expect("registered");
-    assert!(document.text_string(text) == trace.end, "the text at the end differs");
+    assert!(
+        document.text_string(text) == trace.end,
+        "the text at the end differs"
+    );
 }
 
 fn shared(trace: &Trace, table: &mut Table) {
@@ -74,17 +88,21 @@ fn shared(trace: &Trace, table: &mut Table) {
         let shared = SharedDocument::new(document, Duration::from_secs(10));
         for edit in &trace.edits {
             if edit.removed_utf16 > 0 {
-                let done = shared.with(|document| document.text_remove(text, edit.at_utf16, edit.removed_utf16));
+                let done = shared
+                    .with(|document| document.text_remove(text, edit.at_utf16, edit.removed_utf16));
                 done.expect("free").expect("inside of the text");
             }
             if !edit.inserted.is_empty() {
-                let done = shared.with(|document| document.text_insert(text, edit.at_utf16, &edit.inserted));
+                let done = shared
+                    .with(|document| document.text_insert(text, edit.at_utf16, &edit.inserted));
                 done.expect("free").expect("inside of the text");
             }
         }
         shared
     });
-    shared.read(|document| check_text(trace, document)).expect("free");
+    shared
+        .read(|document| check_text(trace, document))
+        .expect("free");
     table.add("syncline, SharedDocument", sample);
 }
 
@@ -93,7 +111,9 @@ fn imported(bytes: &[u8], registered: bool) -> Document {
     if registered {
         document = with_text(document).0;
     }
-    let outcome = document.import_list(bytes, &[], Origin::Remote).expect("exported here");
+    let outcome = document
+        .import_list(bytes, &[], Origin::Remote)
+        .expect("exported here");
     assert_eq!(outcome.not_ready, 0);
     document
 }
@@ -101,7 +121,9 @@ fn imported(bytes: &[u8], registered: bool) -> Document {
 fn imported_singly(bytes: &[u8]) -> Document {
     let (mut document, _) = with_text(Document::new(options()));
     let changes: Vec<Change> = change::decode_list(bytes).expect("exported here");
-    let outcome = document.import_changes(changes, &[], Origin::Remote).expect("an open document");
+    let outcome = document
+        .import_changes(changes, &[], Origin::Remote)
+        .expect("an open document");
     assert_eq!(outcome.not_ready, 0);
     document
 }
@@ -117,7 +139,10 @@ fn apply(trace: &Trace, bytes: &[u8], table: &mut Table) {
 
     let ((document, text), mut sample) = measured(|| with_text(document));
     sample.heap = None;
-    assert!(document.text_string(text) == trace.end, "the text at the end differs");
+    assert!(
+        document.text_string(text) == trace.end,
+        "the text at the end differs"
+    );
     table.add("syncline, replay into handler", sample);
 }
 
@@ -132,11 +157,15 @@ fn singly(trace: &Trace, document: &Document, bytes: &[u8], table: &mut Table) {
     let (document, sample) = measured(|| imported_singly(bytes));
     check_text(trace, &document);
     table.add("syncline, decode, then apply", sample);
-
 }
 
 fn snapshot(trace: &Trace, mut document: Document, table: &mut Table) {
-    let (bytes, mut sample) = measured(|| document.take_snapshot(true).expect("no transaction").encode());
+    let (bytes, mut sample) = measured(|| {
+        document
+            .take_snapshot(true)
+            .expect("no transaction")
+            .encode()
+    });
     sample.heap = None;
     sample.bytes = Some(bytes.len());
     table.add("syncline, snapshot and prune", sample);
@@ -146,7 +175,11 @@ fn snapshot(trace: &Trace, mut document: Document, table: &mut Table) {
     let (document, sample) = measured(|| {
         let (mut document, _) = with_text(Document::new(options()));
         let snapshot = Snapshot::decode(&bytes).expect("encoded here");
-        assert!(document.import_snapshot(&snapshot, true).expect("an open document"));
+        assert!(
+            document
+                .import_snapshot(&snapshot, true)
+                .expect("an open document")
+        );
         document
     });
     check_text(trace, &document);

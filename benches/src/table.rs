@@ -25,7 +25,10 @@ impl Table {
     pub fn add(&mut self, name: &'static str, sample: Sample) {
         match self.rows.iter_mut().find(|row| row.name == name) {
             Some(row) => row.samples.push(sample),
-            None => self.rows.push(Row { name, samples: vec![sample] }),
+            None => self.rows.push(Row {
+                name,
+                samples: vec![sample],
+            }),
         }
     }
 
@@ -41,9 +44,18 @@ impl Table {
             "", "median ms", "least ms", "/ rope", "/ local", "heap MB", "bytes"
         );
         for row in &self.rows {
-            let least = row.samples.iter().map(|sample| sample.time).min().unwrap_or_default();
-            let heap = row.median(|sample| sample.heap).map(|heap| format!("{:.2}", heap as f64 / 1e6));
-            let bytes = row.median(|sample| sample.bytes).map(|bytes| bytes.to_string());
+            let least = row
+                .samples
+                .iter()
+                .map(|sample| sample.time)
+                .min()
+                .unwrap_or_default();
+            let heap = row
+                .median(|sample| sample.heap)
+                .map(|heap| format!("{:.2}", heap as f64 / 1e6));
+            let bytes = row
+                .median(|sample| sample.bytes)
+                .map(|bytes| bytes.to_string());
             println!(
                 "{:<34} {:>10.2} {:>10.2} {:>10} {:>10} {:>10} {:>12}",
                 row.name,

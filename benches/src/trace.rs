@@ -42,7 +42,9 @@ pub fn folder() -> PathBuf {
 pub fn names() -> Vec<String> {
     let entries = std::fs::read_dir(folder()).into_iter().flatten().flatten();
     let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> = files.filter_map(|file| file.strip_suffix(".json.gz").map(str::to_owned)).collect();
+    let mut names: Vec<String> = files
+        .filter_map(|file| file.strip_suffix(".json.gz").map(str::to_owned))
+        .collect();
     names.sort();
     names
 }
@@ -51,10 +53,16 @@ pub fn names() -> Vec<String> {
 pub fn load(name: &str) -> Option<Trace> {
     let packed = std::fs::read(folder().join(format!("{name}.json.gz"))).ok()?;
     let mut text = String::new();
-    flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text).expect("gzip of UTF-8");
+    flate2::read::GzDecoder::new(packed.as_slice())
+        .read_to_string(&mut text)
+        .expect("gzip of UTF-8");
     let file: File = serde_json::from_str(&text).expect("a sequential trace");
     let patches = file.txns.into_iter().flat_map(|txn| txn.patches);
-    Some(Trace { name: name.to_owned(), edits: with_utf16(patches), end: file.end_content })
+    Some(Trace {
+        name: name.to_owned(),
+        edits: with_utf16(patches),
+        end: file.end_content,
+    })
 }
 
 /// Adds UTF-16 positions to edits that are given in code points.
@@ -76,7 +84,10 @@ fn with_utf16(patches: impl Iterator<Item = (usize, usize, String)>) -> Vec<Edit
         for place in &mut pairs[after..] {
             *place = *place + grown - removed;
         }
-        let new = inserted.chars().enumerate().filter(|(_, character)| character.len_utf16() == 2);
+        let new = inserted
+            .chars()
+            .enumerate()
+            .filter(|(_, character)| character.len_utf16() == 2);
         let new: Vec<usize> = new.map(|(nth, _)| at + nth).collect();
         pairs.splice(first..after, new);
     }
@@ -89,7 +100,9 @@ pub fn generated() -> Trace {
     const EDITS: usize = 260_000;
     let mut state = 0x5eed_u64;
     let mut below = |limit: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((state >> 33) % limit as u64) as usize
     };
     let mut text: Vec<u8> = Vec::new();
@@ -104,7 +117,9 @@ pub fn generated() -> Trace {
             if below(4) == 0 {
                 // Jumps stay near: writers revise what they have just written.
                 let reach = if below(10) == 0 { text.len() + 1 } else { 200 };
-                caret = (caret + below(reach)).saturating_sub(reach / 2).min(text.len());
+                caret = (caret + below(reach))
+                    .saturating_sub(reach / 2)
+                    .min(text.len());
             }
         }
         burst_left -= 1;
@@ -122,7 +137,11 @@ pub fn generated() -> Trace {
         }
     }
     let end = String::from_utf8(text).expect("letters");
-    Trace { name: "generated".into(), edits: with_utf16(patches.into_iter()), end }
+    Trace {
+        name: "generated".into(),
+        edits: with_utf16(patches.into_iter()),
+        end,
+    }
 }
 
 impl Trace {
@@ -131,7 +150,13 @@ impl Trace {
     pub fn write_lines(&self, path: &Path) -> std::io::Result<()> {
         let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
         for edit in &self.edits {
-            writeln!(file, "{} {} {}", edit.at_utf16, edit.removed_utf16, escaped(&edit.inserted))?;
+            writeln!(
+                file,
+                "{} {} {}",
+                edit.at_utf16,
+                edit.removed_utf16,
+                escaped(&edit.inserted)
+            )?;
         }
         writeln!(file, "end {}", escaped(&self.end))?;
         file.flush()
@@ -139,5 +164,7 @@ impl Trace {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
+    text.replace('\\', "\\\\")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
 }

@@ -110,8 +110,18 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
 
     let signal = runtime.block_on(signals.wait());
     log::info!("{signal}: draining");
+    let stats = server.stats();
     let stopped = server.stop(DRAIN);
     drop(server);
+    log::info!(
+        "served connections={} messages_in={} bytes_in={} messages_out={} bytes_out={} changes={}",
+        stats.connections_total,
+        stats.messages_in,
+        stats.bytes_in,
+        stats.messages_out,
+        stats.bytes_out,
+        stats.changes_applied
+    );
     stopped
         .and(store.close(DRAIN))
         .map_err(|error| format!("not everything is stored: {error}"))

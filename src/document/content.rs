@@ -74,14 +74,6 @@ impl ContentPool {
         self.narrow.len().max(self.wide.len()) + units < POOL_MAX
     }
 
-    /// The unit at a place.
-    pub fn unit(&self, content: Content) -> u16 {
-        match content.is_wide() {
-            true => self.wide[content.offset() as usize],
-            false => u16::from(self.narrow[content.offset() as usize]),
-        }
-    }
-
     /// Appends `units` UTF-16 units from a place on.
     pub fn copy_utf16(&self, content: Content, units: u32, out: &mut Vec<u16>) {
         match self.slice(content, units) {

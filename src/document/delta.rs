@@ -2,6 +2,7 @@
 //! texts, for when single edits are not known.
 
 use super::types::{MapOp, TextOp};
+use crate::codec::Value;
 use std::collections::HashMap;
 
 /// Edits so far as one delta over the text before. Adjacent edits coalesce, so that a burst of
@@ -193,8 +194,20 @@ pub(crate) fn joined_events(events: Vec<MapOp>) -> Vec<MapOp> {
             None => joined.push(event),
         }
     }
+    // An element may be shown as another of the values that are equal to it: it is still there.
     joined.retain(|event| event.old != event.new);
     joined
+}
+
+/// A text that equal elements of a set share (specification 9.7: numbers by value).
+fn element_name(value: Option<&Value>) -> String {
+    match value {
+        // Within these bounds the cast is exact.
+        Some(Value::Double(number)) if number.fract() == 0.0 && number.abs() < 1e18 => {
+            format!("{:?}", Some(Value::Int(*number as i64)))
+        }
+        value => format!("{value:?}"),
+    }
 }
 
 /// Drops the events of a set that cancel out. Elements that look alike may be several: lists and
@@ -205,7 +218,7 @@ pub(crate) fn joined_set_events(events: Vec<MapOp>) -> Vec<MapOp> {
     // departures.
     let mut places: HashMap<String, Vec<usize>> = HashMap::new();
     for event in events {
-        let name = format!("{:?}", event.old.as_ref().or(event.new.as_ref()));
+        let name = element_name(event.old.as_ref().or(event.new.as_ref()));
         let open = places.entry(name).or_default();
         let last = open.last().and_then(|at| joined[*at].as_ref());
         if last.is_some_and(|last| last.old.is_some() != event.old.is_some()) {
@@ -266,5 +279,17 @@ mod tests {
             assert_eq!(apply(&before, &replaced_stretch(&before, &after)), after, "seed {seed}");
             assert!(steps.windows(2).all(|pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])));
         }
+    }
+
+    #[test]
+    fn an_element_that_goes_and_comes_back_in_another_form_is_one_event() {
+        let event = |old: Option<Value>, new: Option<Value>| MapOp { key: String::new(), old, new };
+        let (int, double) = (Value::Int(1), Value::Double(1.0));
+        let came = [event(None, Some(int.clone())), event(Some(double.clone()), None), event(None, Some(double.clone()))];
+        assert_eq!(joined_set_events(came.to_vec()), [event(None, Some(double.clone()))]);
+        let stayed = [event(Some(int.clone()), None), event(None, Some(double.clone()))];
+        assert_eq!(joined_set_events(stayed.to_vec()), []);
+        // For a map they are different values.
+        assert_eq!(joined_events(stayed.to_vec()), [event(Some(int), Some(double))]);
     }
 }

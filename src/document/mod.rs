@@ -58,6 +58,9 @@ pub struct Document {
     /// the order of the version vector (specification 4.1, 4.3).
     vector_order: AuthorOrder,
     snapshot: Option<Snapshot>,
+    /// The log lacks changes that the states in memory have: a snapshot was imported, or changes
+    /// were pruned.
+    is_seeded: bool,
     handlers: Vec<Handler>,
     handler_numbers: HashMap<Box<str>, HandlerIdx>,
     /// By name number of the log.
@@ -101,6 +104,7 @@ impl Document {
             frontiers: Frontiers::default(),
             vector_order: AuthorOrder::default(),
             snapshot: None,
+            is_seeded: false,
             handlers: Vec::new(),
             handler_numbers: HashMap::new(),
             handler_of_name: Vec::new(),

@@ -173,15 +173,27 @@ impl Document {
     /// Folds the state of a handler anew: the snapshot's part, then the log in replay order, then
     /// the open transaction (specification 9.1). This is the canonical value. O(history).
     pub fn replay(&mut self, number: HandlerIdx) {
+        self.fold_anew(number, true);
+    }
+
+    /// Folds the state of a handler anew without losing what a snapshot forgets: while the log has
+    /// all changes since the beginning, they alone are folded. A snapshot keeps no removed
+    /// elements, and whoever forgets them places concurrent edits elsewhere (specification 10.5).
+    pub(super) fn refold(&mut self, number: HandlerIdx) {
+        self.fold_anew(number, self.is_seeded);
+    }
+
+    fn fold_anew(&mut self, number: HandlerIdx, from_snapshot: bool) {
         let index = number.0 as usize;
         let observed = !matches!(self.handlers[index].recorder, super::handler::Recorder::Off);
         let before = observed.then(|| self.handlers[index].visible(&self.log.content));
         // What is recorded is the difference, not the steps of the replay.
         let recorder = std::mem::take(&mut self.handlers[index].recorder);
         let name = self.handlers[index].name;
-        let blob = self.snapshot.as_ref().and_then(|snapshot| snapshot.entry(&self.handlers[index].id));
+        let snapshot = self.snapshot.as_ref().filter(|_| from_snapshot);
+        let blob = snapshot.and_then(|snapshot| snapshot.entry(&self.handlers[index].id));
         self.handlers[index].reset(blob, &mut self.log, self.own);
-        let changes = self.log.replay_order(name, |key| !self.is_covered(key));
+        let changes = self.log.replay_order(name, |key| !(from_snapshot && self.is_covered(key)));
         for (id, place) in changes {
             let author = self.log.author_of(place);
             let key = ChangeKey { author, clock: id.hlc };

@@ -41,6 +41,7 @@ impl Document {
         }
         let start = self.log.change_count();
         self.snapshot = Some(snapshot.clone());
+        self.is_seeded = true;
         self.generation += 1;
         for (_, clock) in snapshot.vector().iter() {
             self.clock = self.clock.receive_event(self.wall_clock.now_ms(), clock);
@@ -131,6 +132,7 @@ impl Document {
         let Some(pruned) = self.rewrite_log(version, false) else {
             return 0;
         };
+        self.is_seeded = true;
         self.vector_order.remove_all(&pruned.authors);
         self.frontiers = pruned.frontiers.into_iter().collect();
         pruned.removed

@@ -268,3 +268,63 @@ fn a_server_that_nobody_told_of_handlers_loses_none_to_a_snapshot() {
     assert!(matches!(server.take_snapshot(true), Err(crate::replica::ApplyError::UnknownHandler { .. })));
     assert_eq!(server.change_count(), 1);
 }
+
+/// An observer of an empty text is told of what a snapshot brings.
+#[test]
+fn a_snapshot_for_an_observed_empty_text() {
+    let mut first = document(1, WallClock::Fixed(1));
+    let text = text_of(&mut first);
+    first.text_insert(text, 0, "abc").unwrap();
+    let snapshot = first.take_snapshot(true).unwrap().clone();
+    let mut second = document(2, WallClock::Fixed(1));
+    text_of(&mut second);
+    second.set_recording(true);
+    second.observe_all(true);
+    assert!(second.import_snapshot(&snapshot, true).unwrap());
+    let commits = second.take_commits();
+    let units: Vec<u16> = "abc".encode_utf16().collect();
+    assert_eq!(commits[0].deltas, [(HandlerIdx(0), HandlerDelta::Text(vec![TextOp::Insert(units)]))]);
+}
+
+/// A rollback behind a snapshot that pruned nothing must not forget removed elements: edits of
+/// others still refer to them.
+#[test]
+fn rollback_keeps_removed_elements() {
+    let mut first = document(1, WallClock::Fixed(1));
+    let text = text_of(&mut first);
+    first.text_insert(text, 0, "ab").unwrap();
+    let mut second = document(2, WallClock::Fixed(1));
+    let other = text_of(&mut second);
+    second.import_changes(first.all_changes(), &[], Origin::Remote).unwrap();
+    // Behind the "b" that the first one removes.
+    second.text_insert(other, 2, "x").unwrap();
+    first.text_remove(text, 1, 1).unwrap();
+    first.take_snapshot(false).unwrap();
+    first.begin(&[]).unwrap();
+    first.text_insert(text, 0, "never").unwrap();
+    first.rollback().unwrap();
+    second.import_changes(first.all_changes(), &[], Origin::Remote).unwrap();
+    first.import_changes(second.all_changes(), &[], Origin::Remote).unwrap();
+    assert_eq!(second.text_string(other), "ax");
+    assert_eq!(first.text_string(text), "ax");
+}
+
+/// Decoding drops one byte order mark of a name: the bytes of one name may be those of another.
+#[test]
+fn names_with_byte_order_marks_stay_apart() {
+    let envelope = |handler_id| {
+        let mut payload = Vec::new();
+        crate::codec::Envelope { handler_type: "T", handler_id, kind: 0, body: b"" }.encode(&mut payload);
+        payload
+    };
+    let mut first = document(1, WallClock::Fixed(1));
+    for id in ["\u{feff}\u{feff}x", "\u{feff}x", "x", "\u{feff}x"] {
+        first.create_change(envelope(id)).unwrap();
+    }
+    assert_eq!(first.handler_change_count("\u{feff}x"), 1);
+    assert_eq!(first.handler_change_count("x"), 3);
+    let mut second = document(2, WallClock::Fixed(1));
+    second.import_list(&first.export_list(), &[], Origin::Remote).unwrap();
+    assert_eq!(second.all_changes(), first.all_changes());
+    assert_eq!(second.handler_change_count("x"), 3);
+}

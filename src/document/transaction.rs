@@ -143,7 +143,7 @@ impl Document {
         for queued in queue.iter().filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. })) {
             if texts.iter().all(|(known, _)| *known != queued.handler) {
                 let handler = self.handler_ref(queued.handler);
-                texts.push((queued.handler, handler.len_to_replace().filter(|_| nothing_imported)));
+                texts.push((queued.handler, handler.len_to_replace().filter(|_| nothing_imported && self.is_seeded)));
             }
         }
         if nothing_imported {
@@ -153,7 +153,7 @@ impl Document {
         }
         self.discard_pending(&queue);
         for (number, len_to_replace) in texts {
-            self.replay(number);
+            self.refold(number);
             if let Some(len_before) = len_to_replace {
                 self.recorded.push(number);
                 self.handlers[number.0 as usize].record_replacement(len_before, &self.log.content);

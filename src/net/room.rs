@@ -176,6 +176,10 @@ impl LiveRoom {
             let seen = state.seen.clone();
             let mut outputs = state.room.document_changed(&seen, document);
             outputs.persist = true;
+            if taken {
+                let document_id = self.document_id.clone();
+                outputs.outputs.push(RoomOutput::Event(ServerEvent::SnapshotCreated { document_id }));
+            }
             outputs
         });
         done && taken

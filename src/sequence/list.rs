@@ -414,7 +414,8 @@ impl Sequence {
         self.tree.update(pos, |run| run.extend(next.len));
     }
 
-    /// Every element in order, deleted ones too: id and whether it is live. For tests.
+    /// Every element in order, deleted ones too: id and whether it is live.
+    #[cfg(test)]
     pub fn elements(&self) -> impl Iterator<Item = (ElementKey, bool)> + '_ {
         self.tree.iter().flat_map(|run| (0..run.len).map(|nth| (run.id.plus(nth), !run.is_deleted())))
     }

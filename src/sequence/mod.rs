@@ -13,6 +13,5 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use fugue::{DuplicateElement, Integrated};
 pub use list::{Chain, Inserted, Removed, Sequence};
 pub use run::{Content, ElementKey, UNITS_MAX};

@@ -55,8 +55,9 @@ fn arbitrary_operations_agree_with_the_tree() {
                     }
                     model.update(id, new, &authors);
                 }
-                _ => {
+                nth => {
                     let len = 1 + rng.below(4) as u32;
+                    let (left, right) = if nth < 4 { (left, right) } else { typing_origins(&list, id, right) };
                     let integrated = list.integrate(chain(id, len, left, right), false, &authors);
                     let whole = model.insert_chain(id, len, left, right, &authors);
                     assert_eq!(integrated.is_ok_and(|done| done.len == len), whole, "seed {seed}");
@@ -66,6 +67,17 @@ fn arbitrary_operations_agree_with_the_tree() {
             assert!(list.elements().eq(model.elements()), "seed {seed}");
         }
     }
+}
+
+/// The origins of one who types on behind the element with the counter before; in the middle of
+/// what came earlier, if ids came out of order.
+fn typing_origins(list: &Sequence, id: ElementKey, right: ElementKey) -> (ElementKey, ElementKey) {
+    let Some(counter) = id.counter.checked_sub(1) else {
+        return (ElementKey::NULL, right);
+    };
+    let left = ElementKey { counter, ..id };
+    let mut behind = list.elements().map(|(id, _)| id).skip_while(|id| *id != left).skip(1);
+    (left, behind.next().unwrap_or(ElementKey::NULL))
 }
 
 /// One operation as it travels.

@@ -25,11 +25,6 @@ impl<T> ChunkedVec<T> {
         }
     }
 
-    /// True if there is no element.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
     /// Appends. O(1); the first chunk grows by doubling, so that small vectors stay small.
     pub fn push(&mut self, value: T) {
         match self.chunks.last_mut() {
@@ -41,11 +36,6 @@ impl<T> ChunkedVec<T> {
                 self.chunks.push(chunk);
             }
         }
-    }
-
-    /// The element with number `index`.
-    pub fn get(&self, index: usize) -> Option<&T> {
-        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
     }
 
     /// The last element.
@@ -61,15 +51,6 @@ impl<T> ChunkedVec<T> {
     /// All elements in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.chunks.iter().flatten()
-    }
-
-    /// The elements from number `start` on.
-    pub fn iter_from(&self, start: usize) -> impl Iterator<Item = &T> {
-        let chunks = self.chunks.iter().skip(start / CHUNK).enumerate();
-        chunks.flat_map(move |(nth, chunk)| {
-            let skip = if nth == 0 { start % CHUNK } else { 0 };
-            chunk.iter().skip(skip)
-        })
     }
 
     /// Memory held, in bytes.
@@ -106,7 +87,6 @@ mod tests {
         let mut chunked = ChunkedVec::default();
         let mut plain = Vec::new();
         for value in 0..50 {
-            assert_eq!(chunked.is_empty(), plain.is_empty());
             chunked.push(value);
             plain.push(value);
             *chunked.last_mut().unwrap() += 100;
@@ -114,10 +94,7 @@ mod tests {
             assert_eq!(chunked.len(), plain.len());
             assert_eq!(chunked.last(), plain.last());
             assert!(chunked.iter().eq(plain.iter()));
-            for start in 0..=plain.len() {
-                assert!(chunked.iter_from(start).eq(plain[start..].iter()));
-                assert_eq!(chunked.get(start), plain.get(start));
-            }
+            assert!((0..plain.len()).all(|index| chunked[index] == plain[index]));
         }
     }
 }

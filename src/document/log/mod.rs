@@ -11,7 +11,6 @@ mod produced;
 mod prune;
 mod row;
 
-pub(crate) use graph::ExportError;
 pub(crate) use prune::Pruned;
 pub(crate) use export::write_unit;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};

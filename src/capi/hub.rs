@@ -1,0 +1,316 @@
+//! From commits of a document to events on queues.
+//!
+//! One hub observes a document for all subscriptions to it and its handlers. It runs under the
+//! document's lock, so it only builds payloads and pushes them; wakeups of the application run
+//! after the lock was released. What nobody wants is not built.
+
+use super::delivery::Queue;
+use super::payload::{
+    ChangePayload, Payload, Target, TargetDelta, UpdatePayload,
+    syncline_event_type::{SYNCLINE_EVENT_CHANGE, SYNCLINE_EVENT_UPDATE},
+};
+use super::subscription::Subscription;
+use super::units;
+use crate::codec::change::encode_list;
+use crate::document::{
+    Commit, Document, DocumentObserver, HandlerDelta, HandlerIdx, HandlerKind, LogPosition, Origin,
+    TextUnit,
+};
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Observes one document.
+pub(crate) struct Hub {
+    unit: TextUnit,
+    /// The document computes deltas for other handlers than are wanted.
+    is_stale: AtomicBool,
+    state: Mutex<HubState>,
+    /// Queues that got something under the document's lock.
+    to_wake: Mutex<Vec<Arc<Queue>>>,
+}
+
+#[derive(Default)]
+struct HubState {
+    listeners: Vec<Listener>,
+    /// What the document was asked to compute deltas for.
+    observed: HashSet<Scope>,
+    /// The end of the last commit in the document's log, while that is known: several commits may
+    /// be reported at once.
+    position: Option<LogPosition>,
+    /// For units other than UTF-16: observed texts as they were after the last commit.
+    texts: HashMap<HandlerIdx, Vec<u16>>,
+}
+
+struct Listener {
+    subscription: Arc<Subscription>,
+    scope: Scope,
+}
+
+/// What a subscription is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    Document,
+    Handler(HandlerIdx),
+}
+
+impl Hub {
+    pub(crate) fn new(unit: TextUnit) -> Arc<Self> {
+        Arc::new(Hub {
+            unit,
+            is_stale: AtomicBool::new(false),
+            state: Mutex::default(),
+            to_wake: Mutex::default(),
+        })
+    }
+
+    /// Adds a subscription; `refresh` makes it effective.
+    pub(crate) fn add(&self, subscription: &Arc<Subscription>, scope: Scope) {
+        let listener = Listener {
+            subscription: subscription.clone(),
+            scope,
+        };
+        self.state.lock().listeners.push(listener);
+        self.is_stale.store(true, Ordering::Release);
+    }
+
+    /// Drops a subscription. True if it was the last.
+    pub(crate) fn remove(&self, subscription: &Arc<Subscription>) -> bool {
+        let mut state = self.state.lock();
+        state
+            .listeners
+            .retain(|known| !Arc::ptr_eq(&known.subscription, subscription));
+        self.is_stale.store(true, Ordering::Release);
+        state.listeners.is_empty()
+    }
+
+    /// Sends CLOSED to everybody.
+    pub(crate) fn close(&self) {
+        let listeners = std::mem::take(&mut self.state.lock().listeners);
+        listeners
+            .iter()
+            .for_each(|listener| listener.subscription.close());
+    }
+
+    /// Whether `refresh` has something to do. Cheap: asked in every call.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Acquire)
+    }
+
+    /// Something changed that `refresh` must look at: a handler was made.
+    pub(crate) fn handler_added(&self) {
+        if self.unit != TextUnit::Utf16 {
+            self.is_stale.store(true, Ordering::Release);
+        }
+    }
+
+    /// Tells the document which deltas are wanted. Call it under the document's lock.
+    pub(crate) fn refresh(&self, document: &mut Document) {
+        let mut state = self.state.lock();
+        self.is_stale.store(false, Ordering::Release);
+        let wants = |listener: &&Listener| listener.subscription.wants(SYNCLINE_EVENT_CHANGE);
+        let wanted: HashSet<Scope> = state
+            .listeners
+            .iter()
+            .filter(wants)
+            .map(|listener| listener.scope)
+            .collect();
+        for gone in state.observed.difference(&wanted) {
+            observe(document, *gone, false);
+        }
+        for new in wanted.difference(&state.observed) {
+            observe(document, *new, true);
+        }
+        state.observed = wanted;
+        // Inside of a transaction the log may hold imports that its commit will count.
+        state.position = (!document.in_transaction()).then(|| document.log_position());
+        if self.unit != TextUnit::Utf16 {
+            state.refresh_texts(document);
+        }
+    }
+
+    fn wake_later(&self, subscription: &Arc<Subscription>) {
+        let mut to_wake = self.to_wake.lock();
+        if !to_wake
+            .iter()
+            .any(|queue| Arc::ptr_eq(queue, subscription.queue()))
+        {
+            to_wake.push(subscription.queue().clone());
+        }
+    }
+
+    fn push(&self, subscription: &Arc<Subscription>, payload: &Arc<Payload>) {
+        subscription.queue().push(subscription, payload);
+        self.wake_later(subscription);
+    }
+}
+
+fn observe(document: &mut Document, scope: Scope, on: bool) {
+    match scope {
+        Scope::Document => document.observe_all(on),
+        Scope::Handler(handler) => document.observe(handler, on),
+    }
+}
+
+impl HubState {
+    /// Copies the texts that came under observation and drops the others.
+    fn refresh_texts(&mut self, document: &Document) {
+        let all = self.observed.contains(&Scope::Document);
+        let observed = &self.observed;
+        let is_wanted = |h: HandlerIdx| all || observed.contains(&Scope::Handler(h));
+        self.texts.retain(|handler, _| is_wanted(*handler));
+        for handler in document.handlers() {
+            let is_text = document.handler_kind(handler) == HandlerKind::FugueText;
+            if is_text && is_wanted(handler) && !self.texts.contains_key(&handler) {
+                let mut text = Vec::new();
+                document.text_slice_utf16(handler, 0..document.text_len_utf16(handler), &mut text);
+                self.texts.insert(handler, text);
+            }
+        }
+    }
+
+    /// Where the changes of a commit begin in the log; moves on to the next commit.
+    fn start_of(&mut self, document: &Document, commit: &Commit) -> LogPosition {
+        let end = document.log_position();
+        let start = match self.position {
+            Some(position) if position.generation == end.generation => position,
+            _ => LogPosition {
+                index: end.index.saturating_sub(commit.change_count),
+                ..end
+            },
+        };
+        self.position = Some(LogPosition {
+            index: start.index + commit.change_count,
+            ..start
+        });
+        start
+    }
+
+    fn target(
+        &mut self,
+        document: &Document,
+        unit: TextUnit,
+        handler: HandlerIdx,
+        delta: &HandlerDelta,
+    ) -> Target {
+        let delta = match delta {
+            HandlerDelta::Text(ops) if unit == TextUnit::Utf16 => {
+                TargetDelta::Text(units::utf16_steps(ops))
+            }
+            HandlerDelta::Text(ops) => {
+                let text = self.texts.entry(handler).or_default();
+                TargetDelta::Text(units::convert(ops, text, unit))
+            }
+            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
+                TargetDelta::Keys(ops.clone())
+            }
+        };
+        Target {
+            id: document.handler_id(handler).to_owned(),
+            type_name: document.handler_type(handler).to_owned(),
+            delta,
+        }
+    }
+}
+
+impl DocumentObserver for Hub {
+    fn committed(&self, document: &Document, commit: &Commit) {
+        let mut state = self.state.lock();
+        self.push_changes(&mut state, document, commit);
+        let start = state.start_of(document, commit);
+        self.push_update(&state, document, commit, start);
+    }
+
+    fn after_commit(&self) {
+        let queues = std::mem::take(&mut *self.to_wake.lock());
+        queues.iter().for_each(|queue| queue.wake());
+    }
+}
+
+impl Hub {
+    /// One CHANGE for each subscription that has a target in the commit.
+    fn push_changes(&self, state: &mut HubState, document: &Document, commit: &Commit) {
+        if commit.deltas.is_empty() {
+            return;
+        }
+        // Converting moves the copy of a text on, so each delta is converted exactly once.
+        let targets: Vec<(HandlerIdx, Target)> = commit
+            .deltas
+            .iter()
+            .map(|(handler, delta)| (*handler, state.target(document, self.unit, *handler, delta)))
+            .collect();
+        let mut single: HashMap<HandlerIdx, Arc<Payload>> = HashMap::new();
+        let only = if targets.len() == 1 {
+            Some(targets[0].0)
+        } else {
+            None
+        };
+        let mut whole: Option<Arc<Payload>> = None;
+        let build = |wanted: Option<HandlerIdx>| {
+            let chosen = targets
+                .iter()
+                .filter(|(h, _)| wanted.is_none_or(|wanted| *h == wanted));
+            Arc::new(Payload::Change(change_payload(
+                commit,
+                chosen.map(|(_, target)| target.clone()).collect(),
+            )))
+        };
+        for listener in &state.listeners {
+            if !listener.subscription.wants(SYNCLINE_EVENT_CHANGE) {
+                continue;
+            }
+            // With one target the document and the handler see the same payload.
+            let scope = match listener.scope {
+                Scope::Document => only,
+                Scope::Handler(h) if targets.iter().any(|(touched, _)| *touched == h) => Some(h),
+                Scope::Handler(_) => continue,
+            };
+            let payload = match scope {
+                None => whole.get_or_insert_with(|| build(None)),
+                Some(h) => single.entry(h).or_insert_with(|| build(Some(h))),
+            };
+            self.push(&listener.subscription, payload);
+        }
+    }
+
+    /// One UPDATE for each subscription to the document.
+    fn push_update(
+        &self,
+        state: &HubState,
+        document: &Document,
+        commit: &Commit,
+        start: LogPosition,
+    ) {
+        let wants = |listener: &&Listener| {
+            listener.scope == Scope::Document && listener.subscription.wants(SYNCLINE_EVENT_UPDATE)
+        };
+        let mut listeners = state.listeners.iter().filter(wants).peekable();
+        let happened = commit.change_count > 0 || commit.snapshot_applied;
+        if listeners.peek().is_none() || !happened {
+            return;
+        }
+        // If history was rewritten meanwhile the log does not know the place any more: an update
+        // without changes says "exchange anew".
+        let mut changes = document.changes_since(start).unwrap_or_default();
+        changes.truncate(usize::try_from(commit.change_count).unwrap_or(usize::MAX));
+        let payload = Arc::new(Payload::Update(UpdatePayload {
+            origin: commit.origin.into(),
+            change_count: u32::try_from(changes.len()).unwrap_or(u32::MAX),
+            update: encode_list(changes.iter()),
+        }));
+        listeners.for_each(|listener| self.push(&listener.subscription, &payload));
+    }
+}
+
+fn change_payload(commit: &Commit, targets: Vec<Target>) -> ChangePayload {
+    let author = commit.author.filter(|_| commit.origin == Origin::Remote);
+    let peer = author.map_or_else(String::new, |peer| peer.to_string());
+    ChangePayload::new(
+        commit.origin.into(),
+        commit.tag.clone(),
+        peer,
+        commit.number,
+        targets,
+    )
+}
