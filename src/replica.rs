@@ -68,7 +68,11 @@ pub trait Replica {
 
     /// Imports a snapshot (if given and not older than the own one) and changes, in any order.
     /// A refused snapshot makes the changes be ignored, too (as crdt_lf 8.7 `import`).
-    fn import(&mut self, snapshot: Option<&Snapshot>, changes: Vec<Change>) -> Result<ImportOutcome, ApplyError>;
+    fn import(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        changes: Vec<Change>,
+    ) -> Result<ImportOutcome, ApplyError>;
 
     /// Takes a snapshot of everything and, with `prune`, drops the changes it covers.
     fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError>;
@@ -77,12 +81,18 @@ pub trait Replica {
 impl std::fmt::Display for ApplyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ApplyError::NotReady { missing } => write!(f, "change {missing} is missing, on which this one depends"),
+            ApplyError::NotReady { missing } => {
+                write!(f, "change {missing} is missing, on which this one depends")
+            }
             ApplyError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
-            ApplyError::ClockDrift { ahead_ms } => write!(f, "the clock of the change is {ahead_ms} ms ahead"),
+            ApplyError::ClockDrift { ahead_ms } => {
+                write!(f, "the clock of the change is {ahead_ms} ms ahead")
+            }
             ApplyError::Closed => f.write_str("the document is closed"),
             ApplyError::InTransaction => f.write_str("not while a transaction is open"),
-            ApplyError::UnknownHandler { type_tag } => write!(f, "handlers of type {type_tag} are not known here"),
+            ApplyError::UnknownHandler { type_tag } => {
+                write!(f, "handlers of type {type_tag} are not known here")
+            }
         }
     }
 }

@@ -238,7 +238,10 @@ fn kills_while_a_client_types_lose_nothing_acknowledged() {
         );
         assert!(stored.chars().all(|char| char == 'x'));
     }
-    assert!(acknowledged_in_all > 20, "hardly anything was acknowledged: {acknowledged_in_all}");
+    assert!(
+        acknowledged_in_all > 20,
+        "hardly anything was acknowledged: {acknowledged_in_all}"
+    );
 }
 
 fn stored_len(document: &SharedDocument) -> u64 {

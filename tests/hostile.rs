@@ -17,7 +17,8 @@ const HONEST: u8 = 3;
 /// that ran are still a test.
 fn seeds(count: u64, limit: Duration) -> impl Iterator<Item = u64> {
     let deadline = Instant::now() + limit;
-    let first = std::env::var("SYNCLINE_HOSTILE_SEED").map_or(0, |seed| seed.parse().expect("a number"));
+    let first =
+        std::env::var("SYNCLINE_HOSTILE_SEED").map_or(0, |seed| seed.parse().expect("a number"));
     (first..first + count).take_while(move |seed| *seed < first + 20 || Instant::now() < deadline)
 }
 
@@ -66,7 +67,10 @@ impl World {
             _ => replica.edit(&mut self.rng),
         }
         let made = replica.document.all_changes().split_off(before);
-        replica.given_bytes += made.iter().map(|change| change.payload.len() + 24 * change.deps.len() + 24).sum::<usize>();
+        replica.given_bytes += made
+            .iter()
+            .map(|change| change.payload.len() + 24 * change.deps.len() + 24)
+            .sum::<usize>();
         made.into_iter().for_each(|change| self.add(change));
     }
 
@@ -76,12 +80,20 @@ impl World {
             return;
         }
         let count = 1 + self.rng.below(6);
-        let changes: Vec<Change> = (0..count).map(|_| self.rng.pick(&self.pool).clone()).collect();
+        let changes: Vec<Change> = (0..count)
+            .map(|_| self.rng.pick(&self.pool).clone())
+            .collect();
         let replica = &mut self.replicas[who];
-        replica.given_bytes += changes.iter().map(|change| change.payload.len() + 24 * change.deps.len() + 24).sum::<usize>();
+        replica.given_bytes += changes
+            .iter()
+            .map(|change| change.payload.len() + 24 * change.deps.len() + 24)
+            .sum::<usize>();
         if self.rng.one_in(2) {
             let before = replica.seen();
-            match replica.document.import_changes(changes, b"peer", Origin::Remote) {
+            match replica
+                .document
+                .import_changes(changes, b"peer", Origin::Remote)
+            {
                 Ok(outcome) if outcome.applied > 0 => (),
                 _ => assert_eq!(before, replica.seen(), "{}", self.context),
             }
@@ -115,7 +127,10 @@ fn hostile_changes_leave_every_replica_sound() {
             replica.follow(&world.context);
             replica.document.check();
         }
-        world.replicas.iter_mut().for_each(|replica| replica.check(&world.context));
+        world
+            .replicas
+            .iter_mut()
+            .for_each(|replica| replica.check(&world.context));
         if world.two_faced {
             two_faced += 1;
         } else {
@@ -138,7 +153,11 @@ fn agree(world: &mut World) {
         let replica = &mut world.replicas[who];
         loop {
             let stored = |change: &Change| replica.document.contains_change(&change.id);
-            let missing: Vec<Change> = order.iter().filter(|change| !stored(change)).cloned().collect();
+            let missing: Vec<Change> = order
+                .iter()
+                .filter(|change| !stored(change))
+                .cloned()
+                .collect();
             let mut applied = 0;
             for change in missing {
                 replica.given_bytes += change.payload.len() + 24 * change.deps.len() + 24;
@@ -158,8 +177,16 @@ fn agree(world: &mut World) {
     let exported = world.replicas[0].document.export_list();
     newcomer.given_bytes += exported.len();
     // Changes of one author that were stored against their clocks need more than one round.
-    let outcome = newcomer.document.import_list(&exported, b"", Origin::Load).unwrap();
-    assert_eq!(outcome.applied, world.replicas[0].document.all_changes().len(), "{}", world.context);
+    let outcome = newcomer
+        .document
+        .import_list(&exported, b"", Origin::Load)
+        .unwrap();
+    assert_eq!(
+        outcome.applied,
+        world.replicas[0].document.all_changes().len(),
+        "{}",
+        world.context
+    );
     newcomer.check(&world.context);
     assert_eq!(newcomer.values(), first, "{}", world.context);
     let mut theirs = newcomer.document.all_changes();
@@ -181,7 +208,11 @@ fn hostile_snapshots_leave_every_replica_sound() {
                     let replica = &mut world.replicas[who];
                     replica.given_bytes += snapshot.encode().len();
                     let before = replica.seen();
-                    if replica.document.import_snapshot(&snapshot, world.rng.one_in(2)) != Ok(true) {
+                    if replica
+                        .document
+                        .import_snapshot(&snapshot, world.rng.one_in(2))
+                        != Ok(true)
+                    {
                         assert_eq!(before, replica.seen(), "{}", world.context);
                     }
                 }

@@ -1,6 +1,11 @@
 //! The daemon as a process among hostile peers: whatever they send, it stays up, serves the next
 //! client, and its memory is back afterwards.
-#![cfg(all(target_os = "linux", feature = "client", feature = "server", feature = "sqlite"))]
+#![cfg(all(
+    target_os = "linux",
+    feature = "client",
+    feature = "server",
+    feature = "sqlite"
+))]
 
 mod loopback;
 
@@ -27,12 +32,21 @@ struct Daemon {
 impl Daemon {
     fn start() -> Daemon {
         let mut process = Command::new(env!("CARGO_BIN_EXE_syncline-server"))
-            .args(["--listen", "127.0.0.1:0", "--store", "memory", "--log", "off"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--store",
+                "memory",
+                "--log",
+                "off",
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut ready = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        BufReader::new(process.stdout.take().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
         let (_, rest) = ready.split_once("ws://").expect("the ready line");
         let address = rest.split_whitespace().next().unwrap().parse().unwrap();
         Daemon { process, address }
@@ -40,13 +54,24 @@ impl Daemon {
 
     /// A line of the kernel's view of it, in bytes.
     fn memory(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(field)).expect("Linux has this field");
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(field))
+            .expect("Linux has this field");
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            << 10
     }
 
     fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id()))
+            .unwrap()
+            .count()
     }
 
     /// A normal client edits, and another one sees it.
@@ -82,13 +107,26 @@ fn shoot(address: SocketAddr, frames: impl IntoIterator<Item = Vec<u8>>) {
             return;
         }
     }
-    let ping = Frame::Ping { document_id: "nowhere".into(), timestamp: 7, version_vector: None };
-    if socket.send(Message::binary(frame::encode(&ping, Default::default()))).is_err() {
+    let ping = Frame::Ping {
+        document_id: "nowhere".into(),
+        timestamp: 7,
+        version_vector: None,
+    };
+    if socket
+        .send(Message::binary(frame::encode(&ping, Default::default())))
+        .is_err()
+    {
         return;
     }
     while let Ok(message) = socket.read() {
         let decoded = frame::decode(&message.into_data(), &Default::default());
-        if matches!(decoded, Ok(Frame::Pong { original_timestamp: 7, .. })) {
+        if matches!(
+            decoded,
+            Ok(Frame::Pong {
+                original_timestamp: 7,
+                ..
+            })
+        ) {
             return;
         }
     }
@@ -105,7 +143,9 @@ fn a_storm_leaves_neither_sockets_nor_memory_behind() {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         match number % 4 {
             0 => (),
-            1 => socket.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nUpgr").unwrap(),
+            1 => socket
+                .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nUpgr")
+                .unwrap(),
             2 => drop(raw(daemon.address)),
             _ => {
                 let mut upgraded = raw(daemon.address);
@@ -122,13 +162,40 @@ fn a_storm_leaves_neither_sockets_nor_memory_behind() {
 
     // Bombs: texts that inflate to the limit and beyond, base64 without end, values without end.
     let blanks = |count: usize| gzip((0..count).map(|_| vec![b' '; 1 << 20]));
-    shoot(daemon.address, [blanks(63), blanks(70), gzip((0..60).map(|_| vec![b'['; 1 << 20]))]);
-    let change = |text: &str| format!(r#"{{"type":2,"documentId":"x","change":"{text}"}}"#).into_bytes();
-    shoot(daemon.address, [change(&"A".repeat(8 << 20)), change(&"////".repeat(2 << 20)), change(&"=".repeat(1 << 20))]);
+    shoot(
+        daemon.address,
+        [
+            blanks(63),
+            blanks(70),
+            gzip((0..60).map(|_| vec![b'['; 1 << 20])),
+        ],
+    );
+    let change =
+        |text: &str| format!(r#"{{"type":2,"documentId":"x","change":"{text}"}}"#).into_bytes();
+    shoot(
+        daemon.address,
+        [
+            change(&"A".repeat(8 << 20)),
+            change(&"////".repeat(2 << 20)),
+            change(&"=".repeat(1 << 20)),
+        ],
+    );
     let list = |item: &str, count: usize| {
-        format!(r#"{{"type":8,"documentId":"x","changes":[{}]}}"#, vec![item; count].join(",")).into_bytes()
+        format!(
+            r#"{{"type":8,"documentId":"x","changes":[{}]}}"#,
+            vec![item; count].join(",")
+        )
+        .into_bytes()
     };
-    shoot(daemon.address, [list("\"\"", 240_000), list("null", 300_000), list("\"AAAA\"", 200_000), list("{}", 100_000)]);
+    shoot(
+        daemon.address,
+        [
+            list("\"\"", 240_000),
+            list("null", 300_000),
+            list("\"AAAA\"", 200_000),
+            list("{}", 100_000),
+        ],
+    );
 
     // Names: giant, with characters of paths, with zero bytes, half characters, no text at all.
     let names = [
@@ -141,22 +208,36 @@ fn a_storm_leaves_neither_sockets_nor_memory_behind() {
         String::new(),
     ];
     let author = handshake("x");
-    let Frame::HandshakeRequest { author, .. } = author else { panic!("a handshake") };
+    let Frame::HandshakeRequest { author, .. } = author else {
+        panic!("a handshake")
+    };
     let named = |kind: u32, name: &str| {
-        let body = format!(r#"{{"type":{kind},"documentId":"{name}","author":"{author}","versionVector":{{"vector":{{}}}},"timestamp":1}}"#);
+        let body = format!(
+            r#"{{"type":{kind},"documentId":"{name}","author":"{author}","versionVector":{{"vector":{{}}}},"timestamp":1}}"#
+        );
         body.into_bytes()
     };
     for name in &names {
-        shoot(daemon.address, [named(0, name), named(4, name), named(5, name)]);
+        shoot(
+            daemon.address,
+            [named(0, name), named(4, name), named(5, name)],
+        );
     }
     let mut broken = named(0, "name");
-    let at = broken.windows(4).position(|bytes| bytes == b"name").unwrap();
+    let at = broken
+        .windows(4)
+        .position(|bytes| bytes == b"name")
+        .unwrap();
     broken[at..at + 4].copy_from_slice(&[0xff, 0xfe, 0xc0, 0x80]);
     shoot(daemon.address, [broken]);
 
     // Floods: pings and handshakes as fast as they go.
     let ping = frame::encode(
-        &Frame::Ping { document_id: "room 3".into(), timestamp: 1, version_vector: None },
+        &Frame::Ping {
+            document_id: "room 3".into(),
+            timestamp: 1,
+            version_vector: None,
+        },
         Default::default(),
     );
     shoot(daemon.address, std::iter::repeat_n(ping, 10_000));
@@ -164,9 +245,17 @@ fn a_storm_leaves_neither_sockets_nor_memory_behind() {
     shoot(daemon.address, std::iter::repeat_n(again, 2_000));
 
     daemon.serves("after");
-    eventually("all sockets are closed", || daemon.open_files() <= files + 2);
-    eventually("memory is back", || daemon.memory("VmRSS") < memory + LEFT_OVER_BYTES_MAX);
-    println!("memory {memory} before, {} after, {} at most", daemon.memory("VmRSS"), daemon.memory("VmHWM"));
+    eventually("all sockets are closed", || {
+        daemon.open_files() <= files + 2
+    });
+    eventually("memory is back", || {
+        daemon.memory("VmRSS") < memory + LEFT_OVER_BYTES_MAX
+    });
+    println!(
+        "memory {memory} before, {} after, {} at most",
+        daemon.memory("VmRSS"),
+        daemon.memory("VmHWM")
+    );
 }
 
 /// Each message may take the memory that its limit allows, but not all of them at once.
@@ -181,7 +270,9 @@ fn bombs_from_many_connections_do_not_add_up() {
             std::thread::spawn(move || shoot(address, [bomb]))
         })
         .collect();
-    shooters.into_iter().for_each(|shooter| shooter.join().unwrap());
+    shooters
+        .into_iter()
+        .for_each(|shooter| shooter.join().unwrap());
     daemon.serves("after");
     let most = daemon.memory("VmHWM");
     println!("memory {before} before, {most} at most");
@@ -191,9 +282,14 @@ fn bombs_from_many_connections_do_not_add_up() {
 /// Slow upgrades hold nobody up and end in time.
 #[test]
 fn slow_upgrades_are_ended_while_others_are_served() {
-    let options = ServerOptions { handshake_timeout_ms: 1_000, ..ServerOptions::default() };
+    let options = ServerOptions {
+        handshake_timeout_ms: 1_000,
+        ..ServerOptions::default()
+    };
     let (server, address) = serve(options, None);
-    let mut slow: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut slow: Vec<TcpStream> = (0..200)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
     let request = b"GET / HTTP/1.1\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     let start = Instant::now();
     let mut sent = 0;
@@ -244,7 +340,11 @@ fn an_endless_upgrade_is_refused() {
 /// More rooms than there may be: those beyond are refused, and there is room again when others left.
 #[test]
 fn rooms_beyond_the_limit_wait_for_room() {
-    let options = ServerOptions { rooms_max: 20, room_idle_ms: 10, ..ServerOptions::default() };
+    let options = ServerOptions {
+        rooms_max: 20,
+        room_idle_ms: 10,
+        ..ServerOptions::default()
+    };
     let (server, address) = serve(options, None);
     let mut holders = Vec::new();
     for number in 0..20 {
@@ -252,7 +352,10 @@ fn rooms_beyond_the_limit_wait_for_room() {
         send(&mut socket, &handshake(&format!("held {number}")));
         let message = socket.read().unwrap();
         let answer = frame::decode(&message.into_data(), &Default::default()).unwrap();
-        assert!(matches!(answer, Frame::HandshakeResponse { .. }), "{answer:?}");
+        assert!(
+            matches!(answer, Frame::HandshakeResponse { .. }),
+            "{answer:?}"
+        );
         holders.push(socket);
     }
     let mut socket = raw(address);
@@ -270,7 +373,10 @@ fn rooms_beyond_the_limit_wait_for_room() {
         let mut socket = raw(address);
         send(&mut socket, &handshake("beyond 3"));
         let message = socket.read().unwrap();
-        matches!(frame::decode(&message.into_data(), &Default::default()), Ok(Frame::HandshakeResponse { .. }))
+        matches!(
+            frame::decode(&message.into_data(), &Default::default()),
+            Ok(Frame::HandshakeResponse { .. })
+        )
     });
     let client = join(address, &a);
     insert(&a, 0, "room");

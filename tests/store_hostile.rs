@@ -8,14 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use syncline::document::{HandlerKind, HandlerSpec, SharedDocument};
 use syncline::store::{
-    DocumentStore, DocumentStoreOptions, OpenOptions, SqliteOptions, SqliteStore, StoreError, StoredDocument,
+    DocumentStore, DocumentStoreOptions, OpenOptions, SqliteOptions, SqliteStore, StoreError,
+    StoredDocument,
 };
 
 const LONG: Duration = Duration::from_secs(30);
 
 fn store(path: &Path) -> Result<DocumentStore, StoreError> {
     let backend = SqliteStore::open(path, &SqliteOptions::default())?;
-    Ok(DocumentStore::new(Arc::new(backend), DocumentStoreOptions::default()))
+    Ok(DocumentStore::new(
+        Arc::new(backend),
+        DocumentStoreOptions::default(),
+    ))
 }
 
 fn open(store: &DocumentStore) -> Result<StoredDocument, StoreError> {
@@ -24,7 +28,9 @@ fn open(store: &DocumentStore) -> Result<StoredDocument, StoreError> {
 
 fn insert(document: &SharedDocument, text: &str) {
     let inserted = document.with(|document| {
-        let handler = document.handler("text", &HandlerSpec::new(HandlerKind::FugueText)).unwrap();
+        let handler = document
+            .handler("text", &HandlerSpec::new(HandlerKind::FugueText))
+            .unwrap();
         document.text_insert(handler, 0, text)
     });
     inserted.unwrap().unwrap();
@@ -32,7 +38,9 @@ fn insert(document: &SharedDocument, text: &str) {
 
 fn length(document: &SharedDocument) -> u64 {
     let length = document.with(|document| {
-        let handler = document.handler("text", &HandlerSpec::new(HandlerKind::FugueText)).unwrap();
+        let handler = document
+            .handler("text", &HandlerSpec::new(HandlerKind::FugueText))
+            .unwrap();
         document.text_len_utf16(handler)
     });
     length.unwrap()
@@ -53,10 +61,14 @@ fn harmed(harm: impl FnOnce(&Path)) -> (tempfile::TempDir, PathBuf, DocumentStor
 #[test]
 fn a_deleted_file_takes_nothing_more() {
     for name in ["documents", "documents-wal"] {
-        let (_folder, _, _store, stored) = harmed(|path| std::fs::remove_file(path.with_file_name(name)).unwrap());
+        let (_folder, _, _store, stored) =
+            harmed(|path| std::fs::remove_file(path.with_file_name(name)).unwrap());
         insert(stored.document(), "after");
         let result = stored.flush(LONG);
-        assert!(matches!(result, Err(StoreError::Io { .. })), "{name}: {result:?}");
+        assert!(
+            matches!(result, Err(StoreError::Io { .. })),
+            "{name}: {result:?}"
+        );
         assert_eq!(stored.unstored_changes(), 1);
         // The document itself goes on.
         assert_eq!(length(stored.document()), 11);
@@ -86,15 +98,22 @@ fn a_file_that_is_cut_in_use_is_noticed() {
     for keep in [0, 100, 4096, 10_000] {
         for name in ["documents", "documents-wal"] {
             let (_folder, path, store_at_first, stored) = harmed(|path| {
-                let file = std::fs::OpenOptions::new().write(true).open(path.with_file_name(name)).unwrap();
+                let file = std::fs::OpenOptions::new()
+                    .write(true)
+                    .open(path.with_file_name(name))
+                    .unwrap();
                 file.set_len(keep).unwrap();
             });
             insert(stored.document(), "after");
             let reported = stored.flush(LONG).is_ok();
             drop((stored, store_at_first));
-            let found = store(&path).and_then(|store| open(&store).map(|stored| length(stored.document())));
+            let found =
+                store(&path).and_then(|store| open(&store).map(|stored| length(stored.document())));
             println!("{name} cut to {keep}: reported {reported}, found {found:?}");
-            assert!(!reported || found == Ok(11), "{name} cut to {keep}: {found:?} found");
+            assert!(
+                !reported || found == Ok(11),
+                "{name} cut to {keep}: {found:?} found"
+            );
         }
     }
 }
@@ -139,7 +158,11 @@ fn a_full_disk_is_said_and_space_is_used_when_it_comes() {
     let full = (0..100).find_map(|_| {
         insert(stored.document(), &"x".repeat(20_000));
         let result = stored.flush(LONG);
-        reported = if result.is_ok() { length(stored.document()) } else { reported };
+        reported = if result.is_ok() {
+            length(stored.document())
+        } else {
+            reported
+        };
         result.err()
     });
     assert_eq!(full, Some(StoreError::Full));
@@ -150,5 +173,8 @@ fn a_full_disk_is_said_and_space_is_used_when_it_comes() {
     assert_eq!(receiver.recv_timeout(LONG), Ok(Ok(())));
     let reported = length(stored.document());
     drop((stored, at_first));
-    assert_eq!(length(open(&store(&path).unwrap()).unwrap().document()), reported);
+    assert_eq!(
+        length(open(&store(&path).unwrap()).unwrap().document()),
+        reported
+    );
 }

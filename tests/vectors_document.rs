@@ -16,7 +16,12 @@ use syncline::document::{Document, DocumentOptions, Origin, WallClock};
 use syncline::replica::Replica;
 use vector_player::{Player, compare_values, replica, same_change, spec_of};
 
-const HANDLERS: [&str; 4] = ["CRDTFugueTextHandler", "CRDTMapHandler", "CRDTRegisterHandler", "CRDTORSetHandler"];
+const HANDLERS: [&str; 4] = [
+    "CRDTFugueTextHandler",
+    "CRDTMapHandler",
+    "CRDTRegisterHandler",
+    "CRDTORSetHandler",
+];
 
 #[test]
 fn scripts() {
@@ -46,14 +51,25 @@ fn script(handler: &str, case: &Json) -> Outcome {
     }
     for (document, expected) in player.documents.iter().zip(list(&case["final"])) {
         assert_eq!(document.clock().to_string(), text(&expected["clock"]));
-        assert_eq!(to_hex(&codec::version_vector::encode(&document.version_vector())), text(&expected["vv"]));
+        assert_eq!(
+            to_hex(&codec::version_vector::encode(&document.version_vector())),
+            text(&expected["vv"])
+        );
     }
     for order in list(&case["orders"]) {
         let mut document = replica(0, 0);
-        document.handler(id, &spec_of(handler, text(&case["valueType"]))).unwrap();
+        document
+            .handler(id, &spec_of(handler, text(&case["valueType"])))
+            .unwrap();
         for index in list(order) {
             let change = player.change(index);
-            assert_eq!(document.import_changes(vec![change], &[], Origin::Remote).unwrap().applied, 1);
+            assert_eq!(
+                document
+                    .import_changes(vec![change], &[], Origin::Remote)
+                    .unwrap()
+                    .applied,
+                1
+            );
             document.check();
         }
         compare_values(&document, id, &case["value"], false);
@@ -66,14 +82,28 @@ fn script(handler: &str, case: &Json) -> Outcome {
 fn fresh(handler: &str, id: &str, case: &Json, player: &Player) {
     let expected = &case["fresh"];
     let clock = list(&expected["freshClock"]);
-    let mut document = replica(clock[0].as_i64().unwrap(), clock[1].as_u64().unwrap() as u32);
-    document.handler(id, &spec_of(handler, text(&case["valueType"]))).unwrap();
-    let outcome = document.import_changes(player.changes.clone(), &[], Origin::Remote).unwrap();
+    let mut document = replica(
+        clock[0].as_i64().unwrap(),
+        clock[1].as_u64().unwrap() as u32,
+    );
+    document
+        .handler(id, &spec_of(handler, text(&case["valueType"])))
+        .unwrap();
+    let outcome = document
+        .import_changes(player.changes.clone(), &[], Origin::Remote)
+        .unwrap();
     assert_eq!(outcome.applied as u64, expected["count"].as_u64().unwrap());
     document.check();
     compare_values(&document, id, &case["value"], true);
-    assert_eq!(to_hex(&codec::version_vector::encode(&document.version_vector())), text(&expected["vv"]));
-    let frontier: Vec<String> = document.frontiers().iter().map(|id| id.to_string()).collect();
+    assert_eq!(
+        to_hex(&codec::version_vector::encode(&document.version_vector())),
+        text(&expected["vv"])
+    );
+    let frontier: Vec<String> = document
+        .frontiers()
+        .iter()
+        .map(|id| id.to_string())
+        .collect();
     let expected_frontier: Vec<&str> = list(&expected["frontier"]).iter().map(text).collect();
     assert_eq!(frontier, expected_frontier);
     assert_eq!(document.clock().to_string(), text(&expected["clock"]));
@@ -90,7 +120,10 @@ fn fresh(handler: &str, id: &str, case: &Json, player: &Player) {
 }
 
 fn compare_digest(bytes: &[u8], expected: &Json) {
-    if let Some(hex) = expected.as_str().or(expected.get("hex").and_then(Json::as_str)) {
+    if let Some(hex) = expected
+        .as_str()
+        .or(expected.get("hex").and_then(Json::as_str))
+    {
         assert_eq!(to_hex(bytes), hex);
         return;
     }
@@ -100,7 +133,15 @@ fn compare_digest(bytes: &[u8], expected: &Json) {
 
 #[test]
 fn scenarios() {
-    for file in ["document", "transactions", "snapshots", "raw_ops", "stable_positions", "ops", "history"] {
+    for file in [
+        "document",
+        "transactions",
+        "snapshots",
+        "raw_ops",
+        "stable_positions",
+        "ops",
+        "history",
+    ] {
         each_case(file, scenario);
     }
 }
@@ -115,8 +156,13 @@ fn scenario(case: &Json) -> Outcome {
             used.push(text(&new[0]));
         }
     }
-    let ours = used.iter().filter(|handler| HANDLERS.contains(handler)).count();
-    let foreign = used.iter().find(|handler| !HANDLERS.contains(handler) && **handler != "CRDTTextHandler");
+    let ours = used
+        .iter()
+        .filter(|handler| HANDLERS.contains(handler))
+        .count();
+    let foreign = used
+        .iter()
+        .find(|handler| !HANDLERS.contains(handler) && **handler != "CRDTTextHandler");
     let name = text(&case["name"]);
     if let Some(foreign) = foreign {
         return skip(format!("{foreign} is not built yet"));
@@ -145,13 +191,21 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
     } else if let Some(call) = step.get("do") {
         player.call(peer, text(&step["h"]), call, &step["c"]);
     } else if let Some(calls) = step.get("tx") {
-        let calls: Vec<(&str, &Json)> = list(calls).iter().map(|call| (text(&call[0]), &call[1])).collect();
+        let calls: Vec<(&str, &Json)> = list(calls)
+            .iter()
+            .map(|call| (text(&call[0]), &call[1]))
+            .collect();
         player.transaction(peer, &calls, &step["c"]);
     } else if let Some(indexes) = step.get("imp") {
         player.import(peer, indexes, &step["n"]);
     } else if let Some(changes) = step.get("impHex") {
-        let changes = list(changes).iter().map(|change| Change::decode(&hex(change)).unwrap()).collect();
-        let outcome = player.documents[peer].import_changes(changes, &[], Origin::Remote).unwrap();
+        let changes = list(changes)
+            .iter()
+            .map(|change| Change::decode(&hex(change)).unwrap())
+            .collect();
+        let outcome = player.documents[peer]
+            .import_changes(changes, &[], Origin::Remote)
+            .unwrap();
         assert_eq!(outcome.applied as u64, step["n"].as_u64().unwrap());
     } else if let Some(index) = step.get("apply") {
         let change = player.change(index);
@@ -175,7 +229,9 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
         player.take_snapshot(peer, step);
     } else if let Some(name) = step.get("importSnapshot") {
         let snapshot = player.snapshot(name);
-        let applied = player.documents[peer].import_snapshot(&snapshot, step["prune"] == Json::Bool(true)).unwrap();
+        let applied = player.documents[peer]
+            .import_snapshot(&snapshot, step["prune"] == Json::Bool(true))
+            .unwrap();
         assert_eq!(Json::Bool(applied), step["ok"]);
     } else if step.get("mergeSnapshot").is_some() {
         return Some("merging snapshots is not built yet");
@@ -183,11 +239,18 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
         let vector = codec::version_vector::decode(&hex(vector)).unwrap();
         player.documents[peer].garbage_collect(&vector).unwrap();
     } else if let Some(expected) = step.get("export") {
-        let exported: Vec<String> = player.documents[peer].all_changes().iter().map(|c| to_hex(&c.encode())).collect();
+        let exported: Vec<String> = player.documents[peer]
+            .all_changes()
+            .iter()
+            .map(|c| to_hex(&c.encode()))
+            .collect();
         let expected: Vec<&str> = list(expected).iter().map(text).collect();
         assert_eq!(exported, expected);
     } else if let Some(heads) = step.get("exportFrom") {
-        let heads: Vec<_> = list(heads).iter().map(|id| syncline::clock::OperationId::parse(text(id)).unwrap()).collect();
+        let heads: Vec<_> = list(heads)
+            .iter()
+            .map(|id| syncline::clock::OperationId::parse(text(id)).unwrap())
+            .collect();
         match player.documents[peer].export_changes_from(&heads) {
             Ok(exported) => player.compare_indexes(&exported, &step["c"]),
             Err(_) => assert_eq!(step["error"], "ArgumentError"),
@@ -223,9 +286,16 @@ fn compare_state(document: &Document, state: &Json) {
             });
             assert_eq!(vector, entries.collect());
         }
-        None => assert_eq!(to_hex(&codec::version_vector::encode(&vector)), text(&state["vv"])),
+        None => assert_eq!(
+            to_hex(&codec::version_vector::encode(&vector)),
+            text(&state["vv"])
+        ),
     }
-    let frontier: Vec<String> = document.frontiers().iter().map(|id| id.to_string()).collect();
+    let frontier: Vec<String> = document
+        .frontiers()
+        .iter()
+        .map(|id| id.to_string())
+        .collect();
     let expected: Vec<&str> = list(&state["frontier"]).iter().map(text).collect();
     assert_eq!(frontier, expected);
     assert_eq!(document.clock().to_string(), text(&state["clock"]));
@@ -241,16 +311,30 @@ fn recordings() {
             return skip(format!("{handler} is not built yet"));
         }
         let id = text(&case["id"]);
-        let mut document = Document::new(DocumentOptions { wall_clock: WallClock::Fixed(0), ..Default::default() });
+        let mut document = Document::new(DocumentOptions {
+            wall_clock: WallClock::Fixed(0),
+            ..Default::default()
+        });
         let mut spec = spec_of(handler, text(&case["valueType"]));
         spec.type_tag = text(&case["handlerType"]).to_owned();
         document.handler(id, &spec).unwrap();
-        let changes: Vec<Change> = list(&case["changes"]).iter().map(|c| Change::decode(&hex(c)).unwrap()).collect();
-        document.import_changes(changes.clone(), &[], Origin::Remote).unwrap();
+        let changes: Vec<Change> = list(&case["changes"])
+            .iter()
+            .map(|c| Change::decode(&hex(c)).unwrap())
+            .collect();
+        document
+            .import_changes(changes.clone(), &[], Origin::Remote)
+            .unwrap();
         compare_values(&document, id, &case["value"], true);
-        assert_eq!(to_hex(&codec::version_vector::encode(&document.version_vector())), text(&case["vv"]));
+        assert_eq!(
+            to_hex(&codec::version_vector::encode(&document.version_vector())),
+            text(&case["vv"])
+        );
         for exported in document.all_changes() {
-            let original = changes.iter().find(|change| change.id == exported.id).unwrap();
+            let original = changes
+                .iter()
+                .find(|change| change.id == exported.id)
+                .unwrap();
             same_change(&exported, original);
         }
         let snapshot = document.take_snapshot(true).unwrap();
@@ -264,16 +348,25 @@ fn recordings() {
 #[test]
 fn fugue_tree() {
     each_case("fugue_tree", |case| {
-        let peers: Vec<_> = list(&case["peers"]).iter().map(|p| syncline::clock::PeerId::parse(text(p)).unwrap()).collect();
+        let peers: Vec<_> = list(&case["peers"])
+            .iter()
+            .map(|p| syncline::clock::PeerId::parse(text(p)).unwrap())
+            .collect();
         let mut document = replica(0, 0);
-        let text_handler = document.handler("t", &spec_of("CRDTFugueTextHandler", "")).unwrap();
+        let text_handler = document
+            .handler("t", &spec_of("CRDTFugueTextHandler", ""))
+            .unwrap();
         for (number, op) in list(&case["ops"]).iter().enumerate() {
             let Some(payload) = vector_player::tree_payload(op, &peers) else {
                 continue;
             };
             // One author and rising clocks: the order of the list is the order of replay.
             let id = syncline::clock::OperationId::new(peers[0], Hlc::new(1000 + number as i64, 0));
-            let change = Change { id, deps: Vec::new(), payload };
+            let change = Change {
+                id,
+                deps: Vec::new(),
+                payload,
+            };
             assert!(document.apply_change(&change, &[]).unwrap());
             document.check();
         }
@@ -282,7 +375,10 @@ fn fugue_tree() {
         document.text_slice_utf16(text_handler, 0..u64::MAX, &mut shown);
         assert_eq!(shown, live);
         for (nth, expected) in vector_player::positions(case, &peers) {
-            assert_eq!(document.text_position_index(text_handler, &nth).unwrap(), Some(expected));
+            assert_eq!(
+                document.text_position_index(text_handler, &nth).unwrap(),
+                Some(expected)
+            );
         }
         Outcome::Passed
     });
@@ -300,7 +396,11 @@ fn dag() {
         let mut nodes = Vec::new();
         for node in list(&case["nodes"]) {
             let deps = list(&node[1]).iter().map(id).collect();
-            let change = Change { id: id(&node[0]), deps, payload: vec![1, b'T', 1, b'h', 0] };
+            let change = Change {
+                id: id(&node[0]),
+                deps,
+                payload: vec![1, b'T', 1, b'h', 0],
+            };
             assert!(document.apply_change(&change, &[]).unwrap());
             nodes.push(change.id);
         }
@@ -312,26 +412,56 @@ fn dag() {
             entries.collect()
         };
         let frontiers = |document: &Document| -> Vec<String> {
-            document.frontiers().iter().map(|id| id.to_string()).collect()
+            document
+                .frontiers()
+                .iter()
+                .map(|id| id.to_string())
+                .collect()
         };
-        assert_eq!(frontiers(&document), list(&case["frontiers"]).iter().map(text).collect::<Vec<_>>());
+        assert_eq!(
+            frontiers(&document),
+            list(&case["frontiers"])
+                .iter()
+                .map(text)
+                .collect::<Vec<_>>()
+        );
         let expected = vector(&case["vv"]);
         assert!(document.version_vector().iter().eq(expected.iter()));
-        let exported = document.export_changes_from(&[id(&case["ancestorsOf"])]).unwrap();
+        let exported = document
+            .export_changes_from(&[id(&case["ancestorsOf"])])
+            .unwrap();
         let mut ancestors: Vec<String> = nodes
             .iter()
             .filter(|node| exported.iter().all(|change| change.id != **node))
             .map(|node| node.to_string())
             .collect();
         ancestors.sort();
-        assert_eq!(ancestors, list(&case["ancestors"]).iter().map(text).collect::<Vec<_>>());
+        assert_eq!(
+            ancestors,
+            list(&case["ancestors"])
+                .iter()
+                .map(text)
+                .collect::<Vec<_>>()
+        );
         let prune = &case["prune"];
         let before = document.change_count();
         let base = codec::Snapshot::new(vector(&prune["version"]), Vec::new());
         assert!(document.import_snapshot(&base, true).unwrap());
-        assert_eq!(document.change_count(), prune["nodeCount"].as_u64().unwrap());
-        assert_eq!(before - document.change_count(), prune["removed"].as_u64().unwrap());
-        assert_eq!(frontiers(&document), list(&prune["frontiers"]).iter().map(text).collect::<Vec<_>>());
+        assert_eq!(
+            document.change_count(),
+            prune["nodeCount"].as_u64().unwrap()
+        );
+        assert_eq!(
+            before - document.change_count(),
+            prune["removed"].as_u64().unwrap()
+        );
+        assert_eq!(
+            frontiers(&document),
+            list(&prune["frontiers"])
+                .iter()
+                .map(text)
+                .collect::<Vec<_>>()
+        );
         document.check();
         Outcome::Passed
     });

@@ -61,7 +61,11 @@ impl Hlc {
     #[must_use]
     pub fn local_event(self, now_ms: i64) -> Self {
         let now = Self::clamp_ms(now_ms);
-        if now > self.0 >> 16 { Hlc(now << 16) } else { self.next() }
+        if now > self.0 >> 16 {
+            Hlc(now << 16)
+        } else {
+            self.next()
+        }
     }
 
     /// The clock after receiving `received` at wall time `now_ms`.
@@ -69,7 +73,11 @@ impl Hlc {
     pub fn receive_event(self, now_ms: i64, received: Hlc) -> Self {
         let now = Self::clamp_ms(now_ms);
         let latest = self.max(received);
-        if now > latest.0 >> 16 { Hlc(now << 16) } else { latest.next() }
+        if now > latest.0 >> 16 {
+            Hlc(now << 16)
+        } else {
+            latest.next()
+        }
     }
 
     /// As [`receive_event`](Self::receive_event), refusing clocks too far in the future.

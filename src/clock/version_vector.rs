@@ -110,13 +110,15 @@ impl VersionVector {
         let mut vectors = vectors.into_iter();
         let mut result = vectors.next().cloned().unwrap_or_default();
         for other in vectors {
-            result.entries.retain_mut(|(peer, clock)| match other.get(peer) {
-                Some(theirs) => {
-                    *clock = (*clock).min(theirs);
-                    true
-                }
-                None => false,
-            });
+            result
+                .entries
+                .retain_mut(|(peer, clock)| match other.get(peer) {
+                    Some(theirs) => {
+                        *clock = (*clock).min(theirs);
+                        true
+                    }
+                    None => false,
+                });
             result.reindex();
         }
         result

@@ -6,7 +6,10 @@
 /// costs 6 ns where the exact one costs 32, a third of the time of a typed character.
 #[cfg(target_os = "linux")]
 pub(crate) fn now_ms() -> i64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the pointer is to a live timespec that the call may write.
     let result = unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut now) };
     debug_assert_eq!(result, 0, "every Linux has this clock");
@@ -20,14 +23,21 @@ pub(crate) fn now_ms() -> i64 {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() as i64 * 1000 + i64::from(since.subsec_millis()))
+    since.map_or(0, |since| {
+        since.as_secs() as i64 * 1000 + i64::from(since.subsec_millis())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn agrees_with_the_system_clock() {
-        let exact = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+        let exact = || {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap()
+                .as_millis() as i64
+        };
         let before = exact();
         let now = super::now_ms();
         // The tick of the coarse clock is 10 ms at most.

@@ -127,7 +127,10 @@ impl ListWriter {
     /// # Panics
     /// If it is one more than announced.
     pub fn push(&mut self, change: &Change) {
-        self.left = self.left.checked_sub(1).expect("as many changes as announced");
+        self.left = self
+            .left
+            .checked_sub(1)
+            .expect("as many changes as announced");
         write_uvarint(&mut self.out, change.encoded_blob_len() as u64);
         change.encode_blob(&mut self.out);
     }
@@ -147,7 +150,10 @@ impl ListWriter {
 /// # Errors
 /// As [`decode_list_blobs`], and any blob that is not a change.
 pub fn decode_list(bytes: &[u8]) -> Result<Vec<Change>, DecodeError> {
-    Ok(decode_list_views(bytes)?.iter().map(ChangeView::to_change).collect())
+    Ok(decode_list_views(bytes)?
+        .iter()
+        .map(ChangeView::to_change)
+        .collect())
 }
 
 /// A change that stays in the bytes it came in.
@@ -172,7 +178,11 @@ impl<'a> ChangeView<'a> {
         let count = reader.count(OperationId::BYTES)?;
         let id = OperationId::from_bytes(&reader.array("the id of a change")?);
         let deps = reader.take(count * OperationId::BYTES, "a dependency of a change")?;
-        Ok(ChangeView { id, deps, payload: reader.rest() })
+        Ok(ChangeView {
+            id,
+            deps,
+            payload: reader.rest(),
+        })
     }
 
     /// The changes it builds on.
@@ -183,7 +193,11 @@ impl<'a> ChangeView<'a> {
 
     /// The same on its own.
     pub fn to_change(&self) -> Change {
-        Change { id: self.id, deps: self.deps().collect(), payload: self.payload.to_vec() }
+        Change {
+            id: self.id,
+            deps: self.deps().collect(),
+            payload: self.payload.to_vec(),
+        }
     }
 }
 
@@ -202,7 +216,10 @@ pub fn decode_list_views(bytes: &[u8]) -> Result<Vec<ChangeView<'_>>, DecodeErro
     // A change takes 25 bytes at least: shorter blobs fail below, and reserve nothing.
     let mut changes = Vec::with_capacity(count.min(bytes.len() / (OperationId::BYTES + 2)));
     for_each_blob(bytes, |offset, blob| {
-        let at = |error: DecodeError| DecodeError { offset: offset + error.offset, ..error };
+        let at = |error: DecodeError| DecodeError {
+            offset: offset + error.offset,
+            ..error
+        };
         changes.push(ChangeView::decode_blob(blob).map_err(at)?);
         Ok(())
     })?;

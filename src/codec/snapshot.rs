@@ -62,7 +62,10 @@ impl Snapshot {
     /// The state of one handler. O(log entries).
     pub fn entry(&self, handler_id: &str) -> Option<&[u8]> {
         let key = |place: &u32| self.entries[*place as usize].0.as_str();
-        let at = self.sorted.binary_search_by(|place| key(place).cmp(handler_id)).ok()?;
+        let at = self
+            .sorted
+            .binary_search_by(|place| key(place).cmp(handler_id))
+            .ok()?;
         Some(&self.entries[self.sorted[at] as usize].1)
     }
 

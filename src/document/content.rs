@@ -35,7 +35,10 @@ impl ContentPool {
         }
         let start = self.wide.len();
         self.wide.extend(text.encode_utf16());
-        (Content::new(start as u32, true), (self.wide.len() - start) as u32)
+        (
+            Content::new(start as u32, true),
+            (self.wide.len() - start) as u32,
+        )
     }
 
     /// Adds UTF-16 units, which may hold lone surrogates.
@@ -53,7 +56,10 @@ impl ContentPool {
     /// Whether the units from a place on are these.
     pub fn holds(&self, content: Content, units: &[u16]) -> bool {
         match self.slice(content, units.len() as u32) {
-            Units::Narrow(bytes) => bytes.iter().map(|byte| u16::from(*byte)).eq(units.iter().copied()),
+            Units::Narrow(bytes) => bytes
+                .iter()
+                .map(|byte| u16::from(*byte))
+                .eq(units.iter().copied()),
             Units::Wide(known) => known == units,
         }
     }
@@ -134,7 +140,10 @@ pub(crate) struct Utf8Builder {
 
 impl Utf8Builder {
     pub fn with_capacity(bytes: usize) -> Self {
-        Utf8Builder { out: Vec::with_capacity(bytes), high: None }
+        Utf8Builder {
+            out: Vec::with_capacity(bytes),
+            high: None,
+        }
     }
 
     pub fn push(&mut self, units: Units<'_>) {
@@ -157,7 +166,8 @@ impl Utf8Builder {
         self.flush();
         match unit {
             0xd800..=0xdbff => self.high = Some(unit),
-            _ => self.push_char(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER)),
+            _ => self
+                .push_char(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER)),
         }
     }
 
@@ -169,7 +179,8 @@ impl Utf8Builder {
 
     fn push_char(&mut self, character: char) {
         let mut buffer = [0; 4];
-        self.out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+        self.out
+            .extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
     }
 
     pub fn finish(mut self) -> String {
@@ -190,7 +201,10 @@ mod tests {
         builder.push(Units::Wide(&[0xde00, 0xe9, 0xdc00, 0xd83d]));
         builder.push(Units::Narrow(b"z"));
         builder.push(Units::Wide(&[0xd83d]));
-        assert_eq!(builder.finish(), "a\u{1f600}\u{e9}\u{fffd}\u{fffd}z\u{fffd}");
+        assert_eq!(
+            builder.finish(),
+            "a\u{1f600}\u{e9}\u{fffd}\u{fffd}z\u{fffd}"
+        );
     }
 
     #[test]

@@ -34,7 +34,10 @@ impl TextDelta {
             }
             _ => (),
         }
-        if let Some(TextOp::Insert(text)) = index.checked_sub(1).and_then(|before| self.steps.get_mut(before)) {
+        if let Some(TextOp::Insert(text)) = index
+            .checked_sub(1)
+            .and_then(|before| self.steps.get_mut(before))
+        {
             text.extend_from_slice(units);
             return;
         }
@@ -70,7 +73,12 @@ impl TextDelta {
                     if rest > 0 {
                         self.steps.insert(index + 1, TextOp::Retain(rest));
                     }
-                    let place = if offset > 0 { index + 1 } else { self.steps.remove(index); index };
+                    let place = if offset > 0 {
+                        index + 1
+                    } else {
+                        self.steps.remove(index);
+                        index
+                    };
                     index = self.add_removal(place, taken);
                 }
             }
@@ -81,7 +89,10 @@ impl TextDelta {
 
     /// Adds a removal at a step's place; returns the place behind it.
     fn add_removal(&mut self, index: usize, count: u64) -> usize {
-        if let Some(TextOp::Remove(removed)) = index.checked_sub(1).and_then(|before| self.steps.get_mut(before)) {
+        if let Some(TextOp::Remove(removed)) = index
+            .checked_sub(1)
+            .and_then(|before| self.steps.get_mut(before))
+        {
             *removed += count;
             return index;
         }
@@ -164,7 +175,12 @@ impl TextDelta {
 pub(crate) fn replaced_stretch(old: &[u16], new: &[u16]) -> Vec<TextOp> {
     let prefix = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[prefix..], &new[prefix..]);
-    let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let suffix = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let (removed, inserted) = (old.len() - suffix, &new[..new.len() - suffix]);
     let mut delta = Vec::new();
     if removed == 0 && inserted.is_empty() {
@@ -265,7 +281,9 @@ mod tests {
             for _ in 0..1 + rng.below(12) {
                 let at = rng.below(after.len() + 1);
                 if rng.below(2) == 0 {
-                    let units: Vec<u16> = (0..1 + rng.below(3)).map(|_| 100 + rng.below(100) as u16).collect();
+                    let units: Vec<u16> = (0..1 + rng.below(3))
+                        .map(|_| 100 + rng.below(100) as u16)
+                        .collect();
                     delta.insert(at as u32, &units);
                     after.splice(at..at, units);
                 } else {
@@ -276,20 +294,45 @@ mod tests {
             }
             let steps = delta.finish();
             assert_eq!(apply(&before, &steps), after, "seed {seed}: {steps:?}");
-            assert_eq!(apply(&before, &replaced_stretch(&before, &after)), after, "seed {seed}");
-            assert!(steps.windows(2).all(|pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])));
+            assert_eq!(
+                apply(&before, &replaced_stretch(&before, &after)),
+                after,
+                "seed {seed}"
+            );
+            assert!(
+                steps.windows(2).all(
+                    |pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])
+                )
+            );
         }
     }
 
     #[test]
     fn an_element_that_goes_and_comes_back_in_another_form_is_one_event() {
-        let event = |old: Option<Value>, new: Option<Value>| MapOp { key: String::new(), old, new };
+        let event = |old: Option<Value>, new: Option<Value>| MapOp {
+            key: String::new(),
+            old,
+            new,
+        };
         let (int, double) = (Value::Int(1), Value::Double(1.0));
-        let came = [event(None, Some(int.clone())), event(Some(double.clone()), None), event(None, Some(double.clone()))];
-        assert_eq!(joined_set_events(came.to_vec()), [event(None, Some(double.clone()))]);
-        let stayed = [event(Some(int.clone()), None), event(None, Some(double.clone()))];
+        let came = [
+            event(None, Some(int.clone())),
+            event(Some(double.clone()), None),
+            event(None, Some(double.clone())),
+        ];
+        assert_eq!(
+            joined_set_events(came.to_vec()),
+            [event(None, Some(double.clone()))]
+        );
+        let stayed = [
+            event(Some(int.clone()), None),
+            event(None, Some(double.clone())),
+        ];
         assert_eq!(joined_set_events(stayed.to_vec()), []);
         // For a map they are different values.
-        assert_eq!(joined_events(stayed.to_vec()), [event(Some(int), Some(double))]);
+        assert_eq!(
+            joined_events(stayed.to_vec()),
+            [event(Some(int), Some(double))]
+        );
     }
 }

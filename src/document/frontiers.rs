@@ -21,7 +21,10 @@ pub(super) struct Frontiers {
 const FEW: usize = if cfg!(any(test, fuzzing)) { 3 } else { 16 };
 
 /// No author has this number: a document has fewer.
-const GONE: ChangeKey = ChangeKey { author: AuthorIdx(u32::MAX), clock: Hlc::ZERO };
+const GONE: ChangeKey = ChangeKey {
+    author: AuthorIdx(u32::MAX),
+    clock: Hlc::ZERO,
+};
 
 impl Frontiers {
     /// The heads in order.
@@ -40,7 +43,11 @@ impl Frontiers {
 
     /// Whether a change is a head.
     pub fn contains(&self, key: ChangeKey) -> bool {
-        if self.slots.len() <= FEW { self.slots.contains(&key) } else { self.places.contains_key(&key) }
+        if self.slots.len() <= FEW {
+            self.slots.contains(&key)
+        } else {
+            self.places.contains_key(&key)
+        }
     }
 
     /// A change became a head that depends on all others.
@@ -89,31 +96,47 @@ impl Frontiers {
     fn number(&mut self) {
         self.places.clear();
         if self.slots.len() > FEW {
-            self.places.extend(self.slots.iter().enumerate().map(|(at, key)| (*key, at as u32)));
+            self.places.extend(
+                self.slots
+                    .iter()
+                    .enumerate()
+                    .map(|(at, key)| (*key, at as u32)),
+            );
         }
     }
 
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<ChangeKey>() + self.places.capacity() * (size_of::<ChangeKey>() + 5)
+        self.slots.capacity() * size_of::<ChangeKey>()
+            + self.places.capacity() * (size_of::<ChangeKey>() + 5)
     }
 
     /// Panics if an invariant is broken.
     pub fn check(&self) {
-        assert_eq!(self.slots.iter().filter(|key| **key == GONE).count(), self.gone);
+        assert_eq!(
+            self.slots.iter().filter(|key| **key == GONE).count(),
+            self.gone
+        );
         assert!(self.gone * 2 <= self.slots.len());
         if self.slots.len() <= FEW {
             assert!(self.gone == 0 && self.places.is_empty());
         } else {
             assert_eq!(self.places.len(), self.slots.len() - self.gone);
-            assert!(self.places.iter().all(|(key, place)| self.slots[*place as usize] == *key));
+            assert!(
+                self.places
+                    .iter()
+                    .all(|(key, place)| self.slots[*place as usize] == *key)
+            );
         }
     }
 }
 
 impl FromIterator<ChangeKey> for Frontiers {
     fn from_iter<I: IntoIterator<Item = ChangeKey>>(heads: I) -> Self {
-        let mut frontiers = Frontiers { slots: heads.into_iter().collect(), ..Frontiers::default() };
+        let mut frontiers = Frontiers {
+            slots: heads.into_iter().collect(),
+            ..Frontiers::default()
+        };
         frontiers.number();
         frontiers
     }
@@ -165,7 +188,10 @@ mod tests {
     use crate::testing::Rng;
 
     fn key(number: usize) -> ChangeKey {
-        ChangeKey { author: AuthorIdx(number as u32 % 5), clock: Hlc::from_u64(number as u64) }
+        ChangeKey {
+            author: AuthorIdx(number as u32 % 5),
+            clock: Hlc::from_u64(number as u64),
+        }
     }
 
     /// Oracle: a plain list.
@@ -181,9 +207,16 @@ mod tests {
                     frontiers.replace_all(key(number));
                     oracle = vec![key(number)];
                 } else {
-                    let deps: Vec<ChangeKey> = (0..rng.below(4)).map(|_| key(rng.below(number + 1))).collect();
-                    let deps = if rng.below(9) == 0 { oracle.clone() } else { deps };
-                    let deps: Vec<ChangeKey> = deps.into_iter().filter(|dep| *dep != key(number)).collect();
+                    let deps: Vec<ChangeKey> = (0..rng.below(4))
+                        .map(|_| key(rng.below(number + 1)))
+                        .collect();
+                    let deps = if rng.below(9) == 0 {
+                        oracle.clone()
+                    } else {
+                        deps
+                    };
+                    let deps: Vec<ChangeKey> =
+                        deps.into_iter().filter(|dep| *dep != key(number)).collect();
                     frontiers.replace(&deps, key(number));
                     oracle.retain(|head| !deps.contains(head));
                     oracle.push(key(number));
@@ -191,7 +224,11 @@ mod tests {
                 frontiers.check();
                 assert!(frontiers.iter().eq(oracle.iter().copied()), "seed {seed}");
                 let any = key(rng.below(number + 1));
-                assert_eq!(frontiers.contains(any), oracle.contains(&any), "seed {seed}");
+                assert_eq!(
+                    frontiers.contains(any),
+                    oracle.contains(&any),
+                    "seed {seed}"
+                );
             }
             let copy: Frontiers = oracle.iter().copied().collect();
             copy.check();
@@ -202,9 +239,13 @@ mod tests {
     #[test]
     fn authors_stand_once_in_the_order_of_their_last_appearance() {
         let mut order = AuthorOrder::default();
-        [3, 1, 3, 0].into_iter().for_each(|author| order.add(AuthorIdx(author)));
+        [3, 1, 3, 0]
+            .into_iter()
+            .for_each(|author| order.add(AuthorIdx(author)));
         order.remove_all(&[AuthorIdx(3), AuthorIdx(9)]);
-        [1, 3].into_iter().for_each(|author| order.add(AuthorIdx(author)));
+        [1, 3]
+            .into_iter()
+            .for_each(|author| order.add(AuthorIdx(author)));
         assert!(order.iter().eq([1, 0, 3].map(AuthorIdx)));
     }
 }

@@ -119,13 +119,19 @@ impl Handler {
                 Ok(blob) => {
                     // Replays of one snapshot share its text.
                     let known = self.seed.filter(|seed| {
-                        seed.units == blob.units.len() && seed.place.is_some_and(|place| log.content.holds(place, &blob.units))
+                        seed.units == blob.units.len()
+                            && seed
+                                .place
+                                .is_some_and(|place| log.content.holds(place, &blob.units))
                     });
                     let place = known.and_then(|seed| seed.place).unwrap_or_else(|| {
                         log.content.give_up(self.seed.map_or(0, |seed| seed.units));
                         log.content.push_units(&blob.units)
                     });
-                    self.seed = Some(Seed { place: Some(place), units: blob.units.len() });
+                    self.seed = Some(Seed {
+                        place: Some(place),
+                        units: blob.units.len(),
+                    });
                     text.seed(&blob, place, own, &mut log.authors);
                     Ok(())
                 }
@@ -153,15 +159,41 @@ impl Handler {
         is_late
     }
 
-    fn fold_operation(&mut self, place: Place, key: ChangeKey, order: OrderKey, log: &mut Log, own: AuthorIdx) {
+    fn fold_operation(
+        &mut self,
+        place: Place,
+        key: ChangeKey,
+        order: OrderKey,
+        log: &mut Log,
+        own: AuthorIdx,
+    ) {
         if let State::Text(text) = &mut self.state {
             let recorder = &mut self.recorder;
             let compact = log.with_operation(place, |op| {
                 let sink = &mut sink(recorder, log, own);
                 match op {
-                    Operation::Insert { first, len, left, right, content } => {
-                        let id = ElementKey { author: key.author, counter: first };
-                        text.insert(Chain { id, len, units: len, content, left, right }, sink);
+                    Operation::Insert {
+                        first,
+                        len,
+                        left,
+                        right,
+                        content,
+                    } => {
+                        let id = ElementKey {
+                            author: key.author,
+                            counter: first,
+                        };
+                        text.insert(
+                            Chain {
+                                id,
+                                len,
+                                units: len,
+                                content,
+                                left,
+                                right,
+                            },
+                            sink,
+                        );
                         true
                     }
                     Operation::Remove { spans } => {
@@ -197,11 +229,15 @@ impl Handler {
 
     fn fold_text_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
         if !self.bodies.contains_key(&key) {
-            let found = log.with_operation(place, |op| kind_and_body(op).map(|(kind, body)| (kind, body.to_vec())));
+            let found = log.with_operation(place, |op| {
+                kind_and_body(op).map(|(kind, body)| (kind, body.to_vec()))
+            });
             let Some((kind, body)) = found else {
                 return;
             };
-            let Log { authors, content, .. } = log;
+            let Log {
+                authors, content, ..
+            } = log;
             match TextBody::decode(kind, &body, key.author, authors, content) {
                 Ok(Some(body)) => self.bodies.insert(key, body),
                 _ => return,
@@ -216,7 +252,14 @@ impl Handler {
 
     /// The state has a change that came late: whether it names elements that come behind it.
     /// `queued` is the first own element that the open transaction made.
-    pub fn note_late(&mut self, place: Place, key: ChangeKey, log: &Log, own: AuthorIdx, queued: Option<u32>) {
+    pub fn note_late(
+        &mut self,
+        place: Place,
+        key: ChangeKey,
+        log: &Log,
+        own: AuthorIdx,
+        queued: Option<u32>,
+    ) {
         self.out_of_order = true;
         let order = log.operation_id(key);
         let bodies = &self.bodies;
@@ -224,12 +267,15 @@ impl Handler {
             return;
         };
         let mut check = |element: ElementKey| {
-            let is_queued = element.author == own && queued.is_some_and(|first| element.counter >= first);
+            let is_queued =
+                element.author == own && queued.is_some_and(|first| element.counter >= first);
             text.order_sensitive |= is_queued || log.is_produced_behind(self.name, element, order);
         };
         log.with_operation(place, |op| match op {
             Operation::Insert { left, right, .. } => [left, right].into_iter().for_each(&mut check),
-            Operation::Remove { spans } => spans.iter().for_each(|span| check(span.id.plus(span.len - 1))),
+            Operation::Remove { spans } => spans
+                .iter()
+                .for_each(|span| check(span.id.plus(span.len - 1))),
             Operation::Other { .. } | Operation::Opaque { .. } => {
                 if let Some(body) = bodies.get(&key) {
                     body.for_each_named(&mut check);
@@ -256,7 +302,8 @@ impl Handler {
     /// Content moved to another pool.
     pub fn move_content(&mut self, old: &ContentPool, new: &mut ContentPool) {
         if let State::Text(text) = &mut self.state {
-            text.sequence.move_content(|content, units| new.copy_from(old, content, units));
+            text.sequence
+                .move_content(|content, units| new.copy_from(old, content, units));
         }
         self.bodies.clear();
         if let Some(seed) = &mut self.seed {
@@ -290,9 +337,13 @@ impl Handler {
                 Visible::Text(units)
             }
             State::Map(map) => Visible::Entries(map.entries()),
-            State::Register(register) => {
-                Visible::Entries(register.get().map(|value| (String::new(), value)).into_iter().collect())
-            }
+            State::Register(register) => Visible::Entries(
+                register
+                    .get()
+                    .map(|value| (String::new(), value))
+                    .into_iter()
+                    .collect(),
+            ),
             State::Set(set) => Visible::Elements(set.values()),
         }
     }
@@ -302,7 +353,8 @@ impl Handler {
         let (Recorder::Text(delta), Some(text)) = (&self.recorder, self.text()) else {
             return None;
         };
-        text.outlives_snapshot.then(|| delta.len_before(u64::from(text.sequence.len_units())))
+        text.outlives_snapshot
+            .then(|| delta.len_before(u64::from(text.sequence.len_units())))
     }
 
     /// Records that the text is another than the one of `len_before` units, as far as is known.
@@ -351,13 +403,19 @@ impl Handler {
                 HandlerDelta::Text(replaced_stretch(&before, &after))
             }
             (Recorder::Values(events), State::Map(_)) => HandlerDelta::Map(joined_events(events)),
-            (Recorder::Values(events), State::Register(_)) => HandlerDelta::Register(joined_events(events)),
-            (Recorder::Values(events), State::Set(_)) => HandlerDelta::Set(joined_set_events(events)),
+            (Recorder::Values(events), State::Register(_)) => {
+                HandlerDelta::Register(joined_events(events))
+            }
+            (Recorder::Values(events), State::Set(_)) => {
+                HandlerDelta::Set(joined_set_events(events))
+            }
             _ => return None,
         };
         let is_empty = match &delta {
             HandlerDelta::Text(steps) => steps.is_empty(),
-            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => ops.is_empty(),
+            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
+                ops.is_empty()
+            }
         };
         (!is_empty).then_some(delta)
     }
@@ -370,9 +428,12 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
                 Value::String(crate::codec::Wtf8String::from_utf16(&units))
             }
-            State::Map(map) => {
-                Value::Object(map.entries().into_iter().map(|(key, value)| (key.into(), value)).collect())
-            }
+            State::Map(map) => Value::Object(
+                map.entries()
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), value))
+                    .collect(),
+            ),
             State::Register(register) => register.get().unwrap_or(Value::Null),
             State::Set(set) => Value::Array(set.values()),
         }
@@ -413,7 +474,12 @@ fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> TextSin
         Recorder::Text(delta) => Some(delta),
         _ => None,
     };
-    TextSink { delta, content: &log.content, authors: &log.authors, own }
+    TextSink {
+        delta,
+        content: &log.content,
+        authors: &log.authors,
+        own,
+    }
 }
 
 /// Kind and body of an operation that is stored as bytes.
@@ -428,15 +494,27 @@ fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
     }
 }
 
-fn entry_differences(before: Vec<(String, Value)>, after: Vec<(String, Value)>, events: &mut Vec<MapOp>) {
+fn entry_differences(
+    before: Vec<(String, Value)>,
+    after: Vec<(String, Value)>,
+    events: &mut Vec<MapOp>,
+) {
     let mut old: HashMap<String, Value> = before.into_iter().collect();
     for (key, new) in after {
         let old = old.remove(&key);
         if old.as_ref() != Some(&new) {
-            events.push(MapOp { key, old, new: Some(new) });
+            events.push(MapOp {
+                key,
+                old,
+                new: Some(new),
+            });
         }
     }
-    events.extend(old.into_iter().map(|(key, old)| MapOp { key, old: Some(old), new: None }));
+    events.extend(old.into_iter().map(|(key, old)| MapOp {
+        key,
+        old: Some(old),
+        new: None,
+    }));
 }
 
 /// Elements that look alike may be several (see `joined_set_events`): they are counted.
@@ -447,11 +525,23 @@ fn element_differences(before: Vec<Value>, after: Vec<Value>, events: &mut Vec<M
     }
     let mut new = Vec::new();
     for value in after {
-        if gone.get_mut(&format!("{value:?}")).and_then(Vec::pop).is_none() {
-            new.push(MapOp { key: String::new(), old: None, new: Some(value) });
+        if gone
+            .get_mut(&format!("{value:?}"))
+            .and_then(Vec::pop)
+            .is_none()
+        {
+            new.push(MapOp {
+                key: String::new(),
+                old: None,
+                new: Some(value),
+            });
         }
     }
     let gone = gone.into_values().flatten();
-    events.extend(gone.map(|value| MapOp { key: String::new(), old: Some(value), new: None }));
+    events.extend(gone.map(|value| MapOp {
+        key: String::new(),
+        old: Some(value),
+        new: None,
+    }));
     events.extend(new);
 }

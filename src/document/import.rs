@@ -1,11 +1,11 @@
 //! Taking in what others made: single changes, batches in any order, and the replica's interface
 //! for `sync` and `store` (specification 8.4 to 8.6).
 
-use super::log::{ChangeKey, NameIdx};
+use super::Document;
 use super::incoming::{Incoming, in_causal_order};
+use super::log::{ChangeKey, NameIdx};
 use super::types::{DocumentError, HandlerIdx, Origin, WallClock};
 use super::wire::store_foreign;
-use super::Document;
 use crate::clock::{OperationId, VersionVector};
 use crate::codec::change::decode_list_views;
 use crate::codec::{Change, Snapshot};
@@ -53,7 +53,12 @@ impl Document {
     /// # Errors
     /// `Decode` if anything in the bytes is malformed, else as for `import_changes`: then nothing
     /// was imported.
-    pub fn import_list(&mut self, bytes: &[u8], tag: &[u8], origin: Origin) -> Result<ImportOutcome, DocumentError> {
+    pub fn import_list(
+        &mut self,
+        bytes: &[u8],
+        tag: &[u8],
+        origin: Origin,
+    ) -> Result<ImportOutcome, DocumentError> {
         let changes = decode_list_views(bytes)?;
         Ok(self.import_all(changes, tag, origin)?)
     }
@@ -86,7 +91,12 @@ impl Document {
             }
         }
         if outcome.applied > 0 {
-            for (handler, _) in self.handlers.iter_mut().zip(touched).filter(|(_, touched)| *touched) {
+            for (handler, _) in self
+                .handlers
+                .iter_mut()
+                .zip(touched)
+                .filter(|(_, touched)| *touched)
+            {
                 handler.revision += 1;
             }
             self.settle_replays();
@@ -99,8 +109,12 @@ impl Document {
         if self.is_closed() {
             return Err(ApplyError::Closed);
         }
-        let bytes = changes.iter().map(|change| change.payload().len() + 64).sum();
-        self.ensure_room(bytes).map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
+        let bytes = changes
+            .iter()
+            .map(|change| change.payload().len() + 64)
+            .sum();
+        self.ensure_room(bytes)
+            .map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
         let latest = changes.iter().map(|change| change.id().hlc).max();
         latest.map_or(Ok(()), |latest| self.check_drift(latest))
     }
@@ -111,7 +125,10 @@ impl Document {
             let id = change.id();
             let seen = match self.log.authors.find(&id.peer) {
                 Some(author) => self.seen(author),
-                None => self.snapshot.as_ref().and_then(|snapshot| snapshot.vector().get(&id.peer)),
+                None => self
+                    .snapshot
+                    .as_ref()
+                    .and_then(|snapshot| snapshot.vector().get(&id.peer)),
             };
             seen.is_none_or(|seen| id.hlc > seen)
         });
@@ -121,11 +138,22 @@ impl Document {
     fn store<C: Incoming>(&mut self, change: &C, now_ms: i64) -> Result<bool, ApplyError> {
         let id = change.id();
         if let Some(author) = self.log.authors.find(&id.peer) {
-            if self.log.find(ChangeKey { author, clock: id.hlc }).is_some() {
+            if self
+                .log
+                .find(ChangeKey {
+                    author,
+                    clock: id.hlc,
+                })
+                .is_some()
+            {
                 return Ok(false);
             }
         }
-        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&id.peer, id.hlc)) {
+        if self
+            .snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.vector().covers(&id.peer, id.hlc))
+        {
             return Ok(false);
         }
         let mut deps = change.deps();
@@ -146,7 +174,10 @@ impl Document {
 
     fn store_ready(&mut self, id: OperationId, deps: &[ChangeKey], payload: &[u8], now_ms: i64) {
         let author = self.log.authors.intern(id.peer);
-        let key = ChangeKey { author, clock: id.hlc };
+        let key = ChangeKey {
+            author,
+            clock: id.hlc,
+        };
         store_foreign(&mut self.log, key, deps, payload);
         self.frontiers.replace(deps, key);
         self.note_author(author);
@@ -160,11 +191,17 @@ impl Document {
                 return Ok(key);
             }
         }
-        let covered = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&dep.peer, dep.hlc));
+        let covered = self
+            .snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.vector().covers(&dep.peer, dep.hlc));
         if !covered {
             return Err(ApplyError::NotReady { missing: *dep });
         }
-        Ok(ChangeKey { author: self.log.authors.intern(dep.peer), clock: dep.hlc })
+        Ok(ChangeKey {
+            author: self.log.authors.intern(dep.peer),
+            clock: dep.hlc,
+        })
     }
 
     /// Folds the change stored last into its handler, if it is registered.
@@ -188,7 +225,10 @@ impl Document {
     /// The change stored last was folded by nobody: its id may be registered with another type.
     /// `last` is the name that was looked up before.
     fn touch_named(&self, last: &mut NameIdx, touched: &mut [bool]) {
-        let name = self.log.last_place().map_or(NameIdx::NONE, |place| self.log.name_of(place));
+        let name = self
+            .log
+            .last_place()
+            .map_or(NameIdx::NONE, |place| self.log.name_of(place));
         if name == *last || name == NameIdx::NONE {
             return;
         }
@@ -227,7 +267,11 @@ impl ImportClock {
     const CHANGES: u32 = 256;
 
     fn new(source: WallClock) -> Self {
-        ImportClock { source, now_ms: 0, left: 0 }
+        ImportClock {
+            source,
+            now_ms: 0,
+            left: 0,
+        }
     }
 
     fn now_ms(&mut self) -> i64 {
@@ -268,13 +312,20 @@ impl Replica for Document {
 
     fn apply(&mut self, change: Change) -> Result<bool, ApplyError> {
         let author = self.log.authors.find(&change.id.peer);
-        if author.and_then(|author| self.seen(author)).is_some_and(|seen| change.id.hlc <= seen) {
+        if author
+            .and_then(|author| self.seen(author))
+            .is_some_and(|seen| change.id.hlc <= seen)
+        {
             return Ok(false);
         }
         self.apply_change(&change, &[])
     }
 
-    fn import(&mut self, snapshot: Option<&Snapshot>, changes: Vec<Change>) -> Result<ImportOutcome, ApplyError> {
+    fn import(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        changes: Vec<Change>,
+    ) -> Result<ImportOutcome, ApplyError> {
         let mut snapshot_applied = false;
         if let Some(snapshot) = snapshot {
             // Whatever would refuse the changes refuses the snapshot, too.
@@ -285,7 +336,10 @@ impl Replica for Document {
             snapshot_applied = true;
         }
         let outcome = self.import_changes(changes, &[], Origin::Remote)?;
-        Ok(ImportOutcome { snapshot_applied, ..outcome })
+        Ok(ImportOutcome {
+            snapshot_applied,
+            ..outcome
+        })
     }
 
     fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {

@@ -68,7 +68,9 @@ pub(super) fn in_causal_order<C: Incoming>(changes: Vec<C>) -> Vec<C> {
             }
         }
     }
-    let mut ready: VecDeque<usize> = (0..unique.len()).filter(|place| missing[*place] == 0).collect();
+    let mut ready: VecDeque<usize> = (0..unique.len())
+        .filter(|place| missing[*place] == 0)
+        .collect();
     let mut ordered = Vec::with_capacity(unique.len());
     while let Some(place) = ready.pop_front() {
         ordered.extend(unique[place].take());
@@ -90,7 +92,9 @@ pub(super) fn in_causal_order<C: Incoming>(changes: Vec<C>) -> Vec<C> {
 fn is_chain<C: Incoming>(changes: &[C]) -> bool {
     // Clocks of honest chains rise; then a dependency, being older, cannot be later in the list.
     let is_older = |dep: &OperationId, id: OperationId| dep.hlc < id.hlc;
-    let starts_alone = changes.first().is_none_or(|first| first.deps().all(|dep| is_older(&dep, first.id())));
+    let starts_alone = changes
+        .first()
+        .is_none_or(|first| first.deps().all(|dep| is_older(&dep, first.id())));
     starts_alone
         && changes.windows(2).all(|pair| {
             let (before, id) = (pair[0].id(), pair[1].id());

@@ -16,19 +16,19 @@ pub mod myers;
 mod registry;
 mod shared;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 mod text;
 mod transaction;
 mod types;
 mod units;
-#[cfg(test)]
-mod tests;
 mod values;
 mod wire;
 
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
-    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec, LogPosition, MapOp,
-    Origin, TextOp, TextUnit, ValueCodec, WallClock,
+    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
+    HandlerKind, HandlerSpec, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec, WallClock,
 };
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
@@ -164,12 +164,19 @@ impl Document {
     }
 
     fn ensure_open(&self) -> Result<(), DocumentError> {
-        if self.closed { Err(DocumentError::Closed) } else { Ok(()) }
+        if self.closed {
+            Err(DocumentError::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     /// The ids of the changes that nothing depends on yet.
     pub fn frontiers(&self) -> Vec<OperationId> {
-        self.frontiers.iter().map(|key| self.log.operation_id(key)).collect()
+        self.frontiers
+            .iter()
+            .map(|key| self.log.operation_id(key))
+            .collect()
     }
 
     /// Number of stored changes.
@@ -179,31 +186,45 @@ impl Document {
 
     /// Whether a change is stored.
     pub fn contains_change(&self, id: &OperationId) -> bool {
-        self.key_of(id).is_some_and(|key| self.log.find(key).is_some())
+        self.key_of(id)
+            .is_some_and(|key| self.log.find(key).is_some())
     }
 
     fn key_of(&self, id: &OperationId) -> Option<ChangeKey> {
-        Some(ChangeKey { author: self.log.authors.find(&id.peer)?, clock: id.hlc })
+        Some(ChangeKey {
+            author: self.log.authors.find(&id.peer)?,
+            clock: id.hlc,
+        })
     }
 
     /// The latest clock seen of an author.
     fn seen(&self, author: AuthorIdx) -> Option<Hlc> {
-        let covered = self.snapshot.as_ref().and_then(|snapshot| snapshot.vector().get(&self.log.authors.peer(author)));
+        let covered = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.vector().get(&self.log.authors.peer(author)));
         self.log.latest(author).max(covered)
     }
 
     /// Whether the last snapshot covers a change.
     fn is_covered(&self, key: ChangeKey) -> bool {
         let peer = self.log.authors.peer(key.author);
-        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.vector().covers(&peer, key.clock))
+        self.snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.vector().covers(&peer, key.clock))
     }
 
     /// Stored changes that are not among `frontiers` nor above them, in store order; empty
     /// `frontiers`: all. O(changes).
-    pub fn export_changes_from(&self, frontiers: &[OperationId]) -> Result<Vec<Change>, DocumentError> {
+    pub fn export_changes_from(
+        &self,
+        frontiers: &[OperationId],
+    ) -> Result<Vec<Change>, DocumentError> {
         let keys: Option<Vec<ChangeKey>> = frontiers.iter().map(|id| self.key_of(id)).collect();
         let keys = keys.ok_or(DocumentError::UnknownChange)?;
-        self.log.not_above(&keys).map_err(|_| DocumentError::UnknownChange)
+        self.log
+            .not_above(&keys)
+            .map_err(|_| DocumentError::UnknownChange)
     }
 
     /// All stored changes in the form of an export list (crdt_lf's `binaryExportChanges`), without
@@ -219,7 +240,10 @@ impl Document {
 
     /// Where the log ends now.
     pub fn log_position(&self) -> LogPosition {
-        LogPosition { generation: self.generation, index: self.log.change_count() }
+        LogPosition {
+            generation: self.generation,
+            index: self.log.change_count(),
+        }
     }
 
     /// Changes stored since `position`, in store order; None if history was rewritten meanwhile:
@@ -252,7 +276,11 @@ impl Document {
         self.vector_order.iter().for_each(&mut add);
         if let Some(snapshot) = &self.snapshot {
             for (peer, clock) in snapshot.vector().iter() {
-                let stored = self.log.authors.find(&peer).and_then(|author| self.log.latest(author));
+                let stored = self
+                    .log
+                    .authors
+                    .find(&peer)
+                    .and_then(|author| self.log.latest(author));
                 vector.update(peer, stored.map_or(clock, |stored| stored.max(clock)));
             }
         }
@@ -266,7 +294,11 @@ impl Document {
 
     /// Memory held, in bytes; estimated for what handlers keep per key.
     pub fn heap_bytes(&self) -> usize {
-        let handlers: usize = self.handlers.iter().map(|handler| handler.heap_bytes() + size_of::<Handler>()).sum();
+        let handlers: usize = self
+            .handlers
+            .iter()
+            .map(|handler| handler.heap_bytes() + size_of::<Handler>())
+            .sum();
         self.log.heap_bytes() + self.frontiers.heap_bytes() + handlers
     }
 

@@ -46,7 +46,12 @@ impl Document {
 
     /// A registered handler as it was asked for. The values of one that was made from the wire
     /// alone are taken for JSON; whoever knows better changes that once.
-    fn adopt(&mut self, number: HandlerIdx, tag: &str, spec: &HandlerSpec) -> Result<HandlerIdx, DocumentError> {
+    fn adopt(
+        &mut self,
+        number: HandlerIdx,
+        tag: &str,
+        spec: &HandlerSpec,
+    ) -> Result<HandlerIdx, DocumentError> {
         let handler = &mut self.handlers[number.0 as usize];
         if &*self.log.name(handler.name).type_tag != tag || handler.kind != spec.kind {
             return Err(DocumentError::TypeMismatch);
@@ -108,7 +113,11 @@ impl Document {
         let mut out = Vec::new();
         self.log.for_each_from(0, |_, _, change| {
             let is_new = since.is_none_or(|since| !since.covers(&change.id.peer, change.id.hlc));
-            if is_new && change.envelope().is_ok_and(|envelope| envelope.handler_id == id) {
+            if is_new
+                && change
+                    .envelope()
+                    .is_ok_and(|envelope| envelope.handler_id == id)
+            {
                 out.push(change.clone());
             }
             true
@@ -124,13 +133,21 @@ impl Document {
     /// Whether commits carry the deltas of this handler. Counted: one `false` per `true`.
     pub fn observe(&mut self, handler: HandlerIdx, on: bool) {
         let observers = &mut self.handlers[handler.0 as usize].observers;
-        *observers = if on { *observers + 1 } else { observers.saturating_sub(1) };
+        *observers = if on {
+            *observers + 1
+        } else {
+            observers.saturating_sub(1)
+        };
     }
 
     /// As [`observe`](Self::observe), for all handlers, present and future.
     pub fn observe_all(&mut self, on: bool) {
         let observers = &mut self.observers_of_all;
-        *observers = if on { *observers + 1 } else { observers.saturating_sub(1) };
+        *observers = if on {
+            *observers + 1
+        } else {
+            observers.saturating_sub(1)
+        };
     }
 
     pub(super) fn handler_of_name(&self, name: NameIdx) -> Option<HandlerIdx> {
@@ -152,15 +169,28 @@ impl Document {
     /// that no one told of them must not lose them to a snapshot (trap 9 of crdt_socket_sync).
     /// Returns a name that stays without one, if there is any with changes.
     pub(super) fn register_named(&mut self) -> Option<String> {
-        let names: Vec<(String, String, u64)> =
-            self.log.names().map(|(_, name)| (name.type_tag.to_string(), name.id.to_string(), name.change_count)).collect();
+        let names: Vec<(String, String, u64)> = self
+            .log
+            .names()
+            .map(|(_, name)| {
+                (
+                    name.type_tag.to_string(),
+                    name.id.to_string(),
+                    name.change_count,
+                )
+            })
+            .collect();
         let mut unknown = None;
         for (tag, id, changes) in names {
             if changes == 0 || self.find_handler(&id).is_some() {
                 continue;
             }
             let registered = HandlerKind::of_tag(&tag).map(|kind| {
-                let spec = HandlerSpec { kind, codec: ValueCodec::Json, type_tag: tag.clone() };
+                let spec = HandlerSpec {
+                    kind,
+                    codec: ValueCodec::Json,
+                    type_tag: tag.clone(),
+                };
                 self.handler(&id, &spec)
             });
             if !matches!(registered, Some(Ok(_))) {
@@ -193,14 +223,21 @@ impl Document {
         let snapshot = self.snapshot.as_ref().filter(|_| from_snapshot);
         let blob = snapshot.and_then(|snapshot| snapshot.entry(&self.handlers[index].id));
         self.handlers[index].reset(blob, &mut self.log, self.own);
-        let changes = self.log.replay_order(name, |key| !(from_snapshot && self.is_covered(key)));
+        let changes = self
+            .log
+            .replay_order(name, |key| !(from_snapshot && self.is_covered(key)));
         for (id, place) in changes {
             let author = self.log.author_of(place);
-            let key = ChangeKey { author, clock: id.hlc };
+            let key = ChangeKey {
+                author,
+                clock: id.hlc,
+            };
             self.handlers[index].fold(place, key, &mut self.log, self.own);
         }
         let largest = self.largest_own_counter(number);
-        if let (super::handler::State::Text(text), Some(largest)) = (&mut self.handlers[index].state, largest) {
+        if let (super::handler::State::Text(text), Some(largest)) =
+            (&mut self.handlers[index].state, largest)
+        {
             text.next_counter = text.next_counter.max(largest.saturating_add(1));
         }
         self.fold_pending(number);

@@ -1,8 +1,8 @@
 //! A document that threads share: one lock, transactions bound to the thread that began them, and
 //! observers that are told of every commit.
 
-use super::types::{Commit, DocumentError};
 use super::Document;
+use super::types::{Commit, DocumentError};
 use crate::clock::PeerId;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::fmt;
@@ -73,15 +73,23 @@ pub struct SharedDocument {
 
 impl fmt::Debug for SharedDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedDocument").field("id", &self.id).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("SharedDocument")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 
 impl SharedDocument {
     /// Shares a document. No call waits for longer than `lock_timeout`.
     pub fn new(document: Document, lock_timeout: Duration) -> Arc<Self> {
-        let inner =
-            Inner { owner: 0, changing: false, observers: Vec::new(), next_observer: 0, document };
+        let inner = Inner {
+            owner: 0,
+            changing: false,
+            observers: Vec::new(),
+            next_observer: 0,
+            document,
+        };
         Arc::new(SharedDocument {
             id: inner.document.id().to_owned(),
             peer: inner.document.peer_id(),
@@ -118,7 +126,11 @@ impl SharedDocument {
     }
 
     /// As [`read`](Self::read), with a time limit of its own: for those who have other work.
-    pub fn read_within<R>(&self, timeout: Duration, body: impl FnOnce(&Document) -> R) -> Result<R, LockError> {
+    pub fn read_within<R>(
+        &self,
+        timeout: Duration,
+        body: impl FnOnce(&Document) -> R,
+    ) -> Result<R, LockError> {
         let inner = self.lock_within(timeout)?;
         Ok(body(&inner.document))
     }
@@ -148,7 +160,10 @@ impl SharedDocument {
         &self,
         end: impl FnOnce(&mut Document) -> Result<(), DocumentError>,
     ) -> Result<Result<(), DocumentError>, LockError> {
-        let mut inner = self.inner.try_lock_for(self.lock_timeout).ok_or(LockError::Busy)?;
+        let mut inner = self
+            .inner
+            .try_lock_for(self.lock_timeout)
+            .ok_or(LockError::Busy)?;
         match inner.owner {
             _ if inner.changing => return Err(LockError::Poisoned),
             0 => return Err(LockError::NoTransaction),
@@ -205,7 +220,11 @@ impl SharedDocument {
                 }
             }
         }
-        if inner.changing { Err(LockError::Poisoned) } else { Ok(inner) }
+        if inner.changing {
+            Err(LockError::Poisoned)
+        } else {
+            Ok(inner)
+        }
     }
 
     /// Hands out the commits and releases the lock.
@@ -218,14 +237,20 @@ impl SharedDocument {
         if commits.is_empty() {
             return;
         }
-        let observers: Vec<_> = inner.observers.iter().map(|(_, observer)| observer.clone()).collect();
+        let observers: Vec<_> = inner
+            .observers
+            .iter()
+            .map(|(_, observer)| observer.clone())
+            .collect();
         for commit in &commits {
             for observer in &observers {
                 observer.committed(&inner.document, commit);
             }
         }
         drop(inner);
-        observers.iter().for_each(|observer| observer.after_commit());
+        observers
+            .iter()
+            .for_each(|observer| observer.after_commit());
     }
 }
 
@@ -244,7 +269,10 @@ mod tests {
     use super::*;
 
     fn shared(timeout_ms: u64) -> Arc<SharedDocument> {
-        SharedDocument::new(Document::new(DocumentOptions::default()), Duration::from_millis(timeout_ms))
+        SharedDocument::new(
+            Document::new(DocumentOptions::default()),
+            Duration::from_millis(timeout_ms),
+        )
     }
 
     #[test]
@@ -262,7 +290,9 @@ mod tests {
         document.commit().unwrap().unwrap();
         assert_eq!(document.commit().unwrap_err(), LockError::NoTransaction);
         let other = document.clone();
-        std::thread::spawn(move || assert_eq!(other.read(|_| ()), Ok(()))).join().unwrap();
+        std::thread::spawn(move || assert_eq!(other.read(|_| ()), Ok(())))
+            .join()
+            .unwrap();
     }
 
     #[test]
@@ -290,17 +320,30 @@ mod tests {
         let document = shared(1000);
         let counter = Arc::new(Counter::default());
         let id = document.add_observer(counter.clone());
-        let text = document.with(|d| d.handler("t", &HandlerSpec::new(HandlerKind::FugueText)).unwrap()).unwrap();
-        document.with(|d| d.text_insert(text, 0, "a").unwrap()).unwrap();
+        let text = document
+            .with(|d| {
+                d.handler("t", &HandlerSpec::new(HandlerKind::FugueText))
+                    .unwrap()
+            })
+            .unwrap();
+        document
+            .with(|d| d.text_insert(text, 0, "a").unwrap())
+            .unwrap();
         document.begin(&[]).unwrap().unwrap();
         document.begin(&[]).unwrap().unwrap();
-        document.with(|d| d.text_insert(text, 1, "b").unwrap()).unwrap();
+        document
+            .with(|d| d.text_insert(text, 1, "b").unwrap())
+            .unwrap();
         document.commit().unwrap().unwrap();
-        document.with(|d| d.text_insert(text, 0, "c").unwrap()).unwrap();
+        document
+            .with(|d| d.text_insert(text, 0, "c").unwrap())
+            .unwrap();
         document.commit().unwrap().unwrap();
         assert_eq!(*counter.0.lock(), [(1, 1), (2, 2)]);
         document.remove_observer(id);
-        document.with(|d| d.text_insert(text, 1, "b").unwrap()).unwrap();
+        document
+            .with(|d| d.text_insert(text, 1, "b").unwrap())
+            .unwrap();
         assert_eq!(counter.0.lock().len(), 2);
     }
 }

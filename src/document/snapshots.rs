@@ -15,13 +15,21 @@ impl Document {
     /// Whether [`import_snapshot`](Self::import_snapshot) would take it.
     pub fn should_apply_snapshot(&self, snapshot: &Snapshot) -> bool {
         let own = self.snapshot.as_ref();
-        own.is_none_or(|own| snapshot.vector().is_strictly_newer_or_equal_than(own.vector()))
+        own.is_none_or(|own| {
+            snapshot
+                .vector()
+                .is_strictly_newer_or_equal_than(own.vector())
+        })
     }
 
     /// Makes a snapshot the base of this document, unless it is older than the one it has. With
     /// `prune`, changes that it covers are forgotten; others stay and are replayed on top.
     /// `Ok(false)`: refused, nothing happened. O(history + snapshot).
-    pub fn import_snapshot(&mut self, snapshot: &Snapshot, prune: bool) -> Result<bool, ApplyError> {
+    pub fn import_snapshot(
+        &mut self,
+        snapshot: &Snapshot,
+        prune: bool,
+    ) -> Result<bool, ApplyError> {
         if self.is_closed() {
             return Err(ApplyError::Closed);
         }
@@ -32,7 +40,8 @@ impl Document {
             self.check_drift(clock)?;
         }
         let bytes = snapshot.entries().iter().map(|(_, blob)| blob.len()).sum();
-        self.ensure_room(bytes).map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
+        self.ensure_room(bytes)
+            .map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
@@ -66,9 +75,15 @@ impl Document {
 
     /// Whether a received clock is close enough to the wall clock.
     pub(super) fn check_drift(&self, clock: Hlc) -> Result<(), ApplyError> {
-        let drift_ms_max = self.clock_drift_ms_max.map_or(CLOCK_AHEAD_MS_MAX, i64::from);
-        let checked = self.clock.receive_event_checked(self.wall_clock.now_ms(), clock, drift_ms_max);
-        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift { ahead_ms: drift.ahead_ms })
+        let drift_ms_max = self
+            .clock_drift_ms_max
+            .map_or(CLOCK_AHEAD_MS_MAX, i64::from);
+        let checked =
+            self.clock
+                .receive_event_checked(self.wall_clock.now_ms(), clock, drift_ms_max);
+        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift {
+            ahead_ms: drift.ahead_ms,
+        })
     }
 
     /// Takes a snapshot of what is committed and makes it the base; with `prune`, the changes it
@@ -89,7 +104,10 @@ impl Document {
         }
         let mut entries = Vec::with_capacity(self.handlers.len());
         for number in self.handlers() {
-            entries.push((self.handler_id(number).to_owned(), self.handler_snapshot_state(number)));
+            entries.push((
+                self.handler_id(number).to_owned(),
+                self.handler_snapshot_state(number),
+            ));
         }
         // Entries of handlers that nobody registered stay as they are.
         if let Some(last) = &self.snapshot {
@@ -139,9 +157,16 @@ impl Document {
     }
 
     fn rewrite_log(&mut self, version: &VersionVector, anyway: bool) -> Option<Pruned> {
-        let Document { log, handlers, transaction, .. } = self;
+        let Document {
+            log,
+            handlers,
+            transaction,
+            ..
+        } = self;
         log.prune(version, anyway, |old, content| {
-            handlers.iter_mut().for_each(|handler| handler.move_content(&old.content, content));
+            handlers
+                .iter_mut()
+                .for_each(|handler| handler.move_content(&old.content, content));
             if let Some(open) = transaction {
                 open.move_content(|place, units| content.copy_from(&old.content, place, units));
             }
@@ -163,7 +188,11 @@ impl Document {
         let State::Text(text) = &self.handler_ref(number).state else {
             return blob;
         };
-        let live: u64 = text.sequence.live_runs().map(|(_, len, ..)| u64::from(len)).sum();
+        let live: u64 = text
+            .sequence
+            .live_runs()
+            .map(|(_, len, ..)| u64::from(len))
+            .sum();
         write_uvarint(&mut blob, live);
         let (mut id, mut units, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
         for (key, len, content, run_units) in text.sequence.live_runs() {
@@ -173,7 +202,11 @@ impl Document {
                 self.log.write_element(key.plus(nth), &mut id);
                 write_prefixed(&mut blob, &id);
                 units.clear();
-                self.log.content.copy_utf16(content.plus(nth * per_element), per_element, &mut units);
+                self.log.content.copy_utf16(
+                    content.plus(nth * per_element),
+                    per_element,
+                    &mut units,
+                );
                 bytes.clear();
                 wtf8::encode_utf16(&units, &mut bytes);
                 write_prefixed(&mut blob, &bytes);
@@ -203,7 +236,10 @@ impl Document {
             self.log.with_operation(place, |op| match op {
                 Operation::Insert { first, len, .. } => {
                     // Changes of one row have as many elements each.
-                    floor.raise(self.log.authors.peer(author), u64::from(first) + u64::from(len) * u64::from(count) - 1);
+                    floor.raise(
+                        self.log.authors.peer(author),
+                        u64::from(first) + u64::from(len) * u64::from(count) - 1,
+                    );
                 }
                 Operation::Remove { .. } => (),
                 Operation::Other { kind, body } => floor.raise_all(kind, body),
@@ -221,8 +257,12 @@ impl Document {
     }
 
     fn seed_blob(&self, number: HandlerIdx) -> TextBlob {
-        let blob = self.snapshot.as_ref().and_then(|snapshot| snapshot.entry(self.handler_id(number)));
-        blob.and_then(|blob| TextBlob::decode(blob).ok()).unwrap_or_default()
+        let blob = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.entry(self.handler_id(number)));
+        blob.and_then(|blob| TextBlob::decode(blob).ok())
+            .unwrap_or_default()
     }
 
     /// The largest counter of this replica's own elements in a text.
@@ -250,6 +290,8 @@ impl Floor {
 
     /// The ids that a body produces: inserted ones and replacements.
     fn raise_all(&mut self, kind: u8, body: &[u8]) {
-        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| self.raise(id.peer, id.counter));
+        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| {
+            self.raise(id.peer, id.counter)
+        });
     }
 }

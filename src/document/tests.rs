@@ -11,11 +11,17 @@ fn document(peer: u8, clock: WallClock) -> Document {
     bytes[6] = 0x40;
     bytes[8] = 0x80;
     let peer_id = Some(PeerId::from_bytes(bytes));
-    Document::new(DocumentOptions { peer_id, wall_clock: clock, ..Default::default() })
+    Document::new(DocumentOptions {
+        peer_id,
+        wall_clock: clock,
+        ..Default::default()
+    })
 }
 
 fn text_of(document: &mut Document) -> HandlerIdx {
-    document.handler("t", &HandlerSpec::new(HandlerKind::FugueText)).unwrap()
+    document
+        .handler("t", &HandlerSpec::new(HandlerKind::FugueText))
+        .unwrap()
 }
 
 fn units_of(document: &Document, text: HandlerIdx) -> Vec<u16> {
@@ -24,8 +30,15 @@ fn units_of(document: &Document, text: HandlerIdx) -> Vec<u16> {
     units
 }
 
-const PIECES: [&[u16]; 7] =
-    [&[0x61, 0x62, 0x63], &[0xe9], &[0xd83d, 0xde00], &[0xd83d], &[0xde00], &[0x6f22, 0x61], &[0x20]];
+const PIECES: [&[u16]; 7] = [
+    &[0x61, 0x62, 0x63],
+    &[0xe9],
+    &[0xd83d, 0xde00],
+    &[0xd83d],
+    &[0xde00],
+    &[0x6f22, 0x61],
+    &[0x20],
+];
 
 /// Oracle: the text as a list of units, counted one by one.
 #[test]
@@ -36,7 +49,9 @@ fn positions_convert_between_units() {
         let text = text_of(&mut document);
         for _ in 0..rng.below(14) {
             let at = rng.below(document.text_len_utf16(text) as usize + 1) as u64;
-            document.text_insert_utf16(text, at, PIECES[rng.below(PIECES.len())]).unwrap();
+            document
+                .text_insert_utf16(text, at, PIECES[rng.below(PIECES.len())])
+                .unwrap();
             let at = rng.below(document.text_len_utf16(text) as usize) as u64;
             if rng.below(3) == 0 {
                 document.text_remove(text, at, 1).unwrap();
@@ -50,16 +65,25 @@ fn positions_convert_between_units() {
         let mut boundaries = vec![at];
         for character in char::decode_utf16(units.iter().copied()) {
             let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-            at = (at.0 + character.len_utf16(), at.1 + character.len_utf8(), at.2 + 1);
+            at = (
+                at.0 + character.len_utf16(),
+                at.1 + character.len_utf8(),
+                at.2 + 1,
+            );
             boundaries.push(at);
         }
-        let convert = |index: usize, from, to| document.text_convert_index(text, index as u64, from, to);
+        let convert =
+            |index: usize, from, to| document.text_convert_index(text, index as u64, from, to);
         use TextUnit::{CodePoint, Utf8, Utf16};
         for (utf16, utf8, code_points) in &boundaries {
             let all = [(Utf16, *utf16), (Utf8, *utf8), (CodePoint, *code_points)];
             for (from, index) in all {
                 for (to, expected) in all {
-                    assert_eq!(convert(index, from, to), Ok(expected as u64), "seed {seed} {from:?} {to:?}");
+                    assert_eq!(
+                        convert(index, from, to),
+                        Ok(expected as u64),
+                        "seed {seed} {from:?} {to:?}"
+                    );
                 }
             }
         }
@@ -68,8 +92,16 @@ fn positions_convert_between_units() {
             let known = boundaries.iter().any(|(_, utf8, _)| *utf8 == index);
             match convert(index, Utf8, Utf16) {
                 Ok(_) => assert!(known, "seed {seed}"),
-                Err(DocumentError::OutOfRange { length, .. }) => assert_eq!((index, length), (last.1 + 1, last.1 as u64)),
-                Err(error) => assert!(!known && error == DocumentError::NotOnBoundary { index: index as u64 }),
+                Err(DocumentError::OutOfRange { length, .. }) => {
+                    assert_eq!((index, length), (last.1 + 1, last.1 as u64))
+                }
+                Err(error) => assert!(
+                    !known
+                        && error
+                            == DocumentError::NotOnBoundary {
+                                index: index as u64
+                            }
+                ),
             }
         }
         assert!(convert(last.0 + 1, Utf16, CodePoint).is_err());
@@ -81,9 +113,15 @@ fn positions_convert_between_units() {
 fn a_rollback_leaves_no_trace() {
     let mut document = document(1, WallClock::System);
     let text = text_of(&mut document);
-    let map = document.handler("m", &HandlerSpec::new(HandlerKind::Map)).unwrap();
-    let set = document.handler("s", &HandlerSpec::new(HandlerKind::OrSet)).unwrap();
-    let register = document.handler("r", &HandlerSpec::new(HandlerKind::Register)).unwrap();
+    let map = document
+        .handler("m", &HandlerSpec::new(HandlerKind::Map))
+        .unwrap();
+    let set = document
+        .handler("s", &HandlerSpec::new(HandlerKind::OrSet))
+        .unwrap();
+    let register = document
+        .handler("r", &HandlerSpec::new(HandlerKind::Register))
+        .unwrap();
     document.text_insert(text, 0, "kept").unwrap();
     document.map_set(map, "k", &Value::Int(1)).unwrap();
     document.set_add(set, &Value::Int(1)).unwrap();
@@ -115,7 +153,9 @@ fn a_rollback_leaves_no_trace() {
     document.check();
     let other = &mut self::document(2, WallClock::System);
     let copy = text_of(other);
-    other.import_changes(document.all_changes(), &[], Origin::Remote).unwrap();
+    other
+        .import_changes(document.all_changes(), &[], Origin::Remote)
+        .unwrap();
     assert_eq!(other.text_string(copy), "kept!");
 }
 
@@ -125,7 +165,9 @@ fn foreign_payloads_come_back_byte_for_byte() {
     let mut author = document(1, WallClock::System);
     let text = text_of(&mut author);
     author.text_insert(text, 0, "ab").unwrap();
-    author.text_insert_utf16(text, 1, &[0xe9, 0xd83d, 0xde00]).unwrap();
+    author
+        .text_insert_utf16(text, 1, &[0xe9, 0xd83d, 0xde00])
+        .unwrap();
     author.text_remove(text, 0, 2).unwrap();
     let originals = author.all_changes();
     for seed in 0..3000 {
@@ -151,7 +193,9 @@ fn foreign_payloads_come_back_byte_for_byte() {
         if rng.below(2) == 0 {
             text_of(&mut other);
         }
-        let outcome = other.import_changes(changes.clone(), &[], Origin::Remote).unwrap();
+        let outcome = other
+            .import_changes(changes.clone(), &[], Origin::Remote)
+            .unwrap();
         assert_eq!(outcome.applied, changes.len(), "seed {seed}");
         assert_eq!(other.all_changes(), changes, "seed {seed}");
         other.check();
@@ -177,14 +221,23 @@ fn pruned_documents_go_on() {
                     if rng.below(3) == 0 && at < document.text_len_utf16(text) {
                         document.text_remove(text, at, 1).unwrap();
                     } else {
-                        document.text_insert_utf16(text, at, PIECES[rng.below(PIECES.len())]).unwrap();
+                        document
+                            .text_insert_utf16(text, at, PIECES[rng.below(PIECES.len())])
+                            .unwrap();
                     }
                 }
             }
-            let (from_a, from_b) = (a.changes_newer_than(&b.version_vector()), b.changes_newer_than(&a.version_vector()));
+            let (from_a, from_b) = (
+                a.changes_newer_than(&b.version_vector()),
+                b.changes_newer_than(&a.version_vector()),
+            );
             b.import_changes(from_a, &[], Origin::Remote).unwrap();
             a.import_changes(from_b, &[], Origin::Remote).unwrap();
-            assert_eq!(a.text_string(text_a), b.text_string(text_b), "seed {seed} round {round}");
+            assert_eq!(
+                a.text_string(text_a),
+                b.text_string(text_b),
+                "seed {seed} round {round}"
+            );
             assert_eq!(a.version_vector(), b.version_vector());
             // Everything is on both sides: forgetting is safe, and who forgets may vary.
             for document in [&mut a, &mut b] {
@@ -205,7 +258,8 @@ fn pruned_documents_go_on() {
             late.import_snapshot(snapshot, true).unwrap();
             assert_eq!(late.version_vector(), *snapshot.vector());
         }
-        late.import_changes(a.all_changes(), &[], Origin::Remote).unwrap();
+        late.import_changes(a.all_changes(), &[], Origin::Remote)
+            .unwrap();
         assert_eq!(late.version_vector(), a.version_vector());
         late.check();
         assert!(late.text_len_utf16(text) >= 1 || a.text_len_utf16(text_a) == 0);
@@ -229,14 +283,24 @@ fn clocks_of_typed_text_come_back() {
             ids.push(document.changes_since(position).unwrap()[0].id);
             assert_eq!(*ids.last().unwrap(), document.frontiers()[0]);
         }
-        let exported: Vec<_> = document.all_changes().iter().map(|change| change.id).collect();
+        let exported: Vec<_> = document
+            .all_changes()
+            .iter()
+            .map(|change| change.id)
+            .collect();
         assert_eq!(exported, ids, "seed {seed}");
         for (nth, id) in ids.iter().enumerate() {
             assert!(document.contains_change(id));
             let mut seen = VersionVector::new();
             seen.update(id.peer, id.hlc);
-            assert_eq!(document.changes_newer_than(&seen).len(), ids.len() - nth - 1);
-            assert_eq!(document.export_changes_from(&[*id]).unwrap().len(), ids.len() - nth - 1);
+            assert_eq!(
+                document.changes_newer_than(&seen).len(),
+                ids.len() - nth - 1
+            );
+            assert_eq!(
+                document.export_changes_from(&[*id]).unwrap().len(),
+                ids.len() - nth - 1
+            );
         }
         let unknown = OperationId::new(document.peer_id(), Hlc::from_u64(ids[0].hlc.to_u64() + 1));
         assert!(!document.contains_change(&unknown) || ids.contains(&unknown));
@@ -248,10 +312,18 @@ fn a_server_that_nobody_told_of_handlers_loses_none_to_a_snapshot() {
     let mut author = document(1, WallClock::System);
     let text = text_of(&mut author);
     author.text_insert(text, 0, "content").unwrap();
-    let map = author.handler("m", &HandlerSpec { type_tag: "CRDTMapHandler<num>".into(), ..HandlerSpec::new(HandlerKind::Map) });
+    let map = author.handler(
+        "m",
+        &HandlerSpec {
+            type_tag: "CRDTMapHandler<num>".into(),
+            ..HandlerSpec::new(HandlerKind::Map)
+        },
+    );
     author.map_set(map.unwrap(), "k", &Value::Int(1)).unwrap();
     let mut server = document(2, WallClock::System);
-    server.import_changes(author.all_changes(), &[], Origin::Remote).unwrap();
+    server
+        .import_changes(author.all_changes(), &[], Origin::Remote)
+        .unwrap();
     assert_eq!(server.handlers().count(), 0);
     let snapshot = server.take_snapshot(true).unwrap().clone();
     assert_eq!(server.change_count(), 0);
@@ -261,11 +333,20 @@ fn a_server_that_nobody_told_of_handlers_loses_none_to_a_snapshot() {
     assert_eq!(joiner.text_string(copy), "content");
     // Of a type that is unknown here nothing may be forgotten.
     let mut payload = Vec::new();
-    crate::codec::Envelope { handler_type: "Custom", handler_id: "c", kind: 9, body: b"?" }.encode(&mut payload);
+    crate::codec::Envelope {
+        handler_type: "Custom",
+        handler_id: "c",
+        kind: 9,
+        body: b"?",
+    }
+    .encode(&mut payload);
     author.create_change(payload).unwrap();
     let newer = author.changes_newer_than(&server.version_vector());
     server.import_changes(newer, &[], Origin::Remote).unwrap();
-    assert!(matches!(server.take_snapshot(true), Err(crate::replica::ApplyError::UnknownHandler { .. })));
+    assert!(matches!(
+        server.take_snapshot(true),
+        Err(crate::replica::ApplyError::UnknownHandler { .. })
+    ));
     assert_eq!(server.change_count(), 1);
 }
 
@@ -283,7 +364,13 @@ fn a_snapshot_for_an_observed_empty_text() {
     assert!(second.import_snapshot(&snapshot, true).unwrap());
     let commits = second.take_commits();
     let units: Vec<u16> = "abc".encode_utf16().collect();
-    assert_eq!(commits[0].deltas, [(HandlerIdx(0), HandlerDelta::Text(vec![TextOp::Insert(units)]))]);
+    assert_eq!(
+        commits[0].deltas,
+        [(
+            HandlerIdx(0),
+            HandlerDelta::Text(vec![TextOp::Insert(units)])
+        )]
+    );
 }
 
 /// A rollback behind a snapshot that pruned nothing must not forget removed elements: edits of
@@ -295,7 +382,9 @@ fn rollback_keeps_removed_elements() {
     first.text_insert(text, 0, "ab").unwrap();
     let mut second = document(2, WallClock::Fixed(1));
     let other = text_of(&mut second);
-    second.import_changes(first.all_changes(), &[], Origin::Remote).unwrap();
+    second
+        .import_changes(first.all_changes(), &[], Origin::Remote)
+        .unwrap();
     // Behind the "b" that the first one removes.
     second.text_insert(other, 2, "x").unwrap();
     first.text_remove(text, 1, 1).unwrap();
@@ -303,8 +392,12 @@ fn rollback_keeps_removed_elements() {
     first.begin(&[]).unwrap();
     first.text_insert(text, 0, "never").unwrap();
     first.rollback().unwrap();
-    second.import_changes(first.all_changes(), &[], Origin::Remote).unwrap();
-    first.import_changes(second.all_changes(), &[], Origin::Remote).unwrap();
+    second
+        .import_changes(first.all_changes(), &[], Origin::Remote)
+        .unwrap();
+    first
+        .import_changes(second.all_changes(), &[], Origin::Remote)
+        .unwrap();
     assert_eq!(second.text_string(other), "ax");
     assert_eq!(first.text_string(text), "ax");
 }
@@ -314,7 +407,13 @@ fn rollback_keeps_removed_elements() {
 fn names_with_byte_order_marks_stay_apart() {
     let envelope = |handler_id| {
         let mut payload = Vec::new();
-        crate::codec::Envelope { handler_type: "T", handler_id, kind: 0, body: b"" }.encode(&mut payload);
+        crate::codec::Envelope {
+            handler_type: "T",
+            handler_id,
+            kind: 0,
+            body: b"",
+        }
+        .encode(&mut payload);
         payload
     };
     let mut first = document(1, WallClock::Fixed(1));
@@ -324,7 +423,9 @@ fn names_with_byte_order_marks_stay_apart() {
     assert_eq!(first.handler_change_count("\u{feff}x"), 1);
     assert_eq!(first.handler_change_count("x"), 3);
     let mut second = document(2, WallClock::Fixed(1));
-    second.import_list(&first.export_list(), &[], Origin::Remote).unwrap();
+    second
+        .import_list(&first.export_list(), &[], Origin::Remote)
+        .unwrap();
     assert_eq!(second.all_changes(), first.all_changes());
     assert_eq!(second.handler_change_count("x"), 3);
 }

@@ -14,19 +14,28 @@ use std::ops::Range;
 
 impl Document {
     fn text_state(&self, handler: HandlerIdx) -> Result<&TextState, DocumentError> {
-        self.handlers.get(handler.0 as usize).and_then(|handler| handler.text()).ok_or(DocumentError::UnknownHandler)
+        self.handlers
+            .get(handler.0 as usize)
+            .and_then(|handler| handler.text())
+            .ok_or(DocumentError::UnknownHandler)
     }
 
     /// Length of the text. 0 for handlers that are no text.
     pub fn text_len_utf16(&self, handler: HandlerIdx) -> u64 {
-        self.text_state(handler).map_or(0, |text| u64::from(text.sequence.len_units()))
+        self.text_state(handler)
+            .map_or(0, |text| u64::from(text.sequence.len_units()))
     }
 
     /// Inserts text before a position.
     ///
     /// # Errors
     /// `OutOfRange` past the end; `Closed`; `Limit` for more than 2^27 units.
-    pub fn text_insert(&mut self, handler: HandlerIdx, index_utf16: u64, text: &str) -> Result<(), DocumentError> {
+    pub fn text_insert(
+        &mut self,
+        handler: HandlerIdx,
+        index_utf16: u64,
+        text: &str,
+    ) -> Result<(), DocumentError> {
         let index = self.checked_insert(handler, index_utf16, text.len())?;
         if text.is_empty() {
             return Ok(());
@@ -51,7 +60,12 @@ impl Document {
     }
 
     #[inline]
-    fn checked_insert(&mut self, handler: HandlerIdx, index: u64, units: usize) -> Result<u32, DocumentError> {
+    fn checked_insert(
+        &mut self,
+        handler: HandlerIdx,
+        index: u64,
+        units: usize,
+    ) -> Result<u32, DocumentError> {
         self.ensure_open()?;
         let text = self.text_state(handler)?;
         let length = u64::from(text.sequence.len_units());
@@ -59,8 +73,13 @@ impl Document {
             return Err(DocumentError::OutOfRange { index, length });
         }
         let counter_left = u64::from(u32::MAX - text.next_counter);
-        if units > UNITS_MAX as usize || units as u64 >= counter_left || length + units as u64 >= 1 << 31 {
-            return Err(DocumentError::Limit("2^27 units in one insertion, 2^31 in one text"));
+        if units > UNITS_MAX as usize
+            || units as u64 >= counter_left
+            || length + units as u64 >= 1 << 31
+        {
+            return Err(DocumentError::Limit(
+                "2^27 units in one insertion, 2^31 in one text",
+            ));
         }
         self.ensure_editable(units)?;
         Ok(index as u32)
@@ -79,8 +98,18 @@ impl Document {
         let State::Text(text) = &mut handler.state else {
             return Err(DocumentError::UnknownHandler);
         };
-        let id = ElementKey { author: own, counter: text.next_counter };
-        let chain = Chain { id, len: units, units, content, left: ElementKey::NULL, right: ElementKey::NULL };
+        let id = ElementKey {
+            author: own,
+            counter: text.next_counter,
+        };
+        let chain = Chain {
+            id,
+            len: units,
+            units,
+            content,
+            left: ElementKey::NULL,
+            right: ElementKey::NULL,
+        };
         let Inserted { left, right, unit } = text.sequence.insert_local(index, chain);
         text.next_counter += units;
         if let Recorder::Text(delta) = &mut handler.recorder {
@@ -88,7 +117,16 @@ impl Document {
             self.log.content.copy_utf16(content, units, &mut inserted);
             delta.insert(unit, &inserted);
         }
-        self.submit_text(number, Operation::Insert { first: id.counter, len: units, left, right, content });
+        self.submit_text(
+            number,
+            Operation::Insert {
+                first: id.counter,
+                len: units,
+                left,
+                right,
+                content,
+            },
+        );
         Ok(())
     }
 
@@ -97,7 +135,12 @@ impl Document {
     ///
     /// # Errors
     /// `OutOfRange` past the end; `Closed`.
-    pub fn text_remove(&mut self, number: HandlerIdx, index_utf16: u64, count: u64) -> Result<(), DocumentError> {
+    pub fn text_remove(
+        &mut self,
+        number: HandlerIdx,
+        index_utf16: u64,
+        count: u64,
+    ) -> Result<(), DocumentError> {
         let (index, count) = self.checked_range(number, index_utf16, count)?;
         if count == 0 {
             return Ok(());
@@ -116,16 +159,29 @@ impl Document {
             }
             spans.add(removed.id, removed.len);
         });
-        self.submit_text(number, Operation::Remove { spans: spans.as_slice() });
+        self.submit_text(
+            number,
+            Operation::Remove {
+                spans: spans.as_slice(),
+            },
+        );
         Ok(())
     }
 
-    fn checked_range(&mut self, number: HandlerIdx, index: u64, count: u64) -> Result<(u32, u32), DocumentError> {
+    fn checked_range(
+        &mut self,
+        number: HandlerIdx,
+        index: u64,
+        count: u64,
+    ) -> Result<(u32, u32), DocumentError> {
         self.ensure_open()?;
         let length = u64::from(self.text_state(number)?.sequence.len_units());
         match index.checked_add(count) {
             Some(end) if end <= length => Ok((index as u32, count as u32)),
-            _ => Err(DocumentError::OutOfRange { index: index.saturating_add(count), length }),
+            _ => Err(DocumentError::OutOfRange {
+                index: index.saturating_add(count),
+                length,
+            }),
         }
     }
 
@@ -143,7 +199,10 @@ impl Document {
     ) -> Result<(), DocumentError> {
         let index = self.checked_insert(number, index_utf16, units.len())?;
         let targets = self.elements_from(number, index, units.len() as u32)?;
-        let mut next = ElementKey { author: self.own, counter: self.text_state(number)?.next_counter };
+        let mut next = ElementKey {
+            author: self.own,
+            counter: self.text_state(number)?.next_counter,
+        };
         let mut items = Vec::with_capacity(targets.len());
         for (old, unit) in targets.into_iter().zip(units) {
             items.push((old, next, *unit));
@@ -153,16 +212,36 @@ impl Document {
             return Ok(());
         }
         let mut body = Vec::new();
-        write_update(&items, |key, out| self.log.write_element(key, out), &mut body);
+        write_update(
+            &items,
+            |key, out| self.log.write_element(key, out),
+            &mut body,
+        );
         let units: Vec<u16> = items.iter().map(|(.., unit)| *unit).collect();
         let content = self.log.content.push_units(&units);
         let decoded = items.iter().enumerate().map(|(nth, (old, new, _))| {
-            (*old, Item { id: *new, content: content.plus(nth as u32), units: 1 })
+            (
+                *old,
+                Item {
+                    id: *new,
+                    content: content.plus(nth as u32),
+                    units: 1,
+                },
+            )
         });
-        let decoded = TextBody::Update { items: decoded.collect() };
+        let decoded = TextBody::Update {
+            items: decoded.collect(),
+        };
         self.record(number, false);
         self.handlers[number.0 as usize].fold_pending_text(&decoded, &self.log, self.own);
-        self.submit(number, QueuedOp::TextBytes { kind: 2, body, decoded });
+        self.submit(
+            number,
+            QueuedOp::TextBytes {
+                kind: 2,
+                body,
+                decoded,
+            },
+        );
         Ok(())
     }
 
@@ -176,7 +255,9 @@ impl Document {
             return Err(DocumentError::UnknownHandler);
         };
         let mut found = Vec::new();
-        text.sequence.elements_at(index, count, |part| found.extend((0..part.len).map(|nth| part.id.plus(nth))));
+        text.sequence.elements_at(index, count, |part| {
+            found.extend((0..part.len).map(|nth| part.id.plus(nth)))
+        });
         Ok(found)
     }
 
@@ -193,7 +274,11 @@ impl Document {
                 match segment.kind {
                     SegmentKind::Equal => (),
                     SegmentKind::Insert => {
-                        document.text_insert_utf16(number, at as u64, &units[segment.new.clone()])?;
+                        document.text_insert_utf16(
+                            number,
+                            at as u64,
+                            &units[segment.new.clone()],
+                        )?;
                         shift += segment.new.len() as i64;
                     }
                     SegmentKind::Remove => {
@@ -220,28 +305,43 @@ impl Document {
 
     /// The whole text; lone surrogates become U+FFFD. O(length).
     pub fn text_string(&self, handler: HandlerIdx) -> String {
-        self.text_state(handler).map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content))
+        self.text_state(handler)
+            .map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content))
     }
 
     /// A position that stays at its element while the text changes: the bytes of the element
     /// before the index (specification 9.9, FugueElementID).
-    pub fn text_position_at(&self, handler: HandlerIdx, index_utf16: u64) -> Result<Vec<u8>, DocumentError> {
+    pub fn text_position_at(
+        &self,
+        handler: HandlerIdx,
+        index_utf16: u64,
+    ) -> Result<Vec<u8>, DocumentError> {
         let text = self.text_state(handler)?;
         let index = index_utf16.min(u64::from(text.sequence.len_units())) as u32;
         let mut bytes = Vec::new();
-        self.log.write_element(text.sequence.element_before(index), &mut bytes);
+        self.log
+            .write_element(text.sequence.element_before(index), &mut bytes);
         Ok(bytes)
     }
 
     /// Where such a position is now. None: the element is unknown here.
-    pub fn text_position_index(&self, handler: HandlerIdx, position: &[u8]) -> Result<Option<u64>, DocumentError> {
+    pub fn text_position_index(
+        &self,
+        handler: HandlerIdx,
+        position: &[u8],
+    ) -> Result<Option<u64>, DocumentError> {
         let text = self.text_state(handler)?;
         let Some(id) = ElementId::decode(position)? else {
             return Ok(Some(0));
         };
-        let (Some(author), Ok(counter)) = (self.log.authors.find(&id.peer), u32::try_from(id.counter)) else {
+        let (Some(author), Ok(counter)) =
+            (self.log.authors.find(&id.peer), u32::try_from(id.counter))
+        else {
             return Ok(None);
         };
-        Ok(text.sequence.units_through(ElementKey { author, counter }).map(u64::from))
+        Ok(text
+            .sequence
+            .units_through(ElementKey { author, counter })
+            .map(u64::from))
     }
 }

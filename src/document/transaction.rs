@@ -39,20 +39,45 @@ pub(super) struct Queued {
 
 #[derive(Debug)]
 pub(super) enum QueuedOp {
-    Insert { first: u32, len: u32, left: ElementKey, right: ElementKey, content: Content },
-    Remove { spans: Vec<Span> },
+    Insert {
+        first: u32,
+        len: u32,
+        left: ElementKey,
+        right: ElementKey,
+        content: Content,
+    },
+    Remove {
+        spans: Vec<Span>,
+    },
     /// Text operations without a compact row.
-    TextBytes { kind: u8, body: Vec<u8>, decoded: TextBody },
+    TextBytes {
+        kind: u8,
+        body: Vec<u8>,
+        decoded: TextBody,
+    },
     /// Operations of value handlers.
-    Bytes { kind: u8, body: Vec<u8> },
+    Bytes {
+        kind: u8,
+        body: Vec<u8>,
+    },
 }
 
 impl QueuedOp {
     fn operation(&self) -> Operation<'_> {
         match self {
-            QueuedOp::Insert { first, len, left, right, content } => {
-                Operation::Insert { first: *first, len: *len, left: *left, right: *right, content: *content }
-            }
+            QueuedOp::Insert {
+                first,
+                len,
+                left,
+                right,
+                content,
+            } => Operation::Insert {
+                first: *first,
+                len: *len,
+                left: *left,
+                right: *right,
+                content: *content,
+            },
             QueuedOp::Remove { spans } => Operation::Remove { spans },
             QueuedOp::TextBytes { kind, body, .. } | QueuedOp::Bytes { kind, body } => {
                 Operation::Other { kind: *kind, body }
@@ -66,9 +91,10 @@ impl QueuedOp {
     fn first_made(&self) -> Option<u32> {
         match self {
             QueuedOp::Insert { first, .. } => Some(*first),
-            QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
-                items.first().map(|(_, item)| item.id.counter)
-            }
+            QueuedOp::TextBytes {
+                decoded: TextBody::Update { items },
+                ..
+            } => items.first().map(|(_, item)| item.id.counter),
             _ => None,
         }
     }
@@ -80,8 +106,13 @@ impl Transaction {
         for queued in &mut self.queue {
             match &mut queued.op {
                 QueuedOp::Insert { content, len, .. } => *content = moved(*content, *len),
-                QueuedOp::TextBytes { decoded: TextBody::Update { items }, .. } => {
-                    items.iter_mut().for_each(|(_, item)| item.content = moved(item.content, item.units));
+                QueuedOp::TextBytes {
+                    decoded: TextBody::Update { items },
+                    ..
+                } => {
+                    items
+                        .iter_mut()
+                        .for_each(|(_, item)| item.content = moved(item.content, item.units));
                 }
                 _ => (),
             }
@@ -114,12 +145,18 @@ impl Document {
 
     /// Ends a level; ending the outermost one makes changes of what was done.
     pub fn commit(&mut self) -> Result<(), DocumentError> {
-        let open = self.transaction.as_mut().ok_or(DocumentError::NoTransaction)?;
+        let open = self
+            .transaction
+            .as_mut()
+            .ok_or(DocumentError::NoTransaction)?;
         if open.depth > 1 {
             open.depth -= 1;
             return Ok(());
         }
-        let mut open = self.transaction.take().ok_or(DocumentError::NoTransaction)?;
+        let mut open = self
+            .transaction
+            .take()
+            .ok_or(DocumentError::NoTransaction)?;
         let queue = self.compacted(std::mem::take(&mut open.queue));
         self.discard_pending(&queue);
         for Queued { handler, op } in &queue {
@@ -136,14 +173,26 @@ impl Document {
     /// Takes back the uncommitted local operations of the whole transaction and ends it, all its
     /// levels. Imports stay. O(history of the handlers that were edited).
     pub fn rollback(&mut self) -> Result<(), DocumentError> {
-        let mut open = self.transaction.take().ok_or(DocumentError::NoTransaction)?;
+        let mut open = self
+            .transaction
+            .take()
+            .ok_or(DocumentError::NoTransaction)?;
         let queue = std::mem::take(&mut open.queue);
         let mut texts: Vec<(HandlerIdx, Option<u64>)> = Vec::new();
-        let nothing_imported = open.start == self.log.change_count() && open.generation == self.generation;
-        for queued in queue.iter().filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. })) {
+        let nothing_imported =
+            open.start == self.log.change_count() && open.generation == self.generation;
+        for queued in queue
+            .iter()
+            .filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. }))
+        {
             if texts.iter().all(|(known, _)| *known != queued.handler) {
                 let handler = self.handler_ref(queued.handler);
-                texts.push((queued.handler, handler.len_to_replace().filter(|_| nothing_imported && self.is_seeded)));
+                texts.push((
+                    queued.handler,
+                    handler
+                        .len_to_replace()
+                        .filter(|_| nothing_imported && self.is_seeded),
+                ));
             }
         }
         if nothing_imported {
@@ -270,7 +319,9 @@ impl Document {
             mixed |= common.is_some_and(|common| common != author);
             common = Some(author);
         });
-        common.filter(|_| !mixed).map(|author| self.log.authors.peer(author))
+        common
+            .filter(|_| !mixed)
+            .map(|author| self.log.authors.peer(author))
     }
 
     /// Takes a local operation: queued in a transaction, else committed. The state has it already.
@@ -307,13 +358,30 @@ impl Document {
             }
             return;
         }
-        self.submit(handler, match op {
-            Operation::Insert { first, len, left, right, content } => {
-                QueuedOp::Insert { first, len, left, right, content }
-            }
-            Operation::Remove { spans } => QueuedOp::Remove { spans: spans.to_vec() },
-            Operation::Other { .. } | Operation::Opaque { .. } => unreachable!("these are queued with what they mean"),
-        });
+        self.submit(
+            handler,
+            match op {
+                Operation::Insert {
+                    first,
+                    len,
+                    left,
+                    right,
+                    content,
+                } => QueuedOp::Insert {
+                    first,
+                    len,
+                    left,
+                    right,
+                    content,
+                },
+                Operation::Remove { spans } => QueuedOp::Remove {
+                    spans: spans.to_vec(),
+                },
+                Operation::Other { .. } | Operation::Opaque { .. } => {
+                    unreachable!("these are queued with what they mean")
+                }
+            },
+        );
     }
 
     /// Makes a change of a local operation (specification 8.3).
@@ -325,7 +393,10 @@ impl Document {
         let now = self.wall_clock.now_ms();
         self.clock = self.clock.local_event(now);
         handler.newest_own = self.clock;
-        let key = ChangeKey { author: self.own, clock: self.clock };
+        let key = ChangeKey {
+            author: self.own,
+            clock: self.clock,
+        };
         self.log.push(key, self.frontiers.as_slice(), name, op);
         self.frontiers.replace_all(key);
         self.note_author(self.own);
@@ -401,8 +472,13 @@ impl Document {
     }
 
     fn compound(&self, last: &Queued, next: &Queued) -> Option<QueuedOp> {
-        let (QueuedOp::Bytes { kind, body }, QueuedOp::Bytes { kind: next_kind, body: next_body }) =
-            (&last.op, &next.op)
+        let (
+            QueuedOp::Bytes { kind, body },
+            QueuedOp::Bytes {
+                kind: next_kind,
+                body: next_body,
+            },
+        ) = (&last.op, &next.op)
         else {
             return None;
         };
@@ -416,7 +492,10 @@ impl Document {
             State::Register(_) => RegisterState::compound(&acc, &next_op),
             State::Set(_) | State::Text(_) => None,
         }?;
-        Some(QueuedOp::Bytes { kind, body: body.into_owned() })
+        Some(QueuedOp::Bytes {
+            kind,
+            body: body.into_owned(),
+        })
     }
 
     /// Shows the open transaction's operations in a state that was folded anew.
@@ -432,12 +511,30 @@ impl Document {
                     self.handlers[number.0 as usize].fold_pending_text(decoded, &self.log, own);
                 }
                 QueuedOp::Bytes { kind, body } => self.apply_pending(number, *kind, body),
-                QueuedOp::Insert { first, len, left, right, content } => {
-                    let id = ElementKey { author: own, counter: *first };
-                    let chain = Chain { id, len: *len, units: *len, content: *content, left: *left, right: *right };
+                QueuedOp::Insert {
+                    first,
+                    len,
+                    left,
+                    right,
+                    content,
+                } => {
+                    let id = ElementKey {
+                        author: own,
+                        counter: *first,
+                    };
+                    let chain = Chain {
+                        id,
+                        len: *len,
+                        units: *len,
+                        content: *content,
+                        left: *left,
+                        right: *right,
+                    };
                     self.with_text(number, |text, sink| text.insert(chain, sink));
                 }
-                QueuedOp::Remove { spans } => self.with_text(number, |text, sink| text.remove(spans, sink)),
+                QueuedOp::Remove { spans } => {
+                    self.with_text(number, |text, sink| text.remove(spans, sink))
+                }
             }
         }
         if let Some(open) = self.transaction.as_mut() {
@@ -471,7 +568,10 @@ impl Document {
         let start = self.log.change_count();
         let now = self.wall_clock.now_ms();
         self.clock = self.clock.local_event(now);
-        let key = ChangeKey { author: self.own, clock: self.clock };
+        let key = ChangeKey {
+            author: self.own,
+            clock: self.clock,
+        };
         super::wire::store_foreign(&mut self.log, key, self.frontiers.as_slice(), &payload);
         self.frontiers.replace_all(key);
         self.note_author(self.own);

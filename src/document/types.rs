@@ -60,8 +60,12 @@ pub enum HandlerKind {
 
 impl HandlerKind {
     /// All kinds.
-    pub const ALL: [HandlerKind; 4] =
-        [HandlerKind::FugueText, HandlerKind::Map, HandlerKind::Register, HandlerKind::OrSet];
+    pub const ALL: [HandlerKind; 4] = [
+        HandlerKind::FugueText,
+        HandlerKind::Map,
+        HandlerKind::Register,
+        HandlerKind::OrSet,
+    ];
 
     /// The type tag without type arguments.
     pub fn base_tag(self) -> &'static str {
@@ -86,11 +90,15 @@ impl HandlerKind {
 
     /// The kind that a wire tag stands for, if it is one of Dart's own tags.
     pub fn of_tag(tag: &str) -> Option<HandlerKind> {
-        HandlerKind::ALL.into_iter().find(|kind| match tag.strip_prefix(kind.base_tag()) {
-            Some("") => true,
-            Some(arguments) => kind.is_generic() && arguments.starts_with('<') && arguments.ends_with('>'),
-            None => false,
-        })
+        HandlerKind::ALL
+            .into_iter()
+            .find(|kind| match tag.strip_prefix(kind.base_tag()) {
+                Some("") => true,
+                Some(arguments) => {
+                    kind.is_generic() && arguments.starts_with('<') && arguments.ends_with('>')
+                }
+                None => false,
+            })
     }
 }
 
@@ -118,7 +126,11 @@ pub struct HandlerSpec {
 impl HandlerSpec {
     /// JSON values and the default tag.
     pub fn new(kind: HandlerKind) -> Self {
-        HandlerSpec { kind, codec: ValueCodec::Json, type_tag: String::new() }
+        HandlerSpec {
+            kind,
+            codec: ValueCodec::Json,
+            type_tag: String::new(),
+        }
     }
 }
 
@@ -167,12 +179,20 @@ pub enum DocumentError {
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DocumentError::TypeMismatch => f.write_str("the handler id is registered with another type"),
-            DocumentError::OutOfRange { index, length } => write!(f, "position {index} is outside of 0..={length}"),
-            DocumentError::NotOnBoundary { index } => write!(f, "position {index} is inside of a character"),
+            DocumentError::TypeMismatch => {
+                f.write_str("the handler id is registered with another type")
+            }
+            DocumentError::OutOfRange { index, length } => {
+                write!(f, "position {index} is outside of 0..={length}")
+            }
+            DocumentError::NotOnBoundary { index } => {
+                write!(f, "position {index} is inside of a character")
+            }
             DocumentError::Closed => f.write_str("the document is closed"),
             DocumentError::NoTransaction => f.write_str("no transaction is open"),
-            DocumentError::UnsupportedValue => f.write_str("the handler's codec cannot carry this value"),
+            DocumentError::UnsupportedValue => {
+                f.write_str("the handler's codec cannot carry this value")
+            }
             DocumentError::UnknownHandler => f.write_str("no such handler"),
             DocumentError::ReservedId => f.write_str("this handler id is reserved"),
             DocumentError::UnknownChange => f.write_str("no such change"),

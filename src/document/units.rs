@@ -64,15 +64,28 @@ impl Document {
         from: TextUnit,
         to: TextUnit,
     ) -> Result<u64, DocumentError> {
-        let State::Text(text) = &self.handlers.get(handler.0 as usize).ok_or(DocumentError::UnknownHandler)?.state else {
+        let State::Text(text) = &self
+            .handlers
+            .get(handler.0 as usize)
+            .ok_or(DocumentError::UnknownHandler)?
+            .state
+        else {
             return Err(DocumentError::UnknownHandler);
         };
         let length = u64::from(text.sequence.len_units());
         if text.sequence.wide_units() == 0 {
-            return if index > length { Err(DocumentError::OutOfRange { index, length }) } else { Ok(index) };
+            return if index > length {
+                Err(DocumentError::OutOfRange { index, length })
+            } else {
+                Ok(index)
+            };
         }
         if from == to && from == TextUnit::Utf16 {
-            return if index > length { Err(DocumentError::OutOfRange { index, length }) } else { Ok(index) };
+            return if index > length {
+                Err(DocumentError::OutOfRange { index, length })
+            } else {
+                Ok(index)
+            };
         }
         // Everything before the first leaf with wide content counts the same in every unit.
         let skipped = text.sequence.measure_where(|_, wide| wide > 0).0;
@@ -101,7 +114,9 @@ impl Document {
                             next.step(*unit);
                             next
                         };
-                        let completes = reached.inside_pair && !next.inside_pair && next.code_points == reached.code_points;
+                        let completes = reached.inside_pair
+                            && !next.inside_pair
+                            && next.code_points == reached.code_points;
                         if completes && from == TextUnit::Utf16 && reached.utf16 == index {
                             return Ok(before_pair.of(to));
                         }

@@ -13,35 +13,57 @@ use crate::codec::Value;
 
 impl Document {
     fn map(&self, handler: HandlerIdx) -> Result<&MapState, DocumentError> {
-        match self.handlers.get(handler.0 as usize).map(|handler| &handler.state) {
+        match self
+            .handlers
+            .get(handler.0 as usize)
+            .map(|handler| &handler.state)
+        {
             Some(State::Map(map)) => Ok(map),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
     fn register(&self, handler: HandlerIdx) -> Result<&RegisterState, DocumentError> {
-        match self.handlers.get(handler.0 as usize).map(|handler| &handler.state) {
+        match self
+            .handlers
+            .get(handler.0 as usize)
+            .map(|handler| &handler.state)
+        {
             Some(State::Register(register)) => Ok(register),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
     fn set(&self, handler: HandlerIdx) -> Result<&OrSetState, DocumentError> {
-        match self.handlers.get(handler.0 as usize).map(|handler| &handler.state) {
+        match self
+            .handlers
+            .get(handler.0 as usize)
+            .map(|handler| &handler.state)
+        {
             Some(State::Set(set)) => Ok(set),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
     /// Queues or commits a local operation that was encoded without error.
-    fn submit_value(&mut self, handler: HandlerIdx, op: LocalOperation) -> Result<(), DocumentError> {
+    fn submit_value(
+        &mut self,
+        handler: HandlerIdx,
+        op: LocalOperation,
+    ) -> Result<(), DocumentError> {
         self.ensure_open()?;
         self.ensure_editable(op.body.len())?;
         self.record(handler, false);
         if self.in_transaction() {
             self.apply_pending(handler, op.kind, &op.body);
         }
-        self.submit(handler, QueuedOp::Bytes { kind: op.kind, body: op.body });
+        self.submit(
+            handler,
+            QueuedOp::Bytes {
+                kind: op.kind,
+                body: op.body,
+            },
+        );
         Ok(())
     }
 
@@ -62,15 +84,24 @@ impl Document {
 
     /// All keys and values, in map order. O(n log n).
     pub fn map_entries(&self, handler: HandlerIdx) -> Vec<(String, Value)> {
-        self.map(handler).map_or_else(|_| Vec::new(), MapState::entries)
+        self.map(handler)
+            .map_or_else(|_| Vec::new(), MapState::entries)
     }
 
     /// Sets a key.
     ///
     /// # Errors
     /// `UnsupportedValue` if the codec cannot carry the value; `Closed`.
-    pub fn map_set(&mut self, handler: HandlerIdx, key: &str, value: &Value) -> Result<(), DocumentError> {
-        let op = self.map(handler)?.set(key, value).map_err(|_| DocumentError::UnsupportedValue)?;
+    pub fn map_set(
+        &mut self,
+        handler: HandlerIdx,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), DocumentError> {
+        let op = self
+            .map(handler)?
+            .set(key, value)
+            .map_err(|_| DocumentError::UnsupportedValue)?;
         self.submit_value(handler, op)
     }
 
@@ -79,8 +110,16 @@ impl Document {
     ///
     /// # Errors
     /// As [`map_set`](Self::map_set).
-    pub fn map_update(&mut self, handler: HandlerIdx, key: &str, value: &Value) -> Result<(), DocumentError> {
-        let op = self.map(handler)?.update(key, value).map_err(|_| DocumentError::UnsupportedValue)?;
+    pub fn map_update(
+        &mut self,
+        handler: HandlerIdx,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), DocumentError> {
+        let op = self
+            .map(handler)?
+            .update(key, value)
+            .map_err(|_| DocumentError::UnsupportedValue)?;
         self.submit_value(handler, op)
     }
 
@@ -99,8 +138,15 @@ impl Document {
     ///
     /// # Errors
     /// As [`map_set`](Self::map_set).
-    pub fn register_set(&mut self, handler: HandlerIdx, value: &Value) -> Result<(), DocumentError> {
-        let op = self.register(handler)?.set(value).map_err(|_| DocumentError::UnsupportedValue)?;
+    pub fn register_set(
+        &mut self,
+        handler: HandlerIdx,
+        value: &Value,
+    ) -> Result<(), DocumentError> {
+        let op = self
+            .register(handler)?
+            .set(value)
+            .map_err(|_| DocumentError::UnsupportedValue)?;
         self.submit_value(handler, op)
     }
 
@@ -117,7 +163,8 @@ impl Document {
 
     /// The elements in order. O(n log n).
     pub fn set_values(&self, handler: HandlerIdx) -> Vec<Value> {
-        self.set(handler).map_or_else(|_| Vec::new(), OrSetState::values)
+        self.set(handler)
+            .map_or_else(|_| Vec::new(), OrSetState::values)
     }
 
     /// Adds an element.
@@ -128,7 +175,10 @@ impl Document {
         self.ensure_open()?;
         let before = self.clock();
         let tag = OperationId::new(self.peer_id(), before.local_event(self.wall_clock.now_ms()));
-        let op = self.set(handler)?.add_operation(value, tag).map_err(|_| DocumentError::UnsupportedValue)?;
+        let op = self
+            .set(handler)?
+            .add_operation(value, tag)
+            .map_err(|_| DocumentError::UnsupportedValue)?;
         // The tag's tick counts only once nothing can fail any more.
         self.ensure_editable(op.body.len())?;
         self.clock = tag.hlc;
@@ -140,7 +190,10 @@ impl Document {
     /// # Errors
     /// As [`map_set`](Self::map_set).
     pub fn set_remove(&mut self, handler: HandlerIdx, value: &Value) -> Result<(), DocumentError> {
-        let op = self.set(handler)?.remove_operation(value).map_err(|_| DocumentError::UnsupportedValue)?;
+        let op = self
+            .set(handler)?
+            .remove_operation(value)
+            .map_err(|_| DocumentError::UnsupportedValue)?;
         self.submit_value(handler, op)
     }
 }

@@ -21,27 +21,60 @@ fn store_named(log: &mut Log, key: ChangeKey, deps: &[ChangeKey], payload: &[u8]
     };
     let name = log.intern(envelope.handler_type, envelope.handler_id);
     let prefix = &log.name(name).prefix;
-    let shortest = payload.len() == prefix.len() + 1 + envelope.body.len() && payload.starts_with(prefix);
+    let shortest =
+        payload.len() == prefix.len() + 1 + envelope.body.len() && payload.starts_with(prefix);
     match shortest {
         true => store_operation(log, key, deps, name, envelope.kind, envelope.body),
         false => log.push(key, deps, name, Operation::Opaque { payload }),
     }
 }
 
-fn store_operation(log: &mut Log, key: ChangeKey, deps: &[ChangeKey], name: NameIdx, kind: u8, body: &[u8]) {
+fn store_operation(
+    log: &mut Log,
+    key: ChangeKey,
+    deps: &[ChangeKey],
+    name: NameIdx,
+    kind: u8,
+    body: &[u8],
+) {
     let is_text = *log.name(name).type_tag == *HandlerKind::FugueText.base_tag();
     match kind {
         0 if is_text => {
-            let Log { authors, content, .. } = log;
-            if let Some(DenseInsert { first, len, left, right, content }) =
-                dense_insert(body, key.author, authors, content)
+            let Log {
+                authors, content, ..
+            } = log;
+            if let Some(DenseInsert {
+                first,
+                len,
+                left,
+                right,
+                content,
+            }) = dense_insert(body, key.author, authors, content)
             {
-                return log.push(key, deps, name, Operation::Insert { first, len, left, right, content });
+                return log.push(
+                    key,
+                    deps,
+                    name,
+                    Operation::Insert {
+                        first,
+                        len,
+                        left,
+                        right,
+                        content,
+                    },
+                );
             }
         }
         1 if is_text => {
             if let Some(spans) = dense_remove(body, key.author, &mut log.authors) {
-                return log.push(key, deps, name, Operation::Remove { spans: spans.as_slice() });
+                return log.push(
+                    key,
+                    deps,
+                    name,
+                    Operation::Remove {
+                        spans: spans.as_slice(),
+                    },
+                );
             }
         }
         _ => (),

@@ -314,7 +314,11 @@ impl Connection {
 /// Whether unpacking a frame may take much memory: a compressed byte can stand for a thousand.
 fn may_become_large(frame: &[u8]) -> bool {
     const UNPACKED_BYTES: usize = 256 << 10;
-    let factor = if Framing::of(frame) == Framing::Gzip { 1_000 } else { 1 };
+    let factor = if Framing::of(frame) == Framing::Gzip {
+        1_000
+    } else {
+        1
+    };
     frame.len().saturating_mul(factor) > UNPACKED_BYTES
 }
 

@@ -178,7 +178,11 @@ impl LiveRoom {
             outputs.persist = true;
             if taken {
                 let document_id = self.document_id.clone();
-                outputs.outputs.push(RoomOutput::Event(ServerEvent::SnapshotCreated { document_id }));
+                outputs
+                    .outputs
+                    .push(RoomOutput::Event(ServerEvent::SnapshotCreated {
+                        document_id,
+                    }));
             }
             outputs
         });

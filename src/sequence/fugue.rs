@@ -60,7 +60,9 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
-        let new = self.new_prefix(chain.id, chain.len).ok_or(DuplicateElement)?;
+        let new = self
+            .new_prefix(chain.id, chain.len)
+            .ok_or(DuplicateElement)?;
         if new < chain.len {
             // Only dense chains have several elements.
             (chain.len, chain.units) = (new, new);
@@ -68,7 +70,11 @@ impl Sequence {
         let left = self.find_origin(chain.left);
         if let Some(unit) = left.and_then(|left| self.continue_typing(left, &chain)) {
             let unit = want_unit.then(|| self.tree.measure_before(unit.0).visible + unit.1);
-            return Ok(Integrated { unit, len: chain.len, depends_on_order: false });
+            return Ok(Integrated {
+                unit,
+                len: chain.len,
+                depends_on_order: false,
+            });
         }
         let right = self.find_origin(chain.right);
         let mut place = Place {
@@ -84,7 +90,10 @@ impl Sequence {
                 self.gap_for_left_child(&chain, right, Some(left), authors)
             }
             (Some(left), right) => {
-                let siblings = Siblings { parent: chain.left, side: Side::Right };
+                let siblings = Siblings {
+                    parent: chain.left,
+                    side: Side::Right,
+                };
                 self.gap_for_right_child(&chain, self.after(left), siblings, right, authors)
             }
             (None, Some(right)) => {
@@ -93,8 +102,15 @@ impl Sequence {
             }
             (None, None) => {
                 place.below_root = true;
-                place.side = if chain.left.is_null() { Side::Right } else { Side::Left };
-                let siblings = Siblings { parent: ElementKey::NULL, side: place.side };
+                place.side = if chain.left.is_null() {
+                    Side::Right
+                } else {
+                    Side::Left
+                };
+                let siblings = Siblings {
+                    parent: ElementKey::NULL,
+                    side: place.side,
+                };
                 self.gap_for_right_child(&chain, self.start_gap(), siblings, None, authors)
             }
         };
@@ -103,18 +119,29 @@ impl Sequence {
             let (pos, offset) = pos;
             self.tree.measure_before(pos).visible + offset
         });
-        Ok(Integrated { unit, len: chain.len, depends_on_order })
+        Ok(Integrated {
+            unit,
+            len: chain.len,
+            depends_on_order,
+        })
     }
 
     /// The common case: the chain goes on where the run of its left origin ends, and there is
     /// nothing between its origins, so nothing has to be compared. The run was placed when the
     /// right origin was there: that one is not below it, and the chain becomes a right child.
-    fn continue_typing(&mut self, (pos, offset): (RunPos, u32), chain: &Chain) -> Option<(RunPos, u32)> {
+    fn continue_typing(
+        &mut self,
+        (pos, offset): (RunPos, u32),
+        chain: &Chain,
+    ) -> Option<(RunPos, u32)> {
         let len = self.tree.run(pos).len;
         if offset + 1 < len {
             return None;
         }
-        let next = self.tree.next(pos).map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+        let next = self
+            .tree
+            .next(pos)
+            .map_or(ElementKey::NULL, |next| self.tree.run(next).id);
         (next == chain.right && self.try_extend(pos, chain, false)).then_some((pos, len))
     }
 
@@ -131,10 +158,19 @@ impl Sequence {
         chain.right = parent;
         let right = self.find(parent).expect("the caller looked");
         let gap = self.gap_for_left_child(&chain, right, None, authors);
-        let place = Place { side: Side::Left, below_root: false, left_unknown: true, right_unknown: false };
+        let place = Place {
+            side: Side::Left,
+            below_root: false,
+            left_unknown: true,
+            right_unknown: false,
+        };
         let (pos, offset) = self.fill(gap, &chain, place);
         let unit = want_unit.then(|| self.tree.measure_before(pos).visible + offset);
-        Ok(Integrated { unit, len: 1, depends_on_order: false })
+        Ok(Integrated {
+            unit,
+            len: 1,
+            depends_on_order: false,
+        })
     }
 
     /// How many of the ids from `first` on are new, until the first that is not. None: not one.
@@ -149,7 +185,11 @@ impl Sequence {
     }
 
     fn find_origin(&self, origin: ElementKey) -> Option<(RunPos, u32)> {
-        if origin.is_null() { None } else { self.find(origin) }
+        if origin.is_null() {
+            None
+        } else {
+            self.find(origin)
+        }
     }
 
     /// 10.2 `below`: whether `left` is a proper ancestor of `right`, and has a right child.
@@ -218,7 +258,11 @@ impl Sequence {
                 && key.counter <= run_start.counter + offset
             {
                 let is_left_child = key == parent && self.tree.run(pos).side() == Side::Left;
-                return if is_left_child { Above::ToTheRight(run) } else { Above::Yes };
+                return if is_left_child {
+                    Above::ToTheRight(run)
+                } else {
+                    Above::Yes
+                };
             }
             pos = run;
         }
@@ -286,7 +330,12 @@ impl Sequence {
                 // The parent comes before: has the scan passed it?
                 let (parent, at) = self.find(run.parent()).expect("a parent is known");
                 match start {
-                    Gap::Before(first, skipped) if self.tree.is_in_order(first, parent) && (first != parent || at >= skipped) => (),
+                    Gap::Before(first, skipped)
+                        if self.tree.is_in_order(first, parent)
+                            && (first != parent || at >= skipped) =>
+                    {
+                        ()
+                    }
                     _ => break,
                 }
                 match inside_through {
@@ -321,7 +370,10 @@ impl Sequence {
             // The element before is the parent of `parent`: there are no left children.
             return gap;
         }
-        let siblings = Siblings { parent: self.tree.run(pos).id, side: Side::Left };
+        let siblings = Siblings {
+            parent: self.tree.run(pos).id,
+            side: Side::Left,
+        };
         let first = self.tree.previous(pos);
         let mut cursor = first;
         // As above, in the other direction.
@@ -378,13 +430,19 @@ impl Sequence {
         };
         if let Some(before) = before {
             let offset = self.tree.run(before).len;
-            if place.side == Side::Right && !place.below_root && self.try_extend(before, chain, place.right_unknown) {
+            if place.side == Side::Right
+                && !place.below_root
+                && self.try_extend(before, chain, place.right_unknown)
+            {
                 return (before, offset);
             }
         }
         let pos = match (gap, before) {
             (Gap::Before(pos, offset), _) if offset > 0 => self.split(pos, offset),
-            (_, Some(before)) => RunPos { at: before.at + 1, ..before },
+            (_, Some(before)) => RunPos {
+                at: before.at + 1,
+                ..before
+            },
             _ => self.tree.start(),
         };
         (self.insert_run(pos, chain, place), 0)
@@ -393,7 +451,9 @@ impl Sequence {
 
 fn is_sibling(run: &Run, siblings: Siblings) -> bool {
     let at_root = siblings.parent.is_null();
-    run.side() == siblings.side && run.is_below_root() == at_root && (at_root || run.parent() == siblings.parent)
+    run.side() == siblings.side
+        && run.is_below_root() == at_root
+        && (at_root || run.parent() == siblings.parent)
 }
 
 /// The order of siblings: peer id, then counter (3.3).

@@ -21,7 +21,8 @@ impl AuthorIndex {
         let end = first + len;
         self.end = self.end.max(end);
         // What nobody knows belongs to the last interval, so that typing extends it for free.
-        self.leaves.assign(first, if end == self.end { u32::MAX } else { end }, leaf.0);
+        self.leaves
+            .assign(first, if end == self.end { u32::MAX } else { end }, leaf.0);
     }
 }
 
@@ -41,7 +42,11 @@ impl ElementIndex {
     #[inline]
     pub fn get(&self, author: AuthorIdx) -> Option<&AuthorIndex> {
         let at = author.0 as usize;
-        if at < NEAR_MAX { self.near.get(at) } else { self.far.get(&author) }
+        if at < NEAR_MAX {
+            self.near.get(at)
+        } else {
+            self.far.get(&author)
+        }
     }
 
     /// That of an author who may not have written before.
@@ -59,13 +64,20 @@ impl ElementIndex {
 
     /// All that there are.
     pub fn iter(&self) -> impl Iterator<Item = (AuthorIdx, &AuthorIndex)> {
-        let near = self.near.iter().enumerate().map(|(at, index)| (AuthorIdx(at as u32), index));
+        let near = self
+            .near
+            .iter()
+            .enumerate()
+            .map(|(at, index)| (AuthorIdx(at as u32), index));
         near.chain(self.far.iter().map(|(author, index)| (*author, index)))
     }
 
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        let leaves: usize = self.iter().map(|(_, index)| index.leaves.heap_bytes()).sum();
+        let leaves: usize = self
+            .iter()
+            .map(|(_, index)| index.leaves.heap_bytes())
+            .sum();
         // Nodes of the tree are half full at least.
         let far = self.far.len() * 2 * (size_of::<AuthorIdx>() + size_of::<AuthorIndex>());
         leaves + self.near.capacity() * size_of::<AuthorIndex>() + far

@@ -80,7 +80,9 @@ impl Sequence {
         let (leaf, before) = self.tree.leaf_where(|through| through.visible > start);
         let mut skip = start - before.visible.min(start);
         // Only the leaf of an empty sequence has no runs.
-        let first = leaf.filter(|leaf| !self.tree.leaf_runs(*leaf).is_empty()).map(|leaf| RunPos { leaf, at: 0 });
+        let first = leaf
+            .filter(|leaf| !self.tree.leaf_runs(*leaf).is_empty())
+            .map(|leaf| RunPos { leaf, at: 0 });
         std::iter::successors(first, |pos| self.tree.next(*pos)).filter_map(move |pos| {
             let run = self.tree.run(pos);
             let visible = if run.is_deleted() { 0 } else { run.units() };
@@ -93,7 +95,9 @@ impl Sequence {
     /// What is visible before the last leaf in which `reached(visible, wide)` is still false at
     /// its start: visible and wide units. For index conversion.
     pub fn measure_where(&self, reached: impl Fn(u32, u32) -> bool) -> (u32, u32) {
-        let (_, before) = self.tree.leaf_where(|through| reached(through.visible, through.wide));
+        let (_, before) = self
+            .tree
+            .leaf_where(|through| reached(through.visible, through.wide));
         (before.visible, before.wide)
     }
 
@@ -128,7 +132,11 @@ impl Sequence {
         let runs = leaf.map_or(&[][..], |leaf| self.tree.leaf_runs(leaf));
         for run in runs.iter().filter(|run| !run.is_deleted()) {
             if left <= run.units() {
-                return if run.is_dense() { run.id.plus(left - 1) } else { run.id };
+                return if run.is_dense() {
+                    run.id.plus(left - 1)
+                } else {
+                    run.id
+                };
             }
             left -= run.units();
         }
@@ -153,9 +161,21 @@ impl Sequence {
         if unit == 0 {
             let first = self.tree.first();
             chain.right = first.map_or(ElementKey::NULL, |pos| self.tree.run(pos).id);
-            let side = if chain.right.is_null() { Side::Right } else { Side::Left };
-            self.insert_run(self.tree.start(), &chain, local_place(side, chain.right.is_null()));
-            return Inserted { left: chain.left, right: chain.right, unit };
+            let side = if chain.right.is_null() {
+                Side::Right
+            } else {
+                Side::Left
+            };
+            self.insert_run(
+                self.tree.start(),
+                &chain,
+                local_place(side, chain.right.is_null()),
+            );
+            return Inserted {
+                left: chain.left,
+                right: chain.right,
+                unit,
+            };
         }
         let (pos, offset) = self.tree.locate(unit - 1);
         let run = *self.tree.run(pos);
@@ -165,13 +185,21 @@ impl Sequence {
             chain.right = run.id.plus(offset + 1);
             let tail = self.split(pos, offset + 1);
             self.insert_run(tail, &chain, local_place(Side::Left, false));
-            return Inserted { left: chain.left, right: chain.right, unit };
+            return Inserted {
+                left: chain.left,
+                right: chain.right,
+                unit,
+            };
         }
         // Behind the run (or behind an element of several units, which cannot be parted).
         let next = self.tree.next(pos);
         chain.left = run.last();
         chain.right = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
-        let inserted = Inserted { left: chain.left, right: chain.right, unit: unit - 1 - offset + run.units() };
+        let inserted = Inserted {
+            left: chain.left,
+            right: chain.right,
+            unit: unit - 1 - offset + run.units(),
+        };
         if extends(&run, &chain) && run.right == chain.right && run.right_was_known() {
             self.extend(pos, &chain);
             return inserted;
@@ -181,26 +209,52 @@ impl Sequence {
             None => false,
         };
         let side = if below { Side::Left } else { Side::Right };
-        self.insert_run(RunPos { at: pos.at + 1, ..pos }, &chain, local_place(side, false));
+        self.insert_run(
+            RunPos {
+                at: pos.at + 1,
+                ..pos
+            },
+            &chain,
+            local_place(side, false),
+        );
         inserted
     }
 
     /// Removes `count` visible units from `unit` on, which must exist. An element of several
     /// units goes as a whole. `removed` is told of each stretch in order, and where it was.
-    pub fn remove_local(&mut self, mut unit: u32, count: u32, mut removed: impl FnMut(u32, Removed)) {
+    pub fn remove_local(
+        &mut self,
+        mut unit: u32,
+        count: u32,
+        mut removed: impl FnMut(u32, Removed),
+    ) {
         let mut left = count;
         while left > 0 && unit < self.len_units() {
             let (pos, offset) = self.tree.locate(unit);
             let run = *self.tree.run(pos);
             if run.is_dense() {
                 let len = left.min(run.len - offset);
-                removed(unit, Removed { id: run.id.plus(offset), len, units: len });
+                removed(
+                    unit,
+                    Removed {
+                        id: run.id.plus(offset),
+                        len,
+                        units: len,
+                    },
+                );
                 self.mark_deleted(pos, offset, len);
                 left -= len;
             } else {
                 // It may have begun before: what is behind moves there.
                 unit -= offset;
-                removed(unit, Removed { id: run.id, len: 1, units: run.units() });
+                removed(
+                    unit,
+                    Removed {
+                        id: run.id,
+                        len: 1,
+                        units: run.units(),
+                    },
+                );
                 self.mark_deleted(pos, 0, 1);
                 left -= left.min(run.units() - offset);
             }
@@ -216,10 +270,18 @@ impl Sequence {
             let run = self.tree.run(pos);
             if run.is_dense() {
                 let len = (end - unit).min(run.len - offset);
-                element(Removed { id: run.id.plus(offset), len, units: len });
+                element(Removed {
+                    id: run.id.plus(offset),
+                    len,
+                    units: len,
+                });
                 unit += len;
             } else {
-                element(Removed { id: run.id, len: 1, units: run.units() });
+                element(Removed {
+                    id: run.id,
+                    len: 1,
+                    units: run.units(),
+                });
                 unit += run.units() - offset;
             }
         }
@@ -246,9 +308,20 @@ impl Sequence {
             let count = (len - done).min(run.len - offset);
             if !run.is_deleted() {
                 if let Some(removed) = &mut removed {
-                    let (inside, units) = if run.is_dense() { (offset, count) } else { (0, run.units()) };
+                    let (inside, units) = if run.is_dense() {
+                        (offset, count)
+                    } else {
+                        (0, run.units())
+                    };
                     let unit = self.tree.measure_before(pos).visible + inside;
-                    removed(unit, Removed { id: first.plus(done), len: count, units });
+                    removed(
+                        unit,
+                        Removed {
+                            id: first.plus(done),
+                            len: count,
+                            units,
+                        },
+                    );
                 }
                 self.mark_deleted(pos, offset, count);
             }
@@ -261,18 +334,32 @@ impl Sequence {
     /// behind all known elements of its author.
     pub(super) fn unknown_stretch(&self, key: ElementKey, limit: u32) -> u32 {
         // Runs of an author are few beside the elements that a forged removal may name.
-        let Some(index) = self.index.get(key.author).filter(|index| key.counter < index.end) else {
+        let Some(index) = self
+            .index
+            .get(key.author)
+            .filter(|index| key.counter < index.end)
+        else {
             return limit;
         };
-        let here = index.leaves.find(key.counter).map_or(&[][..], |leaf| self.tree.leaf_runs(LeafIdx(leaf)));
-        let later = here.iter().filter(|run| run.id.author == key.author && run.id.counter > key.counter);
-        let next = later.map(|run| run.id.counter).chain(index.leaves.next_start(key.counter)).min();
+        let here = index
+            .leaves
+            .find(key.counter)
+            .map_or(&[][..], |leaf| self.tree.leaf_runs(LeafIdx(leaf)));
+        let later = here
+            .iter()
+            .filter(|run| run.id.author == key.author && run.id.counter > key.counter);
+        let next = later
+            .map(|run| run.id.counter)
+            .chain(index.leaves.next_start(key.counter))
+            .min();
         next.map_or(limit, |next| (next - key.counter).clamp(1, limit))
     }
 
     /// Whether all elements of an author from `key` on are unknown.
     pub fn is_behind_all(&self, key: ElementKey) -> bool {
-        self.index.get(key.author).is_none_or(|index| key.counter >= index.end)
+        self.index
+            .get(key.author)
+            .is_none_or(|index| key.counter >= index.end)
     }
 
     /// Where an element is: its run and its offset there.
@@ -287,17 +374,34 @@ impl Sequence {
     pub(super) fn split(&mut self, pos: RunPos, offset: u32) -> RunPos {
         let mut tail = *self.tree.run(pos);
         self.tree.update(pos, |run| tail = run.split_off(offset));
-        let place = self.put(RunPos { at: pos.at + 1, ..pos }, tail);
+        let place = self.put(
+            RunPos {
+                at: pos.at + 1,
+                ..pos
+            },
+            tail,
+        );
         if place.leaf != pos.leaf {
-            self.index.entry(tail.id.author).assign(tail.id.counter, tail.len, place.leaf);
+            self.index
+                .entry(tail.id.author)
+                .assign(tail.id.counter, tail.len, place.leaf);
         }
         place
     }
 
     pub(super) fn insert_run(&mut self, pos: RunPos, chain: &Chain, place: Place) -> RunPos {
-        let Chain { id, len, units, content, left, right } = *chain;
+        let Chain {
+            id,
+            len,
+            units,
+            content,
+            left,
+            right,
+        } = *chain;
         let pos = self.put(pos, Run::new(id, len, units, content, [left, right], place));
-        self.index.entry(id.author).assign(id.counter, len, pos.leaf);
+        self.index
+            .entry(id.author)
+            .assign(id.counter, len, pos.leaf);
         pos
     }
 
@@ -308,7 +412,9 @@ impl Sequence {
         if let Some(leaf) = moved {
             for at in 0..self.tree.leaf_runs(leaf).len() {
                 let run = *self.tree.run(RunPos { leaf, at });
-                self.index.entry(run.id.author).assign(run.id.counter, run.len, leaf);
+                self.index
+                    .entry(run.id.author)
+                    .assign(run.id.counter, run.len, leaf);
             }
         }
         pos
@@ -366,7 +472,10 @@ impl Sequence {
 
     /// Backspacing: the last `len` elements join the deleted run behind.
     fn give_to_next(&mut self, pos: RunPos, len: u32) -> bool {
-        let next = RunPos { at: pos.at + 1, ..pos };
+        let next = RunPos {
+            at: pos.at + 1,
+            ..pos
+        };
         let runs = self.tree.leaf_runs(pos.leaf);
         let Some(receiver) = runs.get(next.at) else {
             return false;
@@ -389,7 +498,8 @@ impl Sequence {
         if !receiver.is_deleted() || !receiver.is_continued_by(&run) {
             return false;
         }
-        self.tree.update(RunPos { at, ..pos }, |run| run.extend(len));
+        self.tree
+            .update(RunPos { at, ..pos }, |run| run.extend(len));
         self.tree.update(pos, |run| run.drop_front(len));
         true
     }
@@ -410,14 +520,19 @@ impl Sequence {
         if !run.is_deleted() || !next.is_deleted() || !run.is_continued_by(next) {
             return;
         }
-        let next = self.tree.remove(RunPos { at: pos.at + 1, ..pos });
+        let next = self.tree.remove(RunPos {
+            at: pos.at + 1,
+            ..pos
+        });
         self.tree.update(pos, |run| run.extend(next.len));
     }
 
     /// Every element in order, deleted ones too: id and whether it is live.
     #[cfg(test)]
     pub fn elements(&self) -> impl Iterator<Item = (ElementKey, bool)> + '_ {
-        self.tree.iter().flat_map(|run| (0..run.len).map(|nth| (run.id.plus(nth), !run.is_deleted())))
+        self.tree
+            .iter()
+            .flat_map(|run| (0..run.len).map(|nth| (run.id.plus(nth), !run.is_deleted())))
     }
 
     /// Memory held, in bytes.
@@ -435,7 +550,10 @@ impl Sequence {
             assert!(run.len > 0);
             assert_eq!(self.find(run.id), Some((pos, 0)));
             assert_eq!(self.find(run.last()), Some((pos, run.len - 1)));
-            assert_eq!(self.find(run.id.plus(run.len / 2)), Some((pos, run.len / 2)));
+            assert_eq!(
+                self.find(run.id.plus(run.len / 2)),
+                Some((pos, run.len / 2))
+            );
             let end = ends.entry(run.id.author).or_default();
             *end = run.id.plus(run.len).counter.max(*end);
             next = self.tree.next(pos);
@@ -461,5 +579,10 @@ fn extends(run: &Run, chain: &Chain) -> bool {
 }
 
 fn local_place(side: Side, below_root: bool) -> Place {
-    Place { side, below_root, left_unknown: false, right_unknown: false }
+    Place {
+        side,
+        below_root,
+        left_unknown: false,
+        right_unknown: false,
+    }
 }

@@ -23,13 +23,25 @@ enum Side {
 
 impl Default for Model {
     fn default() -> Self {
-        Model { nodes: vec![Node { id: ElementKey::NULL, live: false, parent: 0, left: vec![], right: vec![] }] }
+        Model {
+            nodes: vec![Node {
+                id: ElementKey::NULL,
+                live: false,
+                parent: 0,
+                left: vec![],
+                right: vec![],
+            }],
+        }
     }
 }
 
 impl Model {
     fn find(&self, id: ElementKey) -> Option<usize> {
-        if id.is_null() { None } else { self.nodes.iter().position(|node| node.id == id) }
+        if id.is_null() {
+            None
+        } else {
+            self.nodes.iter().position(|node| node.id == id)
+        }
     }
 
     fn is_below(&self, ancestor: usize, node: usize) -> bool {
@@ -46,7 +58,13 @@ impl Model {
         false
     }
 
-    pub fn insert(&mut self, id: ElementKey, left: ElementKey, right: ElementKey, authors: &Authors) -> bool {
+    pub fn insert(
+        &mut self,
+        id: ElementKey,
+        left: ElementKey,
+        right: ElementKey,
+        authors: &Authors,
+    ) -> bool {
         if self.find(id).is_some() {
             return false;
         }
@@ -63,15 +81,32 @@ impl Model {
 
     fn add(&mut self, id: ElementKey, parent: usize, side: Side, authors: &Authors) {
         let new = self.nodes.len();
-        self.nodes.push(Node { id, live: true, parent, left: vec![], right: vec![] });
+        self.nodes.push(Node {
+            id,
+            live: true,
+            parent,
+            left: vec![],
+            right: vec![],
+        });
         let key = |index: usize| {
             let id = self.nodes[index].id;
             (authors.peer(id.author), id.counter)
         };
-        let siblings = if side == Side::Left { &self.nodes[parent].left } else { &self.nodes[parent].right };
-        let at = siblings.iter().position(|sibling| key(*sibling) > key(new)).unwrap_or(siblings.len());
+        let siblings = if side == Side::Left {
+            &self.nodes[parent].left
+        } else {
+            &self.nodes[parent].right
+        };
+        let at = siblings
+            .iter()
+            .position(|sibling| key(*sibling) > key(new))
+            .unwrap_or(siblings.len());
         let node = &mut self.nodes[parent];
-        if side == Side::Left { node.left.insert(at, new) } else { node.right.insert(at, new) }
+        if side == Side::Left {
+            node.left.insert(at, new)
+        } else {
+            node.right.insert(at, new)
+        }
     }
 
     pub fn insert_chain(
@@ -126,6 +161,10 @@ impl Model {
     }
 
     pub fn live(&self) -> Vec<ElementKey> {
-        self.elements().into_iter().filter(|(_, live)| *live).map(|(id, _)| id).collect()
+        self.elements()
+            .into_iter()
+            .filter(|(_, live)| *live)
+            .map(|(id, _)| id)
+            .collect()
     }
 }

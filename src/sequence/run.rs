@@ -14,11 +14,17 @@ pub struct ElementKey {
 
 impl ElementKey {
     /// The null id: no element.
-    pub const NULL: ElementKey = ElementKey { author: AuthorIdx(u32::MAX), counter: 0 };
+    pub const NULL: ElementKey = ElementKey {
+        author: AuthorIdx(u32::MAX),
+        counter: 0,
+    };
 
     /// The element `offset` counters later.
     pub fn plus(self, offset: u32) -> Self {
-        ElementKey { counter: self.counter + offset, ..self }
+        ElementKey {
+            counter: self.counter + offset,
+            ..self
+        }
     }
 
     /// Whether this is the null id.
@@ -29,7 +35,11 @@ impl ElementKey {
 
 impl std::fmt::Debug for ElementKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.is_null() { f.write_str("null") } else { write!(f, "{:?}:{}", self.author, self.counter) }
+        if self.is_null() {
+            f.write_str("null")
+        } else {
+            write!(f, "{:?}:{}", self.author, self.counter)
+        }
     }
 }
 
@@ -106,7 +116,14 @@ pub struct Place {
 }
 
 impl Run {
-    pub fn new(id: ElementKey, len: u32, units: u32, content: Content, origins: [ElementKey; 2], place: Place) -> Self {
+    pub fn new(
+        id: ElementKey,
+        len: u32,
+        units: u32,
+        content: Content,
+        origins: [ElementKey; 2],
+        place: Place,
+    ) -> Self {
         debug_assert!(len == units || len == 1);
         debug_assert!(units <= UNITS_MAX);
         let flag = |on, flag| if on { flag } else { 0 };
@@ -115,7 +132,14 @@ impl Run {
             | flag(place.left_unknown, LEFT_UNKNOWN)
             | flag(place.right_unknown, RIGHT_UNKNOWN);
         let [left, right] = origins;
-        Run { id, len, units_and_flags: units | flags, content, left, right }
+        Run {
+            id,
+            len,
+            units_and_flags: units | flags,
+            content,
+            left,
+            right,
+        }
     }
 
     pub fn units(&self) -> u32 {
@@ -141,7 +165,11 @@ impl Run {
     }
 
     pub fn side(&self) -> Side {
-        if self.units_and_flags & LEFT_CHILD != 0 { Side::Left } else { Side::Right }
+        if self.units_and_flags & LEFT_CHILD != 0 {
+            Side::Left
+        } else {
+            Side::Right
+        }
     }
 
     pub fn is_below_root(&self) -> bool {
@@ -209,8 +237,14 @@ impl Run {
     /// `drop_front`, given the run they come from.
     pub fn extend_front(&mut self, count: u32) {
         self.id.counter -= count;
-        self.left = ElementKey { counter: self.id.counter.wrapping_sub(1), ..self.id };
-        self.content = Content::new(self.content.offset().saturating_sub(count), self.content.is_wide());
+        self.left = ElementKey {
+            counter: self.id.counter.wrapping_sub(1),
+            ..self.id
+        };
+        self.content = Content::new(
+            self.content.offset().saturating_sub(count),
+            self.content.is_wide(),
+        );
         self.extend(count);
     }
 
@@ -222,7 +256,8 @@ impl Run {
             && next.left == self.last()
             && next.right == self.right
             && next.units_and_flags & (LEFT_CHILD | ROOT_CHILD | LEFT_UNKNOWN) == 0
-            && next.units_and_flags & structure & !DELETED == self.units_and_flags & structure & !DELETED
+            && next.units_and_flags & structure & !DELETED
+                == self.units_and_flags & structure & !DELETED
             && self.is_dense()
             && next.is_dense()
     }
@@ -232,6 +267,9 @@ impl TreeRun for Run {
     #[inline]
     fn measure(&self) -> Measure {
         let visible = if self.is_deleted() { 0 } else { self.units() };
-        Measure { visible, wide: if self.content.is_wide() { visible } else { 0 } }
+        Measure {
+            visible,
+            wide: if self.content.is_wide() { visible } else { 0 },
+        }
     }
 }

@@ -19,11 +19,21 @@ fn peers(rng: &mut Rng, count: usize) -> Authors {
 }
 
 fn key(author: usize, counter: usize) -> ElementKey {
-    ElementKey { author: AuthorIdx(author as u32), counter: counter as u32 }
+    ElementKey {
+        author: AuthorIdx(author as u32),
+        counter: counter as u32,
+    }
 }
 
 fn chain(id: ElementKey, len: u32, left: ElementKey, right: ElementKey) -> Chain {
-    Chain { id, len, units: len, content: Content::new(id.counter, false), left, right }
+    Chain {
+        id,
+        len,
+        units: len,
+        content: Content::new(id.counter, false),
+        left,
+        right,
+    }
 }
 
 /// Any origins, known or not, any ids, used or not: whatever a peer may send.
@@ -39,7 +49,11 @@ fn arbitrary_operations_agree_with_the_tree() {
                 0 => ElementKey::NULL,
                 _ => key(rng.below(3), rng.below(30)),
             };
-            let (id, left, right) = (key(rng.below(3), rng.below(30)), any(&mut rng), any(&mut rng));
+            let (id, left, right) = (
+                key(rng.below(3), rng.below(30)),
+                any(&mut rng),
+                any(&mut rng),
+            );
             match rng.below(6) {
                 0 => {
                     let len = 1 + rng.below(3) as u32;
@@ -51,16 +65,25 @@ fn arbitrary_operations_agree_with_the_tree() {
                     list.remove_by_id(id, 1, UNREPORTED);
                     if list.contains(id) && !list.contains(new) {
                         let replacement = chain(new, 1, ElementKey::NULL, ElementKey::NULL);
-                        list.integrate_below(id, replacement, false, &authors).unwrap();
+                        list.integrate_below(id, replacement, false, &authors)
+                            .unwrap();
                     }
                     model.update(id, new, &authors);
                 }
                 nth => {
                     let len = 1 + rng.below(4) as u32;
-                    let (left, right) = if nth < 4 { (left, right) } else { typing_origins(&list, id, right) };
+                    let (left, right) = if nth < 4 {
+                        (left, right)
+                    } else {
+                        typing_origins(&list, id, right)
+                    };
                     let integrated = list.integrate(chain(id, len, left, right), false, &authors);
                     let whole = model.insert_chain(id, len, left, right, &authors);
-                    assert_eq!(integrated.is_ok_and(|done| done.len == len), whole, "seed {seed}");
+                    assert_eq!(
+                        integrated.is_ok_and(|done| done.len == len),
+                        whole,
+                        "seed {seed}"
+                    );
                 }
             }
             list.check();
@@ -76,7 +99,11 @@ fn typing_origins(list: &Sequence, id: ElementKey, right: ElementKey) -> (Elemen
         return (ElementKey::NULL, right);
     };
     let left = ElementKey { counter, ..id };
-    let mut behind = list.elements().map(|(id, _)| id).skip_while(|id| *id != left).skip(1);
+    let mut behind = list
+        .elements()
+        .map(|(id, _)| id)
+        .skip_while(|id| *id != left)
+        .skip(1);
     (left, behind.next().unwrap_or(ElementKey::NULL))
 }
 
@@ -103,7 +130,12 @@ fn replicas_agree_with_the_tree_and_each_other() {
         let mut rng = Rng::new(seed);
         let count = 2 + rng.below(3);
         let authors = peers(&mut rng, count);
-        let new_peer = || Peer { list: Sequence::default(), model: Model::default(), counter: 0, seen: vec![0; count] };
+        let new_peer = || Peer {
+            list: Sequence::default(),
+            model: Model::default(),
+            counter: 0,
+            seen: vec![0; count],
+        };
         let mut replicas: Vec<Peer> = (0..count).map(|_| new_peer()).collect();
         // Per author: its operations, each with what it had seen of the others.
         let mut logs: Vec<Vec<(Vec<usize>, Op)>> = vec![Vec::new(); count];
@@ -119,17 +151,31 @@ fn replicas_agree_with_the_tree_and_each_other() {
                 receive(&mut rng, &mut replicas[who], who, &logs, &authors);
             }
             replicas[who].list.check();
-            assert!(replicas[who].list.elements().eq(replicas[who].model.elements()), "seed {seed}");
+            assert!(
+                replicas[who]
+                    .list
+                    .elements()
+                    .eq(replicas[who].model.elements()),
+                "seed {seed}"
+            );
         }
         for (who, replica) in replicas.iter_mut().enumerate() {
-            while replica.seen.iter().zip(&logs).any(|(seen, log)| *seen < log.len()) {
+            while replica
+                .seen
+                .iter()
+                .zip(&logs)
+                .any(|(seen, log)| *seen < log.len())
+            {
                 receive(&mut rng, replica, who, &logs, &authors);
             }
             replica.list.check();
         }
         let first: Vec<_> = replicas[0].list.elements().collect();
         for replica in &replicas {
-            assert!(replica.list.elements().eq(first.iter().copied()), "seed {seed}");
+            assert!(
+                replica.list.elements().eq(first.iter().copied()),
+                "seed {seed}"
+            );
         }
     }
 }
@@ -150,9 +196,13 @@ fn edit(rng: &mut Rng, who: usize, peer: &mut Peer, authors: &Authors, seed: u64
             peer.list.elements_at(at as u32, count as u32, |part| {
                 named.extend((0..part.len).map(|nth| part.id.plus(nth)));
             });
-            peer.list.remove_local(at as u32, count as u32, |_, gone| ops.push(Op::Delete(gone.id, gone.len)));
+            peer.list.remove_local(at as u32, count as u32, |_, gone| {
+                ops.push(Op::Delete(gone.id, gone.len))
+            });
             assert_eq!(named, live[at..at + count], "seed {seed}");
-            live[at..at + count].iter().for_each(|id| peer.model.delete(*id));
+            live[at..at + count]
+                .iter()
+                .for_each(|id| peer.model.delete(*id));
             ops
         }
         2 if at < live.len() && rng.below(3) == 0 => {
@@ -169,28 +219,60 @@ fn edit(rng: &mut Rng, who: usize, peer: &mut Peer, authors: &Authors, seed: u64
             let inserted = peer.list.insert_local(at as u32, new);
             (new.left, new.right) = (inserted.left, inserted.right);
             assert_eq!(inserted.unit as usize, at, "seed {seed}");
-            let expected_left = if at == 0 { ElementKey::NULL } else { live[at - 1] };
-            let all: Vec<_> = peer.model.elements().into_iter().map(|(id, _)| id).collect();
-            let after = all.iter().position(|id| *id == expected_left).map_or(0, |left| left + 1);
+            let expected_left = if at == 0 {
+                ElementKey::NULL
+            } else {
+                live[at - 1]
+            };
+            let all: Vec<_> = peer
+                .model
+                .elements()
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect();
+            let after = all
+                .iter()
+                .position(|id| *id == expected_left)
+                .map_or(0, |left| left + 1);
             let expected_right = all.get(after).copied().unwrap_or(ElementKey::NULL);
-            assert_eq!((new.left, new.right), (expected_left, expected_right), "seed {seed}");
-            peer.model.insert_chain(id, len, new.left, new.right, authors);
+            assert_eq!(
+                (new.left, new.right),
+                (expected_left, expected_right),
+                "seed {seed}"
+            );
+            peer.model
+                .insert_chain(id, len, new.left, new.right, authors);
             let caret = peer.list.element_before(at as u32 + len);
             assert_eq!(caret, id.plus(len - 1), "seed {seed}");
-            assert_eq!(peer.list.units_through(caret), Some(at as u32 + len), "seed {seed}");
+            assert_eq!(
+                peer.list.units_through(caret),
+                Some(at as u32 + len),
+                "seed {seed}"
+            );
             vec![Op::Insert(new)]
         }
     }
 }
 
-fn receive(rng: &mut Rng, peer: &mut Peer, who: usize, logs: &[Vec<(Vec<usize>, Op)>], authors: &Authors) {
+fn receive(
+    rng: &mut Rng,
+    peer: &mut Peer,
+    who: usize,
+    logs: &[Vec<(Vec<usize>, Op)>],
+    authors: &Authors,
+) {
     let start = rng.below(logs.len());
     for nth in 0..logs.len() {
         let from = (start + nth) % logs.len();
         let Some((needs, op)) = logs[from].get(peer.seen[from]) else {
             continue;
         };
-        if from != who && needs.iter().zip(&peer.seen).all(|(need, seen)| need <= seen) {
+        if from != who
+            && needs
+                .iter()
+                .zip(&peer.seen)
+                .all(|(need, seen)| need <= seen)
+        {
             apply(peer, op, authors);
             peer.seen[from] += 1;
             return;
@@ -203,7 +285,10 @@ fn apply(peer: &mut Peer, op: &Op, authors: &Authors) {
         Op::Insert(chain) => {
             let done = peer.list.integrate(*chain, true, authors).unwrap();
             assert!(!done.depends_on_order);
-            assert!(peer.model.insert_chain(chain.id, chain.len, chain.left, chain.right, authors));
+            assert!(
+                peer.model
+                    .insert_chain(chain.id, chain.len, chain.left, chain.right, authors)
+            );
             let live = peer.model.live();
             let unit = live.iter().position(|id| *id == chain.id).unwrap();
             assert_eq!(done.unit, Some(unit as u32));
@@ -221,7 +306,9 @@ fn apply(peer: &mut Peer, op: &Op, authors: &Authors) {
         Op::Update(old, new) => {
             peer.list.remove_by_id(*old, 1, UNREPORTED);
             let replacement = chain(*new, 1, ElementKey::NULL, ElementKey::NULL);
-            peer.list.integrate_below(*old, replacement, true, authors).unwrap();
+            peer.list
+                .integrate_below(*old, replacement, true, authors)
+                .unwrap();
             peer.model.update(*old, *new, authors);
         }
     }

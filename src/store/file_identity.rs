@@ -29,7 +29,11 @@ impl FileIdentity {
             return;
         };
         if let Some((identity, _)) = look(&path) {
-            self.files.push(Known { path, identity, len_min: 0 });
+            self.files.push(Known {
+                path,
+                identity,
+                len_min: 0,
+            });
         }
     }
 
@@ -40,7 +44,8 @@ impl FileIdentity {
             self.remember(path);
         }
         for known in self.files.iter_mut().filter(|known| is_known(known)) {
-            known.len_min = look(&known.path).map_or(known.len_min, |(_, len)| len.max(known.len_min));
+            known.len_min =
+                look(&known.path).map_or(known.len_min, |(_, len)| len.max(known.len_min));
         }
     }
 
@@ -50,7 +55,10 @@ impl FileIdentity {
         for known in &self.files {
             let is_there = |(identity, len)| identity == known.identity && len >= known.len_min;
             if !look(&known.path).is_some_and(is_there) {
-                let message = format!("{} was moved, removed, replaced or cut", known.path.display());
+                let message = format!(
+                    "{} was moved, removed, replaced or cut",
+                    known.path.display()
+                );
                 return Err(StoreError::Io { code: 0, message });
             }
         }

@@ -32,7 +32,11 @@ pub(super) fn load(
         // A snapshot that was taken without pruning: what it covers is kept, and has to be there
         // first, because afterwards it counts as known.
         let covers = |change: &Change| snapshot.vector().covers(&change.id.peer, change.id.hlc);
-        let kept: Vec<Change> = changes.iter().filter(|change| covers(change)).cloned().collect();
+        let kept: Vec<Change> = changes
+            .iter()
+            .filter(|change| covers(change))
+            .cloned()
+            .collect();
         document
             .import_changes(kept, b"", Origin::Load)
             .map_err(|error| refused(name, error))?;

@@ -75,7 +75,11 @@ impl IntervalMap {
     /// Numbers behind keep theirs; if they had none, they may get this one. Neighbours with one
     /// value become one interval.
     pub fn assign(&mut self, start: u32, end: u32, value: u32) {
-        let behind = if end == u32::MAX { None } else { self.find(end) };
+        let behind = if end == u32::MAX {
+            None
+        } else {
+            self.find(end)
+        };
         while let Some(inside) = self.next_start(start).filter(|inside| *inside <= end) {
             self.remove(inside);
         }
@@ -83,7 +87,10 @@ impl IntervalMap {
             Some(behind) if behind != value => self.set(end, behind),
             Some(_) => (),
             None => {
-                if let Some(next) = self.next_start(start).filter(|next| self.find(*next) == Some(value)) {
+                if let Some(next) = self
+                    .next_start(start)
+                    .filter(|next| self.find(*next) == Some(value))
+                {
                     self.remove(next);
                 }
             }
@@ -121,7 +128,9 @@ impl IntervalMap {
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
         let entries: usize = self.chunks.iter().map(Vec::capacity).sum();
-        entries * 8 + self.chunks.capacity() * size_of::<Vec<(u32, u32)>>() + self.firsts.capacity() * 4
+        entries * 8
+            + self.chunks.capacity() * size_of::<Vec<(u32, u32)>>()
+            + self.firsts.capacity() * 4
     }
 
     /// Panics if an invariant is broken.
@@ -142,7 +151,9 @@ impl IntervalMap {
                 return Some(self.firsts.len() - 1);
             }
         }
-        self.firsts.partition_point(|first| *first <= number).checked_sub(1)
+        self.firsts
+            .partition_point(|first| *first <= number)
+            .checked_sub(1)
     }
 
     fn insert_chunk(&mut self, at: usize, chunk: Vec<(u32, u32)>) {
@@ -173,7 +184,10 @@ mod tests {
                     oracle.insert(start, step);
                 }
                 map.check();
-                assert!(map.iter().eq(oracle.iter().map(|(a, b)| (*a, *b))), "seed {seed}");
+                assert!(
+                    map.iter().eq(oracle.iter().map(|(a, b)| (*a, *b))),
+                    "seed {seed}"
+                );
                 let number = rng.below(64) as u32;
                 let expected = oracle.range(..=number).next_back().map(|(_, value)| *value);
                 assert_eq!(map.find(number), expected, "seed {seed}");
@@ -192,16 +206,31 @@ mod tests {
             for _ in 0..60 {
                 let start = rng.below(64);
                 let is_open = rng.below(4) == 0;
-                let end = if is_open { 64 } else { (start + 1 + rng.below(12)).min(64) };
+                let end = if is_open {
+                    64
+                } else {
+                    (start + 1 + rng.below(12)).min(64)
+                };
                 let value = rng.below(5) as u32;
-                map.assign(start as u32, if is_open { u32::MAX } else { end as u32 }, value);
+                map.assign(
+                    start as u32,
+                    if is_open { u32::MAX } else { end as u32 },
+                    value,
+                );
                 oracle[start..end].fill(Some(value));
                 map.check();
-                for (number, expected) in oracle.iter().enumerate().filter(|(_, value)| value.is_some()) {
+                for (number, expected) in oracle
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, value)| value.is_some())
+                {
                     assert_eq!(map.find(number as u32), *expected, "seed {seed}");
                 }
                 let values: Vec<u32> = map.iter().map(|(_, value)| value).collect();
-                assert!(values.windows(2).all(|pair| pair[0] != pair[1]), "seed {seed}: {values:?}");
+                assert!(
+                    values.windows(2).all(|pair| pair[0] != pair[1]),
+                    "seed {seed}: {values:?}"
+                );
             }
         }
     }

@@ -97,7 +97,12 @@ pub struct RunTree<R> {
 
 impl<R: Run> Default for RunTree<R> {
     fn default() -> Self {
-        let leaf = Leaf { parent: NONE, previous: NONE, next: NONE, runs: Vec::new() };
+        let leaf = Leaf {
+            parent: NONE,
+            previous: NONE,
+            next: NONE,
+            runs: Vec::new(),
+        };
         RunTree {
             leaves: vec![leaf],
             inners: Vec::new(),
@@ -140,13 +145,19 @@ impl<R: Run> RunTree<R> {
     /// The first run.
     pub fn first(&self) -> Option<RunPos> {
         let leaf = &self.leaves[self.first as usize];
-        (!leaf.runs.is_empty()).then_some(RunPos { leaf: LeafIdx(self.first), at: 0 })
+        (!leaf.runs.is_empty()).then_some(RunPos {
+            leaf: LeafIdx(self.first),
+            at: 0,
+        })
     }
 
     /// The last run.
     pub fn last(&self) -> Option<RunPos> {
         let len = self.leaves[self.last as usize].runs.len();
-        (len > 0).then(|| RunPos { leaf: LeafIdx(self.last), at: len - 1 })
+        (len > 0).then(|| RunPos {
+            leaf: LeafIdx(self.last),
+            at: len - 1,
+        })
     }
 
     /// The run after `pos`.
@@ -154,15 +165,24 @@ impl<R: Run> RunTree<R> {
     pub fn next(&self, pos: RunPos) -> Option<RunPos> {
         let leaf = &self.leaves[pos.leaf.0 as usize];
         if pos.at + 1 < leaf.runs.len() {
-            return Some(RunPos { leaf: pos.leaf, at: pos.at + 1 });
+            return Some(RunPos {
+                leaf: pos.leaf,
+                at: pos.at + 1,
+            });
         }
-        (leaf.next != NONE).then_some(RunPos { leaf: LeafIdx(leaf.next), at: 0 })
+        (leaf.next != NONE).then_some(RunPos {
+            leaf: LeafIdx(leaf.next),
+            at: 0,
+        })
     }
 
     /// The run before `pos`.
     pub fn previous(&self, pos: RunPos) -> Option<RunPos> {
         if pos.at > 0 {
-            return Some(RunPos { leaf: pos.leaf, at: pos.at - 1 });
+            return Some(RunPos {
+                leaf: pos.leaf,
+                at: pos.at - 1,
+            });
         }
         let previous = self.leaves[pos.leaf.0 as usize].previous;
         (previous != NONE).then(|| RunPos {
@@ -180,13 +200,20 @@ impl<R: Run> RunTree<R> {
         }
         self.propagate();
         let (leaf, start) = self.descend(unit);
-        self.scan(leaf, start, 0, start, unit).expect("the sums of the inner nodes are right")
+        self.scan(leaf, start, 0, start, unit)
+            .expect("the sums of the inner nodes are right")
     }
 
     fn locate_cached(&mut self, unit: u32) -> Option<(RunPos, u32)> {
         let cache = self.cache?;
         if unit >= cache.run_start {
-            return self.scan(cache.leaf, cache.leaf_start, cache.at, cache.run_start, unit);
+            return self.scan(
+                cache.leaf,
+                cache.leaf_start,
+                cache.at,
+                cache.run_start,
+                unit,
+            );
         }
         if unit < cache.leaf_start {
             return None;
@@ -198,8 +225,18 @@ impl<R: Run> RunTree<R> {
             at -= 1;
             run_start -= runs[at].measure().visible;
         }
-        self.cache = Some(Cache { at, run_start, ..cache });
-        Some((RunPos { leaf: LeafIdx(cache.leaf), at }, unit - run_start))
+        self.cache = Some(Cache {
+            at,
+            run_start,
+            ..cache
+        });
+        Some((
+            RunPos {
+                leaf: LeafIdx(cache.leaf),
+                at,
+            },
+            unit - run_start,
+        ))
     }
 
     /// Looks for `unit` in a leaf, from run `at` on, which begins at `start`.
@@ -215,8 +252,19 @@ impl<R: Run> RunTree<R> {
         for (at, run) in runs.iter().enumerate().skip(at) {
             let visible = run.measure().visible;
             if unit - start < visible {
-                self.cache = Some(Cache { leaf, leaf_start, at, run_start: start });
-                return Some((RunPos { leaf: LeafIdx(leaf), at }, unit - start));
+                self.cache = Some(Cache {
+                    leaf,
+                    leaf_start,
+                    at,
+                    run_start: start,
+                });
+                return Some((
+                    RunPos {
+                        leaf: LeafIdx(leaf),
+                        at,
+                    },
+                    unit - start,
+                ));
             }
             start += visible;
         }
@@ -242,13 +290,17 @@ impl<R: Run> RunTree<R> {
     /// What is visible before the run at `pos`. O(log n).
     pub fn measure_before(&self, pos: RunPos) -> Measure {
         let runs = &self.leaves[pos.leaf.0 as usize].runs[..pos.at];
-        let mut sum = runs.iter().fold(Measure::default(), |sum, run| sum.plus(run.measure()));
+        let mut sum = runs
+            .iter()
+            .fold(Measure::default(), |sum, run| sum.plus(run.measure()));
         let mut child = pos.leaf.0;
         let mut node = self.leaves[child as usize].parent;
         while node != NONE {
             let inner = &self.inners[node as usize];
             let slot = inner.slot_of(child);
-            sum = inner.measures[..slot].iter().fold(sum, |sum, measure| sum.plus(*measure));
+            sum = inner.measures[..slot]
+                .iter()
+                .fold(sum, |sum, measure| sum.plus(*measure));
             child = node;
             node = inner.parent;
         }
@@ -272,11 +324,16 @@ impl<R: Run> RunTree<R> {
         if a == b {
             return false;
         }
-        let (mut parent_a, mut parent_b) =
-            (self.leaves[a as usize].parent, self.leaves[b as usize].parent);
+        let (mut parent_a, mut parent_b) = (
+            self.leaves[a as usize].parent,
+            self.leaves[b as usize].parent,
+        );
         while parent_a != parent_b {
             (a, b) = (parent_a, parent_b);
-            (parent_a, parent_b) = (self.inners[a as usize].parent, self.inners[b as usize].parent);
+            (parent_a, parent_b) = (
+                self.inners[a as usize].parent,
+                self.inners[b as usize].parent,
+            );
         }
         let inner = &self.inners[parent_a as usize];
         inner.slot_of(a) < inner.slot_of(b)
@@ -345,10 +402,20 @@ impl<R: Run> RunTree<R> {
         let mut moved = None;
         if self.leaves[leaf.0 as usize].runs.len() == LEAF_MAX {
             // Appending behind a full leaf keeps it full: documents mostly grow at one place.
-            let keep = if at == LEAF_MAX { LEAF_MAX } else { LEAF_MAX / 2 };
+            let keep = if at == LEAF_MAX {
+                LEAF_MAX
+            } else {
+                LEAF_MAX / 2
+            };
             let right = self.split_leaf(leaf.0, keep, run);
             if at == LEAF_MAX {
-                return (RunPos { leaf: LeafIdx(right), at: 0 }, None);
+                return (
+                    RunPos {
+                        leaf: LeafIdx(right),
+                        at: 0,
+                    },
+                    None,
+                );
             }
             moved = Some(LeafIdx(right));
             if at > keep {
@@ -358,7 +425,10 @@ impl<R: Run> RunTree<R> {
         }
         self.leaves[target as usize].runs.insert(at, run);
         self.grow(target, run.measure());
-        let pos = RunPos { leaf: LeafIdx(target), at };
+        let pos = RunPos {
+            leaf: LeafIdx(target),
+            at,
+        };
         self.keep_cache_before(pos);
         (pos, moved)
     }
@@ -375,7 +445,10 @@ impl<R: Run> RunTree<R> {
 
     /// Where the first run goes while there is none, or one goes before all others.
     pub fn start(&self) -> RunPos {
-        RunPos { leaf: LeafIdx(self.first), at: 0 }
+        RunPos {
+            leaf: LeafIdx(self.first),
+            at: 0,
+        }
     }
 
     /// Drops a cached cursor that a change at `pos` may have moved.
@@ -435,11 +508,19 @@ impl<R: Run> RunTree<R> {
             runs.push(lone);
             self.total = self.total.plus(lone.measure());
         }
-        let sum = |runs: &[R]| runs.iter().fold(Measure::default(), |sum, run| sum.plus(run.measure()));
+        let sum = |runs: &[R]| {
+            runs.iter()
+                .fold(Measure::default(), |sum, run| sum.plus(run.measure()))
+        };
         let (left_measure, right_measure) = (sum(&left.runs), sum(&runs));
         let next = std::mem::replace(&mut left.next, right);
         let parent = left.parent;
-        self.leaves.push(Leaf { parent, previous: leaf, next, runs });
+        self.leaves.push(Leaf {
+            parent,
+            previous: leaf,
+            next,
+            runs,
+        });
         match next {
             NONE => self.last = right,
             next => self.leaves[next as usize].previous = right,
@@ -497,7 +578,14 @@ impl<R: Run> RunTree<R> {
         }
     }
 
-    fn add_root(&mut self, left: u32, left_measure: Measure, right: u32, right_measure: Measure, level: u32) {
+    fn add_root(
+        &mut self,
+        left: u32,
+        left_measure: Measure,
+        right: u32,
+        right_measure: Measure,
+        level: u32,
+    ) {
         let root = self.inners.len() as u32;
         let mut inner = Inner::new();
         inner.insert(0, left, left_measure);
@@ -542,7 +630,10 @@ impl<R: Run> RunTree<R> {
 
     /// Panics if an invariant is broken. Walks everything.
     pub fn check(&self) {
-        let sum = |runs: &[R]| runs.iter().fold(Measure::default(), |sum, run| sum.plus(run.measure()));
+        let sum = |runs: &[R]| {
+            runs.iter()
+                .fold(Measure::default(), |sum, run| sum.plus(run.measure()))
+        };
         let mut total = Measure::default();
         let mut previous = NONE;
         let mut leaf = self.first;
@@ -576,9 +667,15 @@ impl<R: Run> RunTree<R> {
             }
         }
         if let Some(cache) = self.cache {
-            let pos = RunPos { leaf: LeafIdx(cache.leaf), at: 0 };
+            let pos = RunPos {
+                leaf: LeafIdx(cache.leaf),
+                at: 0,
+            };
             assert_eq!(self.measure_before(pos).visible, cache.leaf_start);
-            let pos = RunPos { leaf: LeafIdx(cache.leaf), at: cache.at };
+            let pos = RunPos {
+                leaf: LeafIdx(cache.leaf),
+                at: cache.at,
+            };
             assert_eq!(self.measure_before(pos).visible, cache.run_start);
         }
     }
@@ -586,13 +683,21 @@ impl<R: Run> RunTree<R> {
 
 impl Inner {
     fn new() -> Self {
-        Inner { parent: NONE, len: 0, children: [NONE; INNER_MAX], measures: [Measure::default(); INNER_MAX] }
+        Inner {
+            parent: NONE,
+            len: 0,
+            children: [NONE; INNER_MAX],
+            measures: [Measure::default(); INNER_MAX],
+        }
     }
 
     #[inline]
     fn slot_of(&self, child: u32) -> usize {
         let children = &self.children[..self.len];
-        children.iter().position(|known| *known == child).expect("a child of this node")
+        children
+            .iter()
+            .position(|known| *known == child)
+            .expect("a child of this node")
     }
 
     fn insert(&mut self, slot: usize, child: u32, measure: Measure) {
@@ -616,7 +721,9 @@ impl Inner {
     }
 
     fn sum(&self) -> Measure {
-        self.measures[..self.len].iter().fold(Measure::default(), |sum, measure| sum.plus(*measure))
+        self.measures[..self.len]
+            .iter()
+            .fold(Measure::default(), |sum, measure| sum.plus(*measure))
     }
 }
 
@@ -633,7 +740,10 @@ mod tests {
 
     impl Run for Piece {
         fn measure(&self) -> Measure {
-            Measure { visible: self.visible, wide: self.visible / 2 }
+            Measure {
+                visible: self.visible,
+                wide: self.visible / 2,
+            }
         }
     }
 
@@ -655,14 +765,21 @@ mod tests {
     }
 
     fn step(rng: &mut Rng, name: u32, tree: &mut RunTree<Piece>, oracle: &mut Vec<Piece>) {
-        let piece = Piece { name, visible: rng.below(4) as u32 };
+        let piece = Piece {
+            name,
+            visible: rng.below(4) as u32,
+        };
         if oracle.is_empty() {
             tree.insert(tree.start(), piece);
             oracle.push(piece);
             return;
         }
         // Stay near one place most of the time, as people do.
-        let at = if rng.below(3) == 0 { rng.below(oracle.len()) } else { oracle.len() / 2 };
+        let at = if rng.below(3) == 0 {
+            rng.below(oracle.len())
+        } else {
+            oracle.len() / 2
+        };
         let pos = walk(tree, at);
         match rng.below(8) {
             0 => {
@@ -677,7 +794,13 @@ mod tests {
                 oracle.insert(at, piece);
             }
             _ => {
-                let (place, _) = tree.insert(RunPos { at: pos.at + 1, ..pos }, piece);
+                let (place, _) = tree.insert(
+                    RunPos {
+                        at: pos.at + 1,
+                        ..pos
+                    },
+                    piece,
+                );
                 assert_eq!(*tree.run(place), piece);
                 oracle.insert(at + 1, piece);
             }

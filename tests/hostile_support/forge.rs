@@ -24,7 +24,13 @@ pub fn any_peer(rng: &mut Rng) -> PeerId {
 
 pub fn payload((tag, id): (&str, &str), kind: u8, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Envelope { handler_type: tag, handler_id: id, kind, body }.encode(&mut out);
+    Envelope {
+        handler_type: tag,
+        handler_id: id,
+        kind,
+        body,
+    }
+    .encode(&mut out);
     out
 }
 
@@ -44,8 +50,16 @@ pub fn write_element(element: Element, out: &mut Vec<u8>) {
 
 /// Mostly small counters, which collide; sometimes those at the edges.
 pub fn any_element(rng: &mut Rng) -> Element {
-    const EDGES: [u64; 8] =
-        [0, u32::MAX as u64 - 2, u32::MAX as u64 - 1, u32::MAX as u64, 1 << 32, (1 << 63) - 1, 1 << 31, 1 << 27];
+    const EDGES: [u64; 8] = [
+        0,
+        u32::MAX as u64 - 2,
+        u32::MAX as u64 - 1,
+        u32::MAX as u64,
+        1 << 32,
+        (1 << 63) - 1,
+        1 << 31,
+        1 << 27,
+    ];
     let counter = match rng.below(12) {
         0 => return None,
         1 => *rng.pick(&EDGES),
@@ -55,9 +69,22 @@ pub fn any_element(rng: &mut Rng) -> Element {
 }
 
 fn any_text(rng: &mut Rng) -> Vec<u8> {
-    const TEXTS: [&[u8]; 9] =
-        [b"a", b"b", b"", "\u{e9}".as_bytes(), "\u{1f600}".as_bytes(), b"long text", &[0xed, 0xa0, 0xbd], &[0xff], &[0xc0, 0x80]];
-    if rng.one_in(3) { rng.pick(&TEXTS).to_vec() } else { vec![b'a' + rng.below(26) as u8] }
+    const TEXTS: [&[u8]; 9] = [
+        b"a",
+        b"b",
+        b"",
+        "\u{e9}".as_bytes(),
+        "\u{1f600}".as_bytes(),
+        b"long text",
+        &[0xed, 0xa0, 0xbd],
+        &[0xff],
+        &[0xc0, 0x80],
+    ];
+    if rng.one_in(3) {
+        rng.pick(&TEXTS).to_vec()
+    } else {
+        vec![b'a' + rng.below(26) as u8]
+    }
 }
 
 fn any_count(rng: &mut Rng, honest: usize) -> u64 {
@@ -75,9 +102,16 @@ fn text_insert(rng: &mut Rng, author: PeerId) -> Vec<u8> {
     write_element(any_element(rng), &mut body);
     let items = rng.below(6);
     write_uvarint(&mut body, any_count(rng, items));
-    let (dense, first) = (rng.one_in(2), any_element(rng).map_or(7, |(_, counter)| counter));
+    let (dense, first) = (
+        rng.one_in(2),
+        any_element(rng).map_or(7, |(_, counter)| counter),
+    );
     for nth in 0..items as u64 {
-        let id = if dense { Some((author, (first + nth) & ((1 << 63) - 1))) } else { any_element(rng) };
+        let id = if dense {
+            Some((author, (first + nth) & ((1 << 63) - 1)))
+        } else {
+            any_element(rng)
+        };
         write_element(id, &mut body);
         let text = if dense { vec![b'x'] } else { any_text(rng) };
         write_prefixed(&mut body, &text);
@@ -92,7 +126,11 @@ fn text_remove(rng: &mut Rng) -> Vec<u8> {
     let start = any_element(rng);
     for nth in 0..ids as u64 {
         let follows = start.map(|(peer, counter)| (peer, (counter + nth) & ((1 << 63) - 1)));
-        let id = if rng.one_in(3) { any_element(rng) } else { follows };
+        let id = if rng.one_in(3) {
+            any_element(rng)
+        } else {
+            follows
+        };
         write_element(id, &mut body);
     }
     payload(TEXT, 1, &body)
@@ -112,8 +150,22 @@ fn text_update(rng: &mut Rng) -> Vec<u8> {
 
 fn any_value(rng: &mut Rng) -> Vec<u8> {
     const VALUES: [&[u8]; 16] = [
-        b"1", b"1.0", b"-0.0", b"0", b"\"x\"", b"null", b"true", b"[1,2]", b"{\"a\":1}", b"", b"[[[[", b"nan", b"1e400",
-        b"9223372036854775808", b"\"\\ud800\"", b"\xff",
+        b"1",
+        b"1.0",
+        b"-0.0",
+        b"0",
+        b"\"x\"",
+        b"null",
+        b"true",
+        b"[1,2]",
+        b"{\"a\":1}",
+        b"",
+        b"[[[[",
+        b"nan",
+        b"1e400",
+        b"9223372036854775808",
+        b"\"\\ud800\"",
+        b"\xff",
     ];
     rng.pick(&VALUES).to_vec()
 }
@@ -138,7 +190,9 @@ fn register_operation(rng: &mut Rng) -> Vec<u8> {
 fn set_operation(rng: &mut Rng) -> Vec<u8> {
     let mut body = Vec::new();
     write_prefixed(&mut body, &any_value(rng));
-    let tag = |rng: &mut Rng| OperationId::new(any_peer(rng), Hlc::new(NOW_MS, rng.below(4) as u32)).to_bytes();
+    let tag = |rng: &mut Rng| {
+        OperationId::new(any_peer(rng), Hlc::new(NOW_MS, rng.below(4) as u32)).to_bytes()
+    };
     let kind = rng.below(3) as u8;
     if kind == 0 {
         body.extend_from_slice(&tag(rng));
@@ -218,7 +272,11 @@ pub fn any_change(rng: &mut Rng, known: &[Change]) -> Change {
     if rng.one_in(6) {
         deps.extend(deps.clone());
     }
-    Change { id, deps, payload: any_payload(rng, author) }
+    Change {
+        id,
+        deps,
+        payload: any_payload(rng, author),
+    }
 }
 
 /// A snapshot with blobs of any kind under the ids of the handlers.
@@ -230,7 +288,15 @@ pub fn any_snapshot(rng: &mut Rng, known: &[Change]) -> Snapshot {
             vector.update(id.peer, id.hlc);
         }
     }
-    let ids = ["text", "map", "register", "set", "", "\u{feff}text", "crdt_lf/handler-manifest"];
+    let ids = [
+        "text",
+        "map",
+        "register",
+        "set",
+        "",
+        "\u{feff}text",
+        "crdt_lf/handler-manifest",
+    ];
     let mut entries = Vec::new();
     for _ in 0..rng.below(6) {
         let id = *rng.pick(&ids);
@@ -248,7 +314,11 @@ fn any_blob(rng: &mut Rng, id: &str) -> Vec<u8> {
             let start = rng.below(30) as u64;
             for nth in 0..count as u64 {
                 let mut id = Vec::new();
-                let element = if rng.one_in(2) { Some((peer(1), start + nth)) } else { any_element(rng) };
+                let element = if rng.one_in(2) {
+                    Some((peer(1), start + nth))
+                } else {
+                    any_element(rng)
+                };
                 write_element(element, &mut id);
                 write_prefixed(&mut blob, &id);
                 write_prefixed(&mut blob, &any_text(rng));
@@ -256,7 +326,10 @@ fn any_blob(rng: &mut Rng, id: &str) -> Vec<u8> {
             if rng.one_in(2) {
                 write_uvarint(&mut blob, 1);
                 blob.extend_from_slice(any_peer(rng).bytes());
-                write_uvarint(&mut blob, any_element(rng).map_or(0, |(_, counter)| counter));
+                write_uvarint(
+                    &mut blob,
+                    any_element(rng).map_or(0, |(_, counter)| counter),
+                );
             }
         }
         "map" => {

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use syncline::clock::{Hlc, OperationId, VersionVector};
 use syncline::codec::{Change, Snapshot, Value};
 use syncline::document::{
-    Document, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec, MapOp, TextOp, WallClock,
+    Document, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec, MapOp, TextOp,
+    WallClock,
 };
 use syncline::replica::Replica as _;
 
@@ -59,11 +60,22 @@ impl Replica {
         let map = handler("map", HandlerKind::Map);
         let register = handler("register", HandlerKind::Register);
         let set = handler("set", HandlerKind::OrSet);
-        Replica { document, text, map, register, set, shadow: Shadow::default(), given_bytes: 0 }
+        Replica {
+            document,
+            text,
+            map,
+            register,
+            set,
+            shadow: Shadow::default(),
+            given_bytes: 0,
+        }
     }
 
     pub fn values(&self) -> Vec<Value> {
-        [self.text, self.map, self.register, self.set].iter().map(|handler| self.document.handler_value(*handler)).collect()
+        [self.text, self.map, self.register, self.set]
+            .iter()
+            .map(|handler| self.document.handler_value(*handler))
+            .collect()
     }
 
     pub fn seen(&self) -> Seen {
@@ -75,7 +87,10 @@ impl Replica {
             frontiers: self.document.frontiers(),
             clock: self.document.clock(),
             values: self.values(),
-            revisions: handlers.iter().map(|handler| self.document.handler_revision(*handler)).collect(),
+            revisions: handlers
+                .iter()
+                .map(|handler| self.document.handler_revision(*handler))
+                .collect(),
         }
     }
 
@@ -89,7 +104,11 @@ impl Replica {
         let key = *rng.pick(&["a", "b", ""]);
         // A forged element may have used up the counters of this author: then text is refused.
         let _ = match rng.below(14) {
-            0..=3 => document.text_insert(self.text, at, *rng.pick::<&str>(&["x", "hello", "\u{e9}\u{1f600}"])),
+            0..=3 => document.text_insert(
+                self.text,
+                at,
+                *rng.pick::<&str>(&["x", "hello", "\u{e9}\u{1f600}"]),
+            ),
             4 | 5 => document.text_remove(self.text, at, count),
             6 => document.text_update_utf16(self.text, at, &[0x55, 0xd83d]),
             7 => document.map_set(self.map, key, &value),
@@ -98,7 +117,9 @@ impl Replica {
             10 => document.register_set(self.register, &value),
             11 => document.set_add(self.set, &value),
             12 => document.set_remove(self.set, &value),
-            _ => document.create_change(any_payload(rng, peer(1))).map(|_| ()),
+            _ => document
+                .create_change(any_payload(rng, peer(1)))
+                .map(|_| ()),
         };
     }
 
@@ -107,9 +128,15 @@ impl Replica {
         for commit in self.document.take_commits() {
             // A snapshot registers what forged changes name, too.
             let own = [self.text, self.map, self.register, self.set];
-            for (handler, delta) in commit.deltas.into_iter().filter(|(handler, _)| own.contains(handler)) {
+            for (handler, delta) in commit
+                .deltas
+                .into_iter()
+                .filter(|(handler, _)| own.contains(handler))
+            {
                 match delta {
-                    HandlerDelta::Text(steps) if handler == self.text => follow_text(&mut self.shadow.text, &steps),
+                    HandlerDelta::Text(steps) if handler == self.text => {
+                        follow_text(&mut self.shadow.text, &steps)
+                    }
                     HandlerDelta::Map(ops) if handler == self.map => {
                         for op in ops {
                             assert_eq!(self.shadow.map.get(&op.key), op.old.as_ref(), "{context}");
@@ -125,23 +152,35 @@ impl Replica {
                             self.shadow.register = op.new;
                         }
                     }
-                    HandlerDelta::Set(ops) => ops.into_iter().for_each(|op| follow_set(&mut self.shadow.set, op, context)),
+                    HandlerDelta::Set(ops) => ops
+                        .into_iter()
+                        .for_each(|op| follow_set(&mut self.shadow.set, op, context)),
                     delta => panic!("of another kind: {delta:?}, {context}"),
                 }
             }
         }
         let mut text = Vec::new();
-        self.document.text_slice_utf16(self.text, 0..u64::MAX, &mut text);
+        self.document
+            .text_slice_utf16(self.text, 0..u64::MAX, &mut text);
         assert_eq!(self.shadow.text, text, "{context}");
-        let map: BTreeMap<String, Value> = self.document.map_entries(self.map).into_iter().collect();
+        let map: BTreeMap<String, Value> =
+            self.document.map_entries(self.map).into_iter().collect();
         assert_eq!(self.shadow.map, map, "{context}");
-        assert_eq!(self.shadow.register, self.document.register_get(self.register), "{context}");
+        assert_eq!(
+            self.shadow.register,
+            self.document.register_get(self.register),
+            "{context}"
+        );
         let sorted = |values: &[Value]| {
             let mut names: Vec<String> = values.iter().map(name).collect();
             names.sort();
             names
         };
-        assert_eq!(sorted(&self.shadow.set), sorted(&self.document.set_values(self.set)), "{context}");
+        assert_eq!(
+            sorted(&self.shadow.set),
+            sorted(&self.document.set_values(self.set)),
+            "{context}"
+        );
     }
 
     /// The invariants, and that the state is what a replay of the history gives.
@@ -154,14 +193,20 @@ impl Replica {
         self.document.check();
         // Generous: rows, runs, hash tables and trees of tiny operations.
         let held = self.document.heap_bytes();
-        assert!(held < 200_000 + 100 * self.given_bytes, "{held} bytes held, {} given, {context}", self.given_bytes);
+        assert!(
+            held < 200_000 + 100 * self.given_bytes,
+            "{held} bytes held, {} given, {context}",
+            self.given_bytes
+        );
     }
 }
 
 /// Numbers that are equal are one element, whatever their form.
 fn name(value: &Value) -> String {
     match value {
-        Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e15 => format!("{:?}", Value::Int(*number as i64)),
+        Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+            format!("{:?}", Value::Int(*number as i64))
+        }
         value => format!("{value:?}"),
     }
 }

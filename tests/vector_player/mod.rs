@@ -21,7 +21,10 @@ pub struct Player {
 
 /// A document of nobody in particular.
 pub fn replica(ms: i64, counter: u32) -> Document {
-    document("00000000-0000-4000-8000-0000000000ff", Hlc::new(ms, counter))
+    document(
+        "00000000-0000-4000-8000-0000000000ff",
+        Hlc::new(ms, counter),
+    )
 }
 
 fn document(peer: &str, clock: Hlc) -> Document {
@@ -43,17 +46,30 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         "CRDTORSetHandler" => HandlerKind::OrSet,
         other => panic!("{other} is not built yet"),
     };
-    let type_tag = if kind.is_generic() { format!("{handler}<{value_type}>") } else { handler.to_owned() };
-    HandlerSpec { kind, codec: ValueCodec::Json, type_tag }
+    let type_tag = if kind.is_generic() {
+        format!("{handler}<{value_type}>")
+    } else {
+        handler.to_owned()
+    };
+    HandlerSpec {
+        kind,
+        codec: ValueCodec::Json,
+        type_tag,
+    }
 }
 
 impl Player {
     pub fn new(case: &Json) -> Self {
         let documents = list(&case["peers"]).iter().map(|peer| {
-            let clock = Hlc::new(peer["l"].as_i64().unwrap(), peer["c"].as_u64().unwrap() as u32);
+            let clock = Hlc::new(
+                peer["l"].as_i64().unwrap(),
+                peer["c"].as_u64().unwrap() as u32,
+            );
             document(text(&peer["peer"]), clock)
         });
-        let changes = list(&case["changes"]).iter().map(|change| Change::decode(&hex(change)).unwrap());
+        let changes = list(&case["changes"])
+            .iter()
+            .map(|change| Change::decode(&hex(change)).unwrap());
         Player {
             documents: documents.collect(),
             changes: changes.collect(),
@@ -71,7 +87,9 @@ impl Player {
             self.foreign.push((peer, id.to_owned()));
             return;
         }
-        self.documents[peer].handler(id, &spec_of(handler, value_type)).unwrap();
+        self.documents[peer]
+            .handler(id, &spec_of(handler, value_type))
+            .unwrap();
     }
 
     pub fn has_foreign(&self, peer: usize) -> bool {
@@ -79,7 +97,9 @@ impl Player {
     }
 
     fn is_foreign(&self, peer: usize, id: &str) -> bool {
-        self.foreign.iter().any(|(known, name)| *known == peer && name == id)
+        self.foreign
+            .iter()
+            .any(|(known, name)| *known == peer && name == id)
     }
 
     /// One local call outside of a transaction.
@@ -92,14 +112,22 @@ impl Player {
     pub fn transaction(&mut self, peer: usize, calls: &[(&str, &Json)], created: &Json) {
         let expected: Vec<Change> = match created {
             Json::Null => Vec::new(),
-            indexes => list(indexes).iter().map(|index| self.change(index)).collect(),
+            indexes => list(indexes)
+                .iter()
+                .map(|index| self.change(index))
+                .collect(),
         };
         let position = self.documents[peer].log_position();
-        let foreign: Vec<String> =
-            self.foreign.iter().filter(|(known, _)| *known == peer).map(|(_, id)| id.clone()).collect();
+        let foreign: Vec<String> = self
+            .foreign
+            .iter()
+            .filter(|(known, _)| *known == peer)
+            .map(|(_, id)| id.clone())
+            .collect();
         let is_foreign = |id: &str| foreign.iter().any(|known| known == id);
-        let made_by_foreign =
-            |change: &Change| is_foreign(change.envelope().map_or("", |envelope| envelope.handler_id));
+        let made_by_foreign = |change: &Change| {
+            is_foreign(change.envelope().map_or("", |envelope| envelope.handler_id))
+        };
         let mut recorded = expected.iter().filter(|change| made_by_foreign(change));
         let mut waiting = calls.iter().peekable();
         while waiting.peek().is_some() {
@@ -122,7 +150,9 @@ impl Player {
             if was_foreign {
                 // As many as belong here: up to the next change of another handler.
                 while let Some(next) = recorded.next() {
-                    self.documents[peer].create_change(next.payload.clone()).unwrap();
+                    self.documents[peer]
+                        .create_change(next.payload.clone())
+                        .unwrap();
                     let made = self.documents[peer].change_count() - position.index;
                     let following = expected.get(made as usize);
                     if !following.is_some_and(made_by_foreign) {
@@ -133,12 +163,19 @@ impl Player {
         }
         let made = self.documents[peer].changes_since(position).unwrap();
         assert_eq!(made.len(), expected.len(), "{calls:?}");
-        made.iter().zip(&expected).for_each(|(made, expected)| same_change(made, expected));
+        made.iter()
+            .zip(&expected)
+            .for_each(|(made, expected)| same_change(made, expected));
     }
 
     pub fn import(&mut self, peer: usize, indexes: &Json, count: &Json) {
-        let changes = list(indexes).iter().map(|index| self.change(index)).collect();
-        let outcome = self.documents[peer].import_changes(changes, &[], Origin::Remote).unwrap();
+        let changes = list(indexes)
+            .iter()
+            .map(|index| self.change(index))
+            .collect();
+        let outcome = self.documents[peer]
+            .import_changes(changes, &[], Origin::Remote)
+            .unwrap();
         assert_eq!(outcome.applied as u64, count.as_u64().unwrap());
     }
 
@@ -149,9 +186,15 @@ impl Player {
     }
 
     pub fn compare_indexes(&self, exported: &[Change], indexes: &Json) {
-        let expected: Vec<Change> = list(indexes).iter().map(|index| self.change(index)).collect();
+        let expected: Vec<Change> = list(indexes)
+            .iter()
+            .map(|index| self.change(index))
+            .collect();
         assert_eq!(exported.len(), expected.len());
-        exported.iter().zip(&expected).for_each(|(exported, expected)| same_change(exported, expected));
+        exported
+            .iter()
+            .zip(&expected)
+            .for_each(|(exported, expected)| same_change(exported, expected));
     }
 
     pub fn take_snapshot(&mut self, peer: usize, step: &Json) {
@@ -159,7 +202,8 @@ impl Player {
         let snapshot = self.documents[peer].take_snapshot(prune).unwrap().clone();
         assert_eq!(snapshot.id(), text(&step["id"]));
         assert_eq!(to_hex(&snapshot.encode()), text(&step["hex"]));
-        self.snapshots.insert(text(&step["snapshot"]).to_owned(), snapshot);
+        self.snapshots
+            .insert(text(&step["snapshot"]).to_owned(), snapshot);
     }
 
     pub fn snapshot(&self, name: &Json) -> Snapshot {
@@ -169,11 +213,20 @@ impl Player {
     pub fn compare_revision(&self, peer: usize, id: &str, expected: &Json) {
         let document = &self.documents[peer];
         if !self.is_foreign(peer, id) {
-            let revision = document.find_handler(id).map_or(0, |handler| document.handler_revision(handler));
+            let revision = document
+                .find_handler(id)
+                .map_or(0, |handler| document.handler_revision(handler));
             assert_eq!(revision, expected[0].as_u64().unwrap(), "revision of {id}");
         }
-        assert_eq!(document.handler_change_count(id), expected[1].as_u64().unwrap(), "changes of {id}");
-        assert_eq!(document.handler_changes(id, None).len() as u64, expected[1].as_u64().unwrap());
+        assert_eq!(
+            document.handler_change_count(id),
+            expected[1].as_u64().unwrap(),
+            "changes of {id}"
+        );
+        assert_eq!(
+            document.handler_changes(id, None).len() as u64,
+            expected[1].as_u64().unwrap()
+        );
     }
 
     pub fn compare_position(&self, peer: usize, id: &str, position: &Json) {
@@ -186,13 +239,18 @@ impl Player {
             return;
         }
         let index = nodes[..node].iter().sum();
-        assert_eq!(to_hex(&document.text_position_at(handler, index).unwrap()), text(&position[1]));
+        assert_eq!(
+            to_hex(&document.text_position_at(handler, index).unwrap()),
+            text(&position[1])
+        );
     }
 
     pub fn compare_position_index(&self, peer: usize, id: &str, position: &Json) {
         let document = &self.documents[peer];
         let handler = document.find_handler(id).unwrap();
-        let index = document.text_position_index(handler, &hex(&position[0])).unwrap();
+        let index = document
+            .text_position_index(handler, &hex(&position[0]))
+            .unwrap();
         assert_eq!(index, position[1].as_u64());
     }
 }
@@ -205,8 +263,13 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
         (HandlerKind::FugueText, "insert") => {
             let nodes = node_lengths(document, handler);
             // Out of range is the front (defect 13.14).
-            let at = usize::try_from(int(1)).ok().filter(|at| *at <= nodes.len()).unwrap_or(0);
-            document.text_insert_utf16(handler, nodes[..at].iter().sum(), &units(&call[2])).unwrap();
+            let at = usize::try_from(int(1))
+                .ok()
+                .filter(|at| *at <= nodes.len())
+                .unwrap_or(0);
+            document
+                .text_insert_utf16(handler, nodes[..at].iter().sum(), &units(&call[2]))
+                .unwrap();
         }
         (HandlerKind::FugueText, "delete") => {
             let nodes = node_lengths(document, handler);
@@ -223,15 +286,23 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
         (HandlerKind::FugueText, "update") => {
             let nodes = node_lengths(document, handler);
             let new = units(&call[2]);
-            let targets = (0..new.len() as i64).filter(|k| (0..nodes.len() as i64).contains(&(int(1) + k))).count();
+            let targets = (0..new.len() as i64)
+                .filter(|k| (0..nodes.len() as i64).contains(&(int(1) + k)))
+                .count();
             let at = int(1).max(0) as usize;
             if targets > 0 {
-                document.text_update_utf16(handler, nodes[..at].iter().sum(), &new[..targets]).unwrap();
+                document
+                    .text_update_utf16(handler, nodes[..at].iter().sum(), &new[..targets])
+                    .unwrap();
             }
         }
         (HandlerKind::FugueText, "change") => document.text_set(handler, &units(&call[1])).unwrap(),
-        (HandlerKind::Map, "set") => document.map_set(handler, &key(&call[1]), &value(&call[2])).unwrap(),
-        (HandlerKind::Map, "update") => document.map_update(handler, &key(&call[1]), &value(&call[2])).unwrap(),
+        (HandlerKind::Map, "set") => document
+            .map_set(handler, &key(&call[1]), &value(&call[2]))
+            .unwrap(),
+        (HandlerKind::Map, "update") => document
+            .map_update(handler, &key(&call[1]), &value(&call[2]))
+            .unwrap(),
         (HandlerKind::Map, "delete") => document.map_remove(handler, &key(&call[1])).unwrap(),
         (HandlerKind::Register, "set") => document.register_set(handler, &value(&call[1])).unwrap(),
         (HandlerKind::OrSet, "add") => document.set_add(handler, &value(&call[1])).unwrap(),
@@ -256,7 +327,13 @@ fn remove_nodes(document: &mut Document, handler: HandlerIdx, nodes: std::ops::R
     ids[nodes].iter().for_each(|id| body.extend_from_slice(id));
     let (handler_type, handler_id) = (document.handler_type(handler), document.handler_id(handler));
     let mut payload = Vec::new();
-    syncline::codec::Envelope { handler_type, handler_id, kind: 1, body: &body }.encode(&mut payload);
+    syncline::codec::Envelope {
+        handler_type,
+        handler_id,
+        kind: 1,
+        body: &body,
+    }
+    .encode(&mut payload);
     document.create_change(payload).unwrap();
 }
 
@@ -283,13 +360,20 @@ pub fn value(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Bool(*flag),
-        Json::Number(number) => number.as_i64().map_or_else(|| Value::Double(number.as_f64().unwrap()), Value::Int),
+        Json::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Value::Double(number.as_f64().unwrap()), Value::Int),
         Json::String(text) => Value::String(text.as_str().into()),
         Json::Array(items) => Value::Array(items.iter().map(value).collect()),
-        Json::Object(object) if object.contains_key("u16") => Value::String(Wtf8String::from_utf16(&units(json))),
-        Json::Object(object) => {
-            Value::Object(object.iter().map(|(key, item)| (key.as_str().into(), value(item))).collect())
+        Json::Object(object) if object.contains_key("u16") => {
+            Value::String(Wtf8String::from_utf16(&units(json)))
         }
+        Json::Object(object) => Value::Object(
+            object
+                .iter()
+                .map(|(key, item)| (key.as_str().into(), value(item)))
+                .collect(),
+        ),
     }
 }
 
@@ -305,8 +389,10 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
         }
         HandlerKind::Map => {
             let mut shown = document.map_entries(handler);
-            let mut wanted: Vec<(String, Value)> =
-                list(expected).iter().map(|entry| (key(&entry[0]), value(&entry[1]))).collect();
+            let mut wanted: Vec<(String, Value)> = list(expected)
+                .iter()
+                .map(|entry| (key(&entry[0]), value(&entry[1])))
+                .collect();
             if !in_order {
                 shown.sort_by(|a, b| a.0.cmp(&b.0));
                 wanted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -314,7 +400,10 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
             assert_eq!(shown, wanted);
         }
         HandlerKind::Register => {
-            assert_eq!(document.register_get(handler).unwrap_or(Value::Null), value(expected));
+            assert_eq!(
+                document.register_get(handler).unwrap_or(Value::Null),
+                value(expected)
+            );
         }
         HandlerKind::OrSet => {
             let mut shown = document.set_values(handler);
@@ -351,7 +440,11 @@ fn sorted_tags(change: &Change) -> Option<Vec<u8>> {
     let start = change.payload.len() - reader.remaining();
     let mut payload = change.payload.clone();
     let end = start + count as usize * 24;
-    let mut tags: Vec<Vec<u8>> = payload.get(start..end)?.chunks(24).map(<[u8]>::to_vec).collect();
+    let mut tags: Vec<Vec<u8>> = payload
+        .get(start..end)?
+        .chunks(24)
+        .map(<[u8]>::to_vec)
+        .collect();
     tags.sort();
     payload.splice(start..end, tags.concat());
     Some(payload)
@@ -399,14 +492,22 @@ pub fn tree_payload(op: &Json, peers: &[PeerId]) -> Option<Vec<u8>> {
         other => panic!("an unknown operation: {other}"),
     };
     let mut payload = Vec::new();
-    syncline::codec::Envelope { handler_type: "CRDTFugueTextHandler", handler_id: "t", kind, body: &body }
-        .encode(&mut payload);
+    syncline::codec::Envelope {
+        handler_type: "CRDTFugueTextHandler",
+        handler_id: "t",
+        kind,
+        body: &body,
+    }
+    .encode(&mut payload);
     Some(payload)
 }
 
 fn element(id: &Json, peers: &[PeerId]) -> Option<ElementId> {
     let id = id.as_array()?;
-    Some(ElementId { peer: peers[id[0].as_u64().unwrap() as usize], counter: id[1].as_u64().unwrap() })
+    Some(ElementId {
+        peer: peers[id[0].as_u64().unwrap() as usize],
+        counter: id[1].as_u64().unwrap(),
+    })
 }
 
 fn write_element(id: &Json, peers: &[PeerId], out: &mut Vec<u8>) {

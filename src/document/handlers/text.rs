@@ -35,17 +35,26 @@ impl TextState {
     /// Inserts a chain of one author's elements.
     pub fn insert(&mut self, chain: Chain, sink: &mut TextSink<'_>) {
         if chain.id.author == sink.own {
-            self.next_counter = self.next_counter.max(chain.id.counter.saturating_add(chain.len));
+            self.next_counter = self
+                .next_counter
+                .max(chain.id.counter.saturating_add(chain.len));
         }
         // Elements of an author that do not rise: what names them cannot be placed by its clock.
         self.order_sensitive |= !self.sequence.is_behind_all(chain.id);
-        let Ok(done) = self.sequence.integrate(chain, sink.delta.is_some(), sink.authors) else {
+        let Ok(done) = self
+            .sequence
+            .integrate(chain, sink.delta.is_some(), sink.authors)
+        else {
             self.order_sensitive = true;
             return;
         };
         self.order_sensitive |= done.depends_on_order || done.len < chain.len;
         if let (Some(delta), Some(unit)) = (sink.delta.as_deref_mut(), done.unit) {
-            let units = if done.len < chain.len { done.len } else { chain.units };
+            let units = if done.len < chain.len {
+                done.len
+            } else {
+                chain.units
+            };
             let mut text = Vec::new();
             sink.content.copy_utf16(chain.content, units, &mut text);
             delta.insert(unit, &text);
@@ -56,7 +65,8 @@ impl TextState {
     pub fn remove(&mut self, spans: &[Span], sink: &mut TextSink<'_>) {
         for span in spans {
             let delta = sink.delta.as_deref_mut();
-            let report = delta.map(|delta| |unit, removed: Removed| delta.remove(unit, removed.units));
+            let report =
+                delta.map(|delta| |unit, removed: Removed| delta.remove(unit, removed.units));
             let known = self.sequence.remove_by_id(span.id, span.len, report);
             self.order_sensitive |= !known;
         }
@@ -65,13 +75,23 @@ impl TextState {
     /// Folds a body that has no compact form.
     pub fn apply(&mut self, body: &TextBody, sink: &mut TextSink<'_>) {
         match body {
-            TextBody::Insert { left, right, items } => self.insert_items(*left, *right, items, sink),
+            TextBody::Insert { left, right, items } => {
+                self.insert_items(*left, *right, items, sink)
+            }
             TextBody::Remove { spans } => self.remove(spans, sink),
-            TextBody::Update { items } => items.iter().for_each(|(old, item)| self.replace(*old, item, sink)),
+            TextBody::Update { items } => items
+                .iter()
+                .for_each(|(old, item)| self.replace(*old, item, sink)),
         }
     }
 
-    fn insert_items(&mut self, left: ElementKey, right: ElementKey, items: &[Item], sink: &mut TextSink<'_>) {
+    fn insert_items(
+        &mut self,
+        left: ElementKey,
+        right: ElementKey,
+        items: &[Item],
+        sink: &mut TextSink<'_>,
+    ) {
         let mut left = left;
         for item in items {
             if item.id.is_null() || self.sequence.contains(item.id) {
@@ -80,7 +100,17 @@ impl TextState {
                 return;
             }
             let Item { id, content, units } = *item;
-            self.insert(Chain { id, len: 1, units, content, left, right }, sink);
+            self.insert(
+                Chain {
+                    id,
+                    len: 1,
+                    units,
+                    content,
+                    left,
+                    right,
+                },
+                sink,
+            );
             left = id;
         }
     }
@@ -101,9 +131,20 @@ impl TextState {
             self.next_counter = self.next_counter.max(id.counter.saturating_add(1));
         }
         self.order_sensitive |= !self.sequence.is_behind_all(id);
-        let chain = Chain { id, len: 1, units, content, left: ElementKey::NULL, right: old };
-        let done = self.sequence.integrate_below(old, chain, sink.delta.is_some(), sink.authors);
-        if let (Some(delta), Ok(Some(unit))) = (sink.delta.as_deref_mut(), done.map(|done| done.unit)) {
+        let chain = Chain {
+            id,
+            len: 1,
+            units,
+            content,
+            left: ElementKey::NULL,
+            right: old,
+        };
+        let done = self
+            .sequence
+            .integrate_below(old, chain, sink.delta.is_some(), sink.authors);
+        if let (Some(delta), Ok(Some(unit))) =
+            (sink.delta.as_deref_mut(), done.map(|done| done.unit))
+        {
             let mut text = Vec::new();
             sink.content.copy_utf16(content, units, &mut text);
             delta.insert(unit, &text);
@@ -112,14 +153,27 @@ impl TextState {
 
     /// Starts from a snapshot's blob, whose text is at `place`: live elements in a chain
     /// (specification 9.9, 10.5).
-    pub fn seed(&mut self, blob: &TextBlob, mut place: Content, own: AuthorIdx, authors: &mut Authors) {
+    pub fn seed(
+        &mut self,
+        blob: &TextBlob,
+        mut place: Content,
+        own: AuthorIdx,
+        authors: &mut Authors,
+    ) {
         let mut left = ElementKey::NULL;
         for nodes in blob.stretches() {
             let (first, units) = nodes[0];
             let chain = Chain {
-                id: ElementKey { author: authors.intern(first.peer), counter: first.counter as u32 },
+                id: ElementKey {
+                    author: authors.intern(first.peer),
+                    counter: first.counter as u32,
+                },
                 len: nodes.len() as u32,
-                units: if nodes.len() == 1 { units } else { nodes.len() as u32 },
+                units: if nodes.len() == 1 {
+                    units
+                } else {
+                    nodes.len() as u32
+                },
                 content: place,
                 left,
                 right: ElementKey::NULL,
@@ -130,10 +184,19 @@ impl TextState {
             }
         }
         let own = authors.peer(own);
-        let counters = blob.nodes.iter().map(|(id, _)| (id.peer, id.counter)).chain(blob.floor.iter().copied());
-        let largest = counters.filter(|(peer, _)| *peer == own).map(|(_, counter)| counter).max();
+        let counters = blob
+            .nodes
+            .iter()
+            .map(|(id, _)| (id.peer, id.counter))
+            .chain(blob.floor.iter().copied());
+        let largest = counters
+            .filter(|(peer, _)| *peer == own)
+            .map(|(_, counter)| counter)
+            .max();
         if let Some(largest) = largest {
-            self.next_counter = self.next_counter.max(largest.saturating_add(1).min(u64::from(u32::MAX)) as u32);
+            self.next_counter = self
+                .next_counter
+                .max(largest.saturating_add(1).min(u64::from(u32::MAX)) as u32);
         }
     }
 
@@ -186,7 +249,9 @@ impl TextBlob {
             wtf8::decode_to_utf16(reader.prefixed()?, &mut result.units)?;
             // The null id and counters out of range name no element that could be edited.
             match id.filter(|id| id.counter <= super::text_body::COUNTER_MAX) {
-                Some(id) => result.nodes.push((id, (result.units.len() - before) as u32)),
+                Some(id) => result
+                    .nodes
+                    .push((id, (result.units.len() - before) as u32)),
                 None => result.units.truncate(before),
             }
         }
@@ -207,7 +272,10 @@ impl TextBlob {
     /// The elements in stretches of one peer's consecutive ids with one unit each.
     fn stretches(&self) -> impl Iterator<Item = &[(ElementId, u32)]> {
         self.nodes.chunk_by(|(id, units), (next, next_units)| {
-            id.peer == next.peer && id.counter + 1 == next.counter && *units == 1 && *next_units == 1
+            id.peer == next.peer
+                && id.counter + 1 == next.counter
+                && *units == 1
+                && *next_units == 1
         })
     }
 }

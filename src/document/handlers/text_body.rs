@@ -19,9 +19,17 @@ pub(crate) struct Item {
 /// A body as it is folded.
 #[derive(Clone, Debug)]
 pub(crate) enum TextBody {
-    Insert { left: ElementKey, right: ElementKey, items: Vec<Item> },
-    Remove { spans: Vec<Span> },
-    Update { items: Vec<(ElementKey, Item)> },
+    Insert {
+        left: ElementKey,
+        right: ElementKey,
+        items: Vec<Item>,
+    },
+    Remove {
+        spans: Vec<Span>,
+    },
+    Update {
+        items: Vec<(ElementKey, Item)>,
+    },
 }
 
 /// Largest element counter that the engine handles. Operations beyond are kept and forwarded,
@@ -40,7 +48,12 @@ pub(crate) struct ElementReader<'a, 'b> {
 impl<'a, 'b> ElementReader<'a, 'b> {
     pub fn new(reader: &'b mut Reader<'a>, authors: &'b mut Authors, likely: AuthorIdx) -> Self {
         let last = (authors.peer(likely), likely);
-        ElementReader { reader, authors, last, shortest: true }
+        ElementReader {
+            reader,
+            authors,
+            last,
+            shortest: true,
+        }
     }
 
     pub fn element(&mut self) -> Result<ElementKey, DecodeError> {
@@ -49,13 +62,19 @@ impl<'a, 'b> ElementReader<'a, 'b> {
             return Ok(ElementKey::NULL);
         };
         if counter > COUNTER_MAX {
-            return Err(DecodeError { offset: start, expected: "an element counter exceeds 32 bits" });
+            return Err(DecodeError {
+                offset: start,
+                expected: "an element counter exceeds 32 bits",
+            });
         }
         self.shortest &= self.reader.offset() - start == 17 + uvarint_len(counter);
         if self.last.0 != peer {
             self.last = (peer, self.authors.intern(peer));
         }
-        Ok(ElementKey { author: self.last.1, counter: counter as u32 })
+        Ok(ElementKey {
+            author: self.last.1,
+            counter: counter as u32,
+        })
     }
 
     fn count(&mut self, size_min: usize) -> Result<usize, DecodeError> {
@@ -68,7 +87,8 @@ impl<'a, 'b> ElementReader<'a, 'b> {
     fn text(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.reader.offset();
         let text = self.reader.prefixed()?;
-        self.shortest &= self.reader.offset() - start == uvarint_len(text.len() as u64) + text.len();
+        self.shortest &=
+            self.reader.offset() - start == uvarint_len(text.len() as u64) + text.len();
         Ok(text)
     }
 }
@@ -98,7 +118,10 @@ pub(crate) fn dense_insert(
     let mut ids = ElementReader::new(&mut reader, authors, author);
     let left = ids.element().ok()?;
     let right = ids.element().ok()?;
-    let len = ids.count(20).ok().filter(|len| *len > 0 && *len <= crate::sequence::UNITS_MAX as usize)?;
+    let len = ids
+        .count(20)
+        .ok()
+        .filter(|len| *len > 0 && *len <= crate::sequence::UNITS_MAX as usize)?;
     let (mut few, mut many) = ([0; UNITS_ON_STACK], Vec::new());
     let units = match few.get_mut(..len) {
         Some(few) => few,
@@ -119,7 +142,13 @@ pub(crate) fn dense_insert(
         *unit = single_unit(ids.text().ok()?)?;
     }
     let canonical = ids.shortest && reader.is_at_end();
-    canonical.then(|| DenseInsert { first, len: len as u32, left, right, content: content.push_units(units) })
+    canonical.then(|| DenseInsert {
+        first,
+        len: len as u32,
+        left,
+        right,
+        content: content.push_units(units),
+    })
 }
 
 /// The unit that these WTF-8 bytes are the shortest form of, if it is one.
@@ -179,10 +208,19 @@ impl TextBody {
                     read.push((ids.element()?, read_text(&mut ids, &mut units)?));
                 }
                 let mut placed = place(read.iter().map(|(_, len)| *len), &units, content)?;
-                let items = read.iter().map(|(id, _)| Item { id: *id, ..placed.next().expect("one per item") });
-                TextBody::Insert { left, right, items: items.collect() }
+                let items = read.iter().map(|(id, _)| Item {
+                    id: *id,
+                    ..placed.next().expect("one per item")
+                });
+                TextBody::Insert {
+                    left,
+                    right,
+                    items: items.collect(),
+                }
             }
-            1 => TextBody::Remove { spans: read_spans(&mut ids)?.as_slice().to_vec() },
+            1 => TextBody::Remove {
+                spans: read_spans(&mut ids)?.as_slice().to_vec(),
+            },
             2 => {
                 let count = ids.count(3)?;
                 let mut read = Vec::new();
@@ -191,8 +229,18 @@ impl TextBody {
                     read.push((old, new, read_text(&mut ids, &mut units)?));
                 }
                 let mut placed = place(read.iter().map(|(.., len)| *len), &units, content)?;
-                let items = read.iter().map(|(old, id, _)| (*old, Item { id: *id, ..placed.next().expect("one per item") }));
-                TextBody::Update { items: items.collect() }
+                let items = read.iter().map(|(old, id, _)| {
+                    (
+                        *old,
+                        Item {
+                            id: *id,
+                            ..placed.next().expect("one per item")
+                        },
+                    )
+                });
+                TextBody::Update {
+                    items: items.collect(),
+                }
             }
             _ => return Ok(None),
         }))
@@ -204,7 +252,9 @@ impl TextBody {
     pub fn for_each_named(&self, mut named: impl FnMut(ElementKey)) {
         match self {
             TextBody::Insert { left, right, .. } => [*left, *right].into_iter().for_each(named),
-            TextBody::Remove { spans } => spans.iter().for_each(|span| named(span.id.plus(span.len - 1))),
+            TextBody::Remove { spans } => spans
+                .iter()
+                .for_each(|span| named(span.id.plus(span.len - 1))),
             TextBody::Update { items } => items.iter().for_each(|(old, _)| named(*old)),
         }
     }
@@ -219,7 +269,11 @@ impl TextBody {
     }
 
     /// Tells the ids of the elements that a body produces, whatever their counters.
-    pub fn for_each_produced(kind: u8, body: &[u8], mut produced: impl FnMut(ElementId)) -> Result<(), DecodeError> {
+    pub fn for_each_produced(
+        kind: u8,
+        body: &[u8],
+        mut produced: impl FnMut(ElementId),
+    ) -> Result<(), DecodeError> {
         let mut reader = Reader::new(body);
         if kind == 0 {
             ElementId::read(&mut reader)?;
@@ -254,11 +308,18 @@ fn place<'a>(
     content: &mut ContentPool,
 ) -> Result<impl Iterator<Item = Item> + 'a, DecodeError> {
     if units.len() > crate::sequence::UNITS_MAX as usize || !content.has_room(units.len()) {
-        return Err(DecodeError { offset: 0, expected: "the text of one operation is too long" });
+        return Err(DecodeError {
+            offset: 0,
+            expected: "the text of one operation is too long",
+        });
     }
     let mut next = content.push_units(units);
     Ok(lengths.map(move |units| {
-        let item = Item { id: ElementKey::NULL, content: next, units };
+        let item = Item {
+            id: ElementKey::NULL,
+            content: next,
+            units,
+        };
         next = next.plus(units);
         item
     }))

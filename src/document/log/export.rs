@@ -29,7 +29,11 @@ impl Log {
 
     /// All changes in the order in which they were stored, without the first `skip`. Stops when
     /// `body` answers false. The change is reused: take what you need.
-    pub fn for_each_from(&self, skip: u64, mut body: impl FnMut(Place, ChangeKey, &Change) -> bool) {
+    pub fn for_each_from(
+        &self,
+        skip: u64,
+        mut body: impl FnMut(Place, ChangeKey, &Change) -> bool,
+    ) {
         // Followers are close to the end: look for the first row from there.
         let mut row = self.rows.len();
         let mut before = self.change_count;
@@ -76,9 +80,14 @@ impl Log {
         let start = out.len();
         // All that is new lies in the last row that begins before, and behind.
         let skip = seen.map_or(0, |seen| {
-            rows.rows.partition_point(|row| self.rows[*row as usize].first_clock <= seen).saturating_sub(1)
+            rows.rows
+                .partition_point(|row| self.rows[*row as usize].first_clock <= seen)
+                .saturating_sub(1)
         });
-        let strays = rows.strays.range((seen.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        let strays = rows.strays.range((
+            seen.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        ));
         for row in rows.rows[skip..].iter().chain(strays.map(|(_, row)| row)) {
             self.walk_row(*row as usize, 0, |_, key, change| {
                 if is_new(key.clock) {
@@ -102,15 +111,31 @@ impl Log {
         let row = self.rows[number];
         let peer = self.authors.peer(row.author);
         let mut previous: Option<Hlc> = None;
-        let mut change = Change { id: OperationId::new(peer, row.first_clock), deps: Vec::new(), payload: Vec::new() };
+        let mut change = Change {
+            id: OperationId::new(peer, row.first_clock),
+            deps: Vec::new(),
+            payload: Vec::new(),
+        };
         for (at, clock) in self.clocks(&row).enumerate() {
             if at as u32 >= nth {
                 change.id.hlc = clock;
                 self.fill_deps(number, peer, previous, &mut change.deps);
-                let place = Place { row: number as u32, nth: at as u32 };
+                let place = Place {
+                    row: number as u32,
+                    nth: at as u32,
+                };
                 change.payload.clear();
-                self.with_operation(place, |op| self.write_payload(&row, op, &mut change.payload));
-                if !body(place, ChangeKey { author: row.author, clock }, &change) {
+                self.with_operation(place, |op| {
+                    self.write_payload(&row, op, &mut change.payload)
+                });
+                if !body(
+                    place,
+                    ChangeKey {
+                        author: row.author,
+                        clock,
+                    },
+                    &change,
+                ) {
                     return false;
                 }
             }
@@ -119,7 +144,13 @@ impl Log {
         true
     }
 
-    fn fill_deps(&self, row: usize, peer: crate::clock::PeerId, previous: Option<Hlc>, out: &mut Vec<OperationId>) {
+    fn fill_deps(
+        &self,
+        row: usize,
+        peer: crate::clock::PeerId,
+        previous: Option<Hlc>,
+        out: &mut Vec<OperationId>,
+    ) {
         out.clear();
         match previous {
             Some(clock) => out.push(OperationId::new(peer, clock)),
@@ -144,12 +175,26 @@ impl Log {
     /// Kind and body of an operation (specification chapter 9).
     pub fn write_operation(&self, author: AuthorIdx, op: Operation<'_>, out: &mut Vec<u8>) {
         match op {
-            Operation::Insert { first, len, left, right, content } => {
+            Operation::Insert {
+                first,
+                len,
+                left,
+                right,
+                content,
+            } => {
                 out.push(0);
                 self.write_element(left, out);
                 self.write_element(right, out);
                 write_uvarint(out, u64::from(len));
-                self.write_items(ElementKey { author, counter: first }, len, content, out);
+                self.write_items(
+                    ElementKey {
+                        author,
+                        counter: first,
+                    },
+                    len,
+                    content,
+                    out,
+                );
             }
             Operation::Remove { spans } => {
                 out.push(1);
@@ -198,7 +243,9 @@ impl Log {
 pub(crate) fn write_unit(unit: u16, out: &mut Vec<u8>) {
     match unit {
         0..=0x7f => out.extend_from_slice(&[1, unit as u8]),
-        0x80..=0x7ff => out.extend_from_slice(&[2, 0xc0 | (unit >> 6) as u8, 0x80 | (unit & 0x3f) as u8]),
+        0x80..=0x7ff => {
+            out.extend_from_slice(&[2, 0xc0 | (unit >> 6) as u8, 0x80 | (unit & 0x3f) as u8])
+        }
         _ => out.extend_from_slice(&[
             3,
             0xe0 | (unit >> 12) as u8,

@@ -55,7 +55,13 @@ impl Log {
             self.row_deps(row, &mut deps);
             needed.extend(deps.iter().copied());
         }
-        let last = |row: usize| ChangeKey { author: self.rows[row].author, clock: self.last_clock_of(row) };
-        (0..self.rows.len()).map(last).filter(|key| !needed.contains(key)).collect()
+        let last = |row: usize| ChangeKey {
+            author: self.rows[row].author,
+            clock: self.last_clock_of(row),
+        };
+        (0..self.rows.len())
+            .map(last)
+            .filter(|key| !needed.contains(key))
+            .collect()
     }
 }

@@ -11,8 +11,8 @@ mod produced;
 mod prune;
 mod row;
 
-pub(crate) use prune::Pruned;
 pub(crate) use export::write_unit;
+pub(crate) use prune::Pruned;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
 pub(crate) use super::content::ContentPool;
@@ -93,7 +93,13 @@ impl Log {
         let number = NameIdx(self.names.len() as u32);
         self.recent = Some(number);
         let prefix: Box<[u8]> = prefix.into();
-        self.names.push(Name { type_tag: type_tag.into(), id: id.into(), prefix: prefix.clone(), change_count: 0, rows: Vec::new() });
+        self.names.push(Name {
+            type_tag: type_tag.into(),
+            id: id.into(),
+            prefix: prefix.clone(),
+            change_count: 0,
+            rows: Vec::new(),
+        });
         self.name_numbers.insert(prefix, number);
         number
     }
@@ -117,18 +123,37 @@ impl Log {
     /// The place of the change stored last.
     pub fn last_place(&self) -> Option<Place> {
         let row = self.rows.last()?;
-        Some(Place { row: self.rows.len() as u32 - 1, nth: row.changes - 1 })
+        Some(Place {
+            row: self.rows.len() as u32 - 1,
+            nth: row.changes - 1,
+        })
     }
 
     /// The changes of a handler row by row: the first one that `keep` wants, and how many there
     /// are from it to the end of the row. For what needs no single changes.
-    pub fn stretches(&self, name: NameIdx, keep: impl Fn(ChangeKey) -> bool) -> Vec<(OrderKey, Place, u32)> {
+    pub fn stretches(
+        &self,
+        name: NameIdx,
+        keep: impl Fn(ChangeKey) -> bool,
+    ) -> Vec<(OrderKey, Place, u32)> {
         let mut found = Vec::new();
         for number in self.name(name).rows.iter().copied() {
             let row = &self.rows[number as usize];
-            let wanted = |clock: &Hlc| keep(ChangeKey { author: row.author, clock: *clock });
-            if let Some((nth, clock)) = self.clocks(row).enumerate().find(|(_, clock)| wanted(clock)) {
-                let place = Place { row: number, nth: nth as u32 };
+            let wanted = |clock: &Hlc| {
+                keep(ChangeKey {
+                    author: row.author,
+                    clock: *clock,
+                })
+            };
+            if let Some((nth, clock)) = self
+                .clocks(row)
+                .enumerate()
+                .find(|(_, clock)| wanted(clock))
+            {
+                let place = Place {
+                    row: number,
+                    nth: nth as u32,
+                };
                 let key = OperationId::new(self.authors.peer(row.author), clock);
                 found.push((key, place, row.changes - nth as u32));
             }
@@ -161,7 +186,10 @@ impl Log {
 
     /// All handlers that were ever named.
     pub fn names(&self) -> impl Iterator<Item = (NameIdx, &Name)> {
-        self.names.iter().enumerate().map(|(number, name)| (NameIdx(number as u32), name))
+        self.names
+            .iter()
+            .enumerate()
+            .map(|(number, name)| (NameIdx(number as u32), name))
     }
 
     /// The largest stored clock of an author.
@@ -176,13 +204,25 @@ impl Log {
         if key.clock > author.latest {
             return None;
         }
-        let after = author.rows.partition_point(|row| self.rows[*row as usize].first_clock <= key.clock);
+        let after = author
+            .rows
+            .partition_point(|row| self.rows[*row as usize].first_clock <= key.clock);
         let in_row = after.checked_sub(1).and_then(|at| {
             let row = author.rows[at];
-            let nth = self.clocks(&self.rows[row as usize]).position(|clock| clock == key.clock)?;
-            Some(Place { row, nth: nth as u32 })
+            let nth = self
+                .clocks(&self.rows[row as usize])
+                .position(|clock| clock == key.clock)?;
+            Some(Place {
+                row,
+                nth: nth as u32,
+            })
         });
-        in_row.or_else(|| author.strays.get(&key.clock).map(|row| Place { row: *row, nth: 0 }))
+        in_row.or_else(|| {
+            author
+                .strays
+                .get(&key.clock)
+                .map(|row| Place { row: *row, nth: 0 })
+        })
     }
 
     /// Stores a change. The caller has checked that it is new and its dependencies are known.
@@ -240,21 +280,39 @@ impl Log {
 
     /// The change stored last.
     pub fn last_change(&self) -> Option<ChangeKey> {
-        self.rows.last().map(|row| ChangeKey { author: row.author, clock: self.last_clock })
+        self.rows.last().map(|row| ChangeKey {
+            author: row.author,
+            clock: self.last_clock,
+        })
     }
 
     fn store_op(&mut self, op: Operation<'_>) -> RowOp {
         match op {
-            Operation::Insert { first, len, left, right, content } => {
-                RowOp::Insert { first, step: len, left, right, content }
-            }
-            Operation::Remove { spans: [span] } => {
-                RowOp::Remove { author: span.id.author, first: span.id.counter, step: span.len as i32 }
-            }
+            Operation::Insert {
+                first,
+                len,
+                left,
+                right,
+                content,
+            } => RowOp::Insert {
+                first,
+                step: len,
+                left,
+                right,
+                content,
+            },
+            Operation::Remove { spans: [span] } => RowOp::Remove {
+                author: span.id.author,
+                first: span.id.counter,
+                step: span.len as i32,
+            },
             Operation::Remove { spans } => {
                 let start = self.span_pool.len() as u32;
                 self.span_pool.extend_from_slice(spans);
-                RowOp::RemoveSpans { start, count: spans.len() as u32 }
+                RowOp::RemoveSpans {
+                    start,
+                    count: spans.len() as u32,
+                }
             }
             Operation::Other { kind, body } => {
                 let (start, len) = self.store_bytes(body);
@@ -276,16 +334,28 @@ impl Log {
     /// Whether so many more bytes of operations fit: pools are addressed by 32 bits.
     pub fn has_room(&self, bytes: usize) -> bool {
         const POOL_MAX: usize = u32::MAX as usize;
-        self.byte_pool.len() + bytes < POOL_MAX && self.content.has_room(bytes) && self.clock_pool.len() + 16 < POOL_MAX
+        self.byte_pool.len() + bytes < POOL_MAX
+            && self.content.has_room(bytes)
+            && self.clock_pool.len() + 16 < POOL_MAX
     }
 
     /// Adds the change to the last row if it continues it.
-    fn try_extend(&mut self, key: ChangeKey, deps: &[ChangeKey], name: NameIdx, op: Operation<'_>) -> bool {
+    fn try_extend(
+        &mut self,
+        key: ChangeKey,
+        deps: &[ChangeKey],
+        name: NameIdx,
+        op: Operation<'_>,
+    ) -> bool {
         let Some(row) = self.rows.last() else {
             return false;
         };
-        let last = ChangeKey { author: row.author, clock: self.last_clock };
-        if row.author != key.author || row.name != name || deps != [last] || key.clock <= last.clock {
+        let last = ChangeKey {
+            author: row.author,
+            clock: self.last_clock,
+        };
+        if row.author != key.author || row.name != name || deps != [last] || key.clock <= last.clock
+        {
             return false;
         }
         if last.clock != self.by_author[key.author.0 as usize].latest {
@@ -295,7 +365,8 @@ impl Log {
         let Some(op) = continued(row, op) else {
             return false;
         };
-        let Some(clocks) = continued_clocks(row, last.clock, key.clock, &mut self.clock_pool) else {
+        let Some(clocks) = continued_clocks(row, last.clock, key.clock, &mut self.clock_pool)
+        else {
             return false;
         };
         let row = self.rows.last_mut().expect("looked at above");
@@ -331,9 +402,9 @@ impl Log {
         }
         let row = &self.rows[number];
         match row.clocks {
-            Clocks::Step(step) => {
-                Hlc::from_u64(row.first_clock.to_u64() + u64::from(step) * u64::from(row.changes - 1))
-            }
+            Clocks::Step(step) => Hlc::from_u64(
+                row.first_clock.to_u64() + u64::from(step) * u64::from(row.changes - 1),
+            ),
             Clocks::Pool(_) => self.clocks(row).last().expect("rows are not empty"),
         }
     }
@@ -344,7 +415,10 @@ impl Log {
             RowDeps::None => (),
             RowDeps::PreviousRow => {
                 let clock = self.last_clock_of(number - 1);
-                out.push(ChangeKey { author: self.rows[number - 1].author, clock });
+                out.push(ChangeKey {
+                    author: self.rows[number - 1].author,
+                    clock,
+                });
             }
             RowDeps::List(list) => out.extend_from_slice(&self.dep_pool[list as usize]),
         }
@@ -353,10 +427,19 @@ impl Log {
     /// What a change does.
     pub fn operation(&self, place: Place) -> Operation<'_> {
         match self.rows[place.row as usize].op {
-            RowOp::Insert { first, step, left, right, content } => {
+            RowOp::Insert {
+                first,
+                step,
+                left,
+                right,
+                content,
+            } => {
                 let offset = place.nth * step;
                 let author = self.rows[place.row as usize].author;
-                let before = ElementKey { author, counter: (first + offset).wrapping_sub(1) };
+                let before = ElementKey {
+                    author,
+                    counter: (first + offset).wrapping_sub(1),
+                };
                 Operation::Insert {
                     first: first + offset,
                     len: step,
@@ -366,11 +449,16 @@ impl Log {
                 }
             }
             RowOp::Remove { .. } => Operation::Remove { spans: &[] },
-            RowOp::RemoveSpans { start, count } => {
-                Operation::Remove { spans: &self.span_pool[start as usize..(start + count) as usize] }
-            }
-            RowOp::Other { kind, start, len } => Operation::Other { kind, body: self.bytes(start, len) },
-            RowOp::Opaque { start, len } => Operation::Opaque { payload: self.bytes(start, len) },
+            RowOp::RemoveSpans { start, count } => Operation::Remove {
+                spans: &self.span_pool[start as usize..(start + count) as usize],
+            },
+            RowOp::Other { kind, start, len } => Operation::Other {
+                kind,
+                body: self.bytes(start, len),
+            },
+            RowOp::Opaque { start, len } => Operation::Opaque {
+                payload: self.bytes(start, len),
+            },
         }
     }
 
@@ -380,23 +468,43 @@ impl Log {
 
     /// Hands the operation of a change to `body`; the spans of a removal live on its stack.
     pub fn with_operation<R>(&self, place: Place, body: impl FnOnce(Operation<'_>) -> R) -> R {
-        if let RowOp::Remove { author, first, step } = self.rows[place.row as usize].op {
+        if let RowOp::Remove {
+            author,
+            first,
+            step,
+        } = self.rows[place.row as usize].op
+        {
             let counter = first.wrapping_add_signed(step.wrapping_mul(place.nth as i32));
             let id = ElementKey { author, counter };
-            return body(Operation::Remove { spans: &[Span { id, len: step.unsigned_abs() }] });
+            return body(Operation::Remove {
+                spans: &[Span {
+                    id,
+                    len: step.unsigned_abs(),
+                }],
+            });
         }
         body(self.operation(place))
     }
 
     /// All changes of a handler that `keep` wants, in replay order.
-    pub fn replay_order(&self, name: NameIdx, keep: impl Fn(ChangeKey) -> bool) -> Vec<(OrderKey, Place)> {
+    pub fn replay_order(
+        &self,
+        name: NameIdx,
+        keep: impl Fn(ChangeKey) -> bool,
+    ) -> Vec<(OrderKey, Place)> {
         let mut found = Vec::new();
         for number in self.name(name).rows.iter().copied() {
             let row = &self.rows[number as usize];
             let peer = self.authors.peer(row.author);
             for (nth, clock) in self.clocks(row).enumerate() {
-                if keep(ChangeKey { author: row.author, clock }) {
-                    let place = Place { row: number, nth: nth as u32 };
+                if keep(ChangeKey {
+                    author: row.author,
+                    clock,
+                }) {
+                    let place = Place {
+                        row: number,
+                        nth: nth as u32,
+                    };
                     found.push((OperationId::new(peer, clock), place));
                 }
             }
@@ -409,25 +517,72 @@ impl Log {
     pub fn heap_bytes(&self) -> usize {
         self.content.heap_bytes()
             + self.rows.heap_bytes()
-            + self.by_author.iter().map(|author| author.rows.capacity() * 4 + author.strays.len() * 24).sum::<usize>()
-            + self.names.iter().map(|name| name.rows.capacity() * 4 + 2 * name.prefix.len()).sum::<usize>()
+            + self
+                .by_author
+                .iter()
+                .map(|author| author.rows.capacity() * 4 + author.strays.len() * 24)
+                .sum::<usize>()
+            + self
+                .names
+                .iter()
+                .map(|name| name.rows.capacity() * 4 + 2 * name.prefix.len())
+                .sum::<usize>()
             + self.clock_pool.capacity()
             + self.byte_pool.capacity()
             + self.span_pool.capacity() * size_of::<Span>()
-            + self.dep_pool.iter().map(|deps| (deps.len() + 1) * 16).sum::<usize>()
+            + self
+                .dep_pool
+                .iter()
+                .map(|deps| (deps.len() + 1) * 16)
+                .sum::<usize>()
     }
 }
 
 /// The row's operations with one more, if it continues them.
 fn continued(row: &Row, op: Operation<'_>) -> Option<RowOp> {
     match (row.op, op) {
-        (RowOp::Insert { first, step, left, right, content }, Operation::Insert { first: next, len, left: l, right: r, content: c }) => {
+        (
+            RowOp::Insert {
+                first,
+                step,
+                left,
+                right,
+                content,
+            },
+            Operation::Insert {
+                first: next,
+                len,
+                left: l,
+                right: r,
+                content: c,
+            },
+        ) => {
             let grown = step.checked_mul(row.changes)?;
-            let last = ElementKey { author: row.author, counter: (first + grown).wrapping_sub(1) };
-            let fits = len == step && next == first + grown && l == last && r == right && c == content.plus(grown);
-            fits.then_some(RowOp::Insert { first, step, left, right, content })
+            let last = ElementKey {
+                author: row.author,
+                counter: (first + grown).wrapping_sub(1),
+            };
+            let fits = len == step
+                && next == first + grown
+                && l == last
+                && r == right
+                && c == content.plus(grown);
+            fits.then_some(RowOp::Insert {
+                first,
+                step,
+                left,
+                right,
+                content,
+            })
         }
-        (RowOp::Remove { author, first, step }, Operation::Remove { spans: [span] }) => {
+        (
+            RowOp::Remove {
+                author,
+                first,
+                step,
+            },
+            Operation::Remove { spans: [span] },
+        ) => {
             if span.id.author != author || span.len != step.unsigned_abs() {
                 return None;
             }
@@ -437,8 +592,13 @@ fn continued(row: &Row, op: Operation<'_>) -> Option<RowOp> {
                 return Some(row.op);
             }
             // Backspacing: decided by the second removal.
-            let backwards = row.changes == 1 && step == 1 && first.checked_sub(1) == Some(span.id.counter);
-            backwards.then_some(RowOp::Remove { author, first, step: -1 })
+            let backwards =
+                row.changes == 1 && step == 1 && first.checked_sub(1) == Some(span.id.counter);
+            backwards.then_some(RowOp::Remove {
+                author,
+                first,
+                step: -1,
+            })
         }
         _ => None,
     }
@@ -449,7 +609,9 @@ fn continued_clocks(row: &Row, last: Hlc, next: Hlc, pool: &mut Vec<u8>) -> Opti
     let distance = next.to_u64() - last.to_u64();
     match row.clocks {
         Clocks::Step(step) if row.changes > 1 && u64::from(step) == distance => Some(row.clocks),
-        Clocks::Step(_) if row.changes == 1 && distance <= 0xffff => Some(Clocks::Step(distance as u32)),
+        Clocks::Step(_) if row.changes == 1 && distance <= 0xffff => {
+            Some(Clocks::Step(distance as u32))
+        }
         Clocks::Step(step) if row.changes <= POOLED_CHANGES_MAX / 8 => {
             let start = pool.len() as u32;
             let mut clock = row.first_clock;

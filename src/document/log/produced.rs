@@ -34,7 +34,9 @@ impl Log {
             return true;
         }
         // The row before may reach across.
-        let start = author.rows.partition_point(|row| self.rows[*row as usize].first_clock <= order.hlc);
+        let start = author
+            .rows
+            .partition_point(|row| self.rows[*row as usize].first_clock <= order.hlc);
         for number in &author.rows[start.saturating_sub(1)..] {
             let row = &self.rows[*number as usize];
             if row.name != name {
@@ -44,8 +46,20 @@ impl Log {
                 if OperationId::new(peer, clock) <= order {
                     continue;
                 }
-                let place = super::Place { row: *number, nth: nth as u32 };
-                match self.with_operation(place, |op| self.produced(op, ChangeKey { author: element.author, clock }, element)) {
+                let place = super::Place {
+                    row: *number,
+                    nth: nth as u32,
+                };
+                match self.with_operation(place, |op| {
+                    self.produced(
+                        op,
+                        ChangeKey {
+                            author: element.author,
+                            clock,
+                        },
+                        element,
+                    )
+                }) {
                     Produced::Here => return true,
                     Produced::Younger => return false,
                     Produced::Older => (),

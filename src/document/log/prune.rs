@@ -26,17 +26,27 @@ impl Log {
         anyway: bool,
         keep_content: impl FnOnce(&Log, &mut super::ContentPool),
     ) -> Option<Pruned> {
-        let thresholds: Vec<Option<Hlc>> =
-            (0..self.authors.len()).map(|author| version.get(&self.authors.peer(AuthorIdx(author as u32)))).collect();
-        let goes = |key: ChangeKey| thresholds[key.author.0 as usize].is_some_and(|limit| key.clock <= limit);
-        let mut pruned = Pruned { removed: 0, authors: Vec::new(), frontiers: Vec::new() };
+        let thresholds: Vec<Option<Hlc>> = (0..self.authors.len())
+            .map(|author| version.get(&self.authors.peer(AuthorIdx(author as u32))))
+            .collect();
+        let goes = |key: ChangeKey| {
+            thresholds[key.author.0 as usize].is_some_and(|limit| key.clock <= limit)
+        };
+        let mut pruned = Pruned {
+            removed: 0,
+            authors: Vec::new(),
+            frontiers: Vec::new(),
+        };
         let mut kept = self.emptied();
         let mut deps = Vec::new();
         let mut is_listed = vec![false; self.authors.len()];
         for (number, row) in self.rows.iter().enumerate() {
             let mut previous = None;
             for (nth, clock) in self.clocks(row).enumerate() {
-                let key = ChangeKey { author: row.author, clock };
+                let key = ChangeKey {
+                    author: row.author,
+                    clock,
+                };
                 deps.clear();
                 match previous.replace(key) {
                     Some(previous) => deps.push(previous),
@@ -50,7 +60,10 @@ impl Log {
                     continue;
                 }
                 deps.retain(|dep| !goes(*dep));
-                let place = super::Place { row: number as u32, nth: nth as u32 };
+                let place = super::Place {
+                    row: number as u32,
+                    nth: nth as u32,
+                };
                 self.with_operation(place, |op| kept.push_copy(self, key, &deps, row.name, op));
             }
         }
@@ -80,14 +93,42 @@ impl Log {
             name.change_count = 0;
             name.rows.clear();
         }
-        Log { names, name_numbers: self.name_numbers.clone(), ..Log::default() }
+        Log {
+            names,
+            name_numbers: self.name_numbers.clone(),
+            ..Log::default()
+        }
     }
 
-    fn push_copy(&mut self, from: &Log, key: ChangeKey, deps: &[ChangeKey], name: super::NameIdx, op: Operation<'_>) {
+    fn push_copy(
+        &mut self,
+        from: &Log,
+        key: ChangeKey,
+        deps: &[ChangeKey],
+        name: super::NameIdx,
+        op: Operation<'_>,
+    ) {
         match op {
-            Operation::Insert { first, len, left, right, content } => {
+            Operation::Insert {
+                first,
+                len,
+                left,
+                right,
+                content,
+            } => {
                 let content = self.content.copy_from(&from.content, content, len);
-                self.push(key, deps, name, Operation::Insert { first, len, left, right, content });
+                self.push(
+                    key,
+                    deps,
+                    name,
+                    Operation::Insert {
+                        first,
+                        len,
+                        left,
+                        right,
+                        content,
+                    },
+                );
             }
             other => self.push(key, deps, name, other),
         }

@@ -59,7 +59,13 @@ impl Spans {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation<'a> {
     /// A chain of the author's own elements of one unit each (specification 9.9, kind 0).
-    Insert { first: u32, len: u32, left: ElementKey, right: ElementKey, content: Content },
+    Insert {
+        first: u32,
+        len: u32,
+        left: ElementKey,
+        right: ElementKey,
+        content: Content,
+    },
     /// Elements removed, in the order of the body (kind 1).
     Remove { spans: &'a [Span] },
     /// Anything else, as its bytes.
@@ -73,9 +79,19 @@ pub(crate) enum Operation<'a> {
 pub(super) enum RowOp {
     /// Change n inserts elements `first + n * step ..+ step`; its left origin is `left` for the
     /// first change, else the element before.
-    Insert { first: u32, step: u32, left: ElementKey, right: ElementKey, content: Content },
+    Insert {
+        first: u32,
+        step: u32,
+        left: ElementKey,
+        right: ElementKey,
+        content: Content,
+    },
     /// Change n removes `step.abs()` elements of one author, from `first + n * step` on.
-    Remove { author: AuthorIdx, first: u32, step: i32 },
+    Remove {
+        author: AuthorIdx,
+        first: u32,
+        step: i32,
+    },
     /// One change; its spans in the span pool.
     RemoveSpans { start: u32, count: u32 },
     /// One change; its body in the byte pool.
@@ -171,7 +187,15 @@ mod tests {
 
     #[test]
     fn clock_steps_come_back() {
-        let clocks = [(0, 0), (0, 1), (0, 65535), (1, 0), (1, 2), (1 << 40, 0), ((1 << 48) - 1, 65535)];
+        let clocks = [
+            (0, 0),
+            (0, 1),
+            (0, 65535),
+            (1, 0),
+            (1, 2),
+            (1 << 40, 0),
+            ((1 << 48) - 1, 65535),
+        ];
         for (nth, (ms, counter)) in clocks.iter().enumerate() {
             for (later_ms, later_counter) in &clocks[nth + 1..] {
                 let (from, to) = (Hlc::new(*ms, *counter), Hlc::new(*later_ms, *later_counter));
