@@ -14,6 +14,7 @@ use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// The text of a snapshot in the content pool.
 #[derive(Clone, Copy, Debug)]
@@ -244,7 +245,6 @@ impl Handler {
             };
         }
         if let State::Text(text) = &mut self.state {
-            let body = &self.bodies[&key];
             text.order_sensitive |= body.makes_foreign_elements(key.author);
             text.apply(body, &mut sink(&mut self.recorder, log, own));
         }

@@ -2,9 +2,11 @@
 //! sequence, the map from id intervals to leaves, and vectors that grow without copying.
 
 mod chunked;
+mod inner;
 mod interval_map;
 mod run_tree;
 
 pub use chunked::ChunkedVec;
+pub use inner::Measure;
 pub use interval_map::IntervalMap;
-pub use run_tree::{LeafIdx, Measure, Run, RunPos, RunTree};
+pub use run_tree::{LeafIdx, Run, RunPos, RunTree};

@@ -4,31 +4,7 @@
 //! place: leaves are therefore never emptied and keep their numbers for the life of the tree,
 //! which is what id indexes refer to.
 
-/// How much of a run, leaf or tree is visible.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Measure {
-    /// Visible units (UTF-16 code units of text, elements of lists).
-    pub visible: u32,
-    /// Those of them that lie in runs of wide text, whose other index units need a look.
-    pub wide: u32,
-}
-
-impl Measure {
-    fn minus(self, other: Measure) -> Measure {
-        // Wrapping, so that a decrease is the addition of a large number.
-        Measure {
-            visible: self.visible.wrapping_sub(other.visible),
-            wide: self.wide.wrapping_sub(other.wide),
-        }
-    }
-
-    fn plus(self, other: Measure) -> Measure {
-        Measure {
-            visible: self.visible.wrapping_add(other.visible),
-            wide: self.wide.wrapping_add(other.wide),
-        }
-    }
-}
+use super::inner::{INNER_MAX, Inner, Measure, NONE};
 
 /// What the tree holds.
 pub trait Run: Copy {
@@ -50,9 +26,6 @@ pub struct RunPos {
 }
 
 const LEAF_MAX: usize = if cfg!(any(test, fuzzing)) { 4 } else { 32 };
-const INNER_MAX: usize = if cfg!(any(test, fuzzing)) { 4 } else { 16 };
-const NONE: u32 = u32::MAX;
-
 #[derive(Clone, Debug)]
 struct Leaf<R> {
     parent: u32,
@@ -60,14 +33,6 @@ struct Leaf<R> {
     next: u32,
     /// Never empty, except in an empty tree.
     runs: Vec<R>,
-}
-
-#[derive(Clone, Debug)]
-struct Inner {
-    parent: u32,
-    len: usize,
-    children: [u32; INNER_MAX],
-    measures: [Measure; INNER_MAX],
 }
 
 /// The last position found: where its run and its leaf begin, in visible units.
