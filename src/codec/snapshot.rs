@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// Handler id and state, in the order of the wire. Invariant: no id twice.
     entries: Vec<(String, Vec<u8>)>,
     /// Places in `entries`, ascending by handler id.
-    sorted: Vec<u32>,
+    sorted: Box<[u32]>,
 }
 
 impl Snapshot {
@@ -149,10 +149,10 @@ impl Snapshot {
     }
 }
 
-fn sorted(entries: &[(String, Vec<u8>)]) -> Vec<u32> {
+fn sorted(entries: &[(String, Vec<u8>)]) -> Box<[u32]> {
     let mut places: Vec<u32> = (0..entries.len() as u32).collect();
     places.sort_unstable_by_key(|place| &entries[*place as usize].0);
-    places
+    places.into()
 }
 
 /// A map that keeps the order of first appearance.

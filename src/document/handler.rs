@@ -229,21 +229,24 @@ impl Handler {
     }
 
     fn fold_text_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
-        if !self.bodies.contains_key(&key) {
-            let found = log.with_operation(place, |op| {
-                kind_and_body(op).map(|(kind, body)| (kind, body.to_vec()))
-            });
-            let Some((kind, body)) = found else {
-                return;
-            };
-            let Log {
-                authors, content, ..
-            } = log;
-            match TextBody::decode(kind, &body, key.author, authors, content) {
-                Ok(Some(body)) => self.bodies.insert(key, body),
-                _ => return,
-            };
-        }
+        let body = match self.bodies.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => {
+                let found = log.with_operation(place, |op| {
+                    kind_and_body(op).map(|(kind, body)| (kind, body.to_vec()))
+                });
+                let Some((kind, body)) = found else {
+                    return;
+                };
+                let Log {
+                    authors, content, ..
+                } = log;
+                match TextBody::decode(kind, &body, key.author, authors, content) {
+                    Ok(Some(body)) => slot.insert(body),
+                    _ => return,
+                }
+            }
+        };
         if let State::Text(text) = &mut self.state {
             text.order_sensitive |= body.makes_foreign_elements(key.author);
             text.apply(body, &mut sink(&mut self.recorder, log, own));

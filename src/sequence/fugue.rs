@@ -329,14 +329,14 @@ impl Sequence {
             } else {
                 // The parent comes before: has the scan passed it?
                 let (parent, at) = self.find(run.parent()).expect("a parent is known");
-                match start {
-                    Gap::Before(first, skipped)
-                        if self.tree.is_in_order(first, parent)
-                            && (first != parent || at >= skipped) =>
-                    {
-                        ()
+                let is_passed = match start {
+                    Gap::Before(first, skipped) => {
+                        self.tree.is_in_order(first, parent) && (first != parent || at >= skipped)
                     }
-                    _ => break,
+                    Gap::End => false,
+                };
+                if !is_passed {
+                    break;
                 }
                 match inside_through {
                     Some(last) if self.tree.is_in_order(parent, last) => Class::Inside,

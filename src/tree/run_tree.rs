@@ -646,52 +646,6 @@ impl<R: Run> RunTree<R> {
     }
 }
 
-impl Inner {
-    fn new() -> Self {
-        Inner {
-            parent: NONE,
-            len: 0,
-            children: [NONE; INNER_MAX],
-            measures: [Measure::default(); INNER_MAX],
-        }
-    }
-
-    #[inline]
-    fn slot_of(&self, child: u32) -> usize {
-        let children = &self.children[..self.len];
-        children
-            .iter()
-            .position(|known| *known == child)
-            .expect("a child of this node")
-    }
-
-    fn insert(&mut self, slot: usize, child: u32, measure: Measure) {
-        self.children.copy_within(slot..self.len, slot + 1);
-        self.measures.copy_within(slot..self.len, slot + 1);
-        self.children[slot] = child;
-        self.measures[slot] = measure;
-        self.len += 1;
-    }
-
-    /// Keeps the first half and returns the second.
-    fn split(&mut self) -> Inner {
-        let keep = INNER_MAX / 2;
-        let mut right = Inner::new();
-        right.len = self.len - keep;
-        right.children[..right.len].copy_from_slice(&self.children[keep..self.len]);
-        right.measures[..right.len].copy_from_slice(&self.measures[keep..self.len]);
-        right.parent = self.parent;
-        self.len = keep;
-        right
-    }
-
-    fn sum(&self) -> Measure {
-        self.measures[..self.len]
-            .iter()
-            .fold(Measure::default(), |sum, measure| sum.plus(*measure))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,7 +107,7 @@ impl Replica {
             0..=3 => document.text_insert(
                 self.text,
                 at,
-                *rng.pick::<&str>(&["x", "hello", "\u{e9}\u{1f600}"]),
+                rng.pick::<&str>(&["x", "hello", "\u{e9}\u{1f600}"]),
             ),
             4 | 5 => document.text_remove(self.text, at, count),
             6 => document.text_update_utf16(self.text, at, &[0x55, 0xd83d]),

@@ -149,7 +149,7 @@ impl Player {
             }
             if was_foreign {
                 // As many as belong here: up to the next change of another handler.
-                while let Some(next) = recorded.next() {
+                for next in recorded.by_ref() {
                     self.documents[peer]
                         .create_change(next.payload.clone())
                         .unwrap();
