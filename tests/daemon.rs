@@ -192,6 +192,62 @@ fn what_the_daemon_acknowledged_survives_its_kill() {
     }
 }
 
+/// Killed at any moment while somebody types: what the client was told is stored is in the file.
+#[test]
+fn kills_while_a_client_types_lose_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("documents");
+    let mut acknowledged_in_all = 0;
+    for round in 0..20u64 {
+        let (mut child, url) = start(&path);
+        let document = document();
+        let client = connect(&url, &document);
+        let before = stored_len(&document);
+        // Kills fall between the first edits and deep into the typing.
+        let edits = 5 + round * 7;
+        for step in 0..edits {
+            with_text(&document, |document, text| {
+                document.text_insert(text, before + step, "x").unwrap()
+            });
+            if step % 16 == 15 {
+                std::thread::yield_now();
+            }
+        }
+        if round % 3 > 0 {
+            // Some of it is under way, some of it is stored.
+            let deadline = std::time::Instant::now() + LONG;
+            while client.acknowledged_vector().is_empty() {
+                assert!(std::time::Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+        }
+        // Taken before the kill: what is acknowledged later was stored, too, but this is enough.
+        let acknowledged = client.acknowledged_vector();
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        let missing = document
+            .read(|document| document.changes_newer_than(&acknowledged).len())
+            .unwrap();
+        let made = (before + edits) as usize;
+        acknowledged_in_all += edits as usize - missing.min(edits as usize);
+        let stored = stored_text(&path);
+        assert!(
+            stored.len() >= made - missing,
+            "round {round}: {made} made, {missing} not acknowledged: {}",
+            stored.len()
+        );
+        assert!(stored.chars().all(|char| char == 'x'));
+    }
+    assert!(
+        acknowledged_in_all > 20,
+        "hardly anything was acknowledged: {acknowledged_in_all}"
+    );
+}
+
+fn stored_len(document: &SharedDocument) -> u64 {
+    with_text(document, |document, text| document.text_len_utf16(text))
+}
+
 #[test]
 fn a_signal_drains_and_what_was_edited_is_in_the_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -18,6 +18,8 @@ pub struct Snapshot {
     vector: VersionVector,
     /// Handler id and state, in the order of the wire. Invariant: no id twice.
     entries: Vec<(String, Vec<u8>)>,
+    /// Places in `entries`, ascending by handler id.
+    sorted: Box<[u32]>,
 }
 
 impl Snapshot {
@@ -37,6 +39,7 @@ impl Snapshot {
         Snapshot {
             id: vector_id(&vector),
             vector,
+            sorted: sorted(&entries),
             entries,
         }
     }
@@ -56,11 +59,14 @@ impl Snapshot {
         &self.entries
     }
 
-    /// The state of one handler. O(entries).
+    /// The state of one handler. O(log entries).
     pub fn entry(&self, handler_id: &str) -> Option<&[u8]> {
-        let mut entries = self.entries.iter();
-        let entry = entries.find(|(key, _)| key == handler_id);
-        entry.map(|(_, state)| state.as_slice())
+        let key = |place: &u32| self.entries[*place as usize].0.as_str();
+        let at = self
+            .sorted
+            .binary_search_by(|place| key(place).cmp(handler_id))
+            .ok()?;
+        Some(&self.entries[self.sorted[at] as usize].1)
     }
 
     /// The bytes.
@@ -115,10 +121,12 @@ impl Snapshot {
             let key = reader.text()?;
             entries.put(key, reader.prefixed()?);
         }
+        let entries = entries.into_owned();
         Ok(Snapshot {
             id,
             vector,
-            entries: entries.into_owned(),
+            sorted: sorted(&entries),
+            entries,
         })
     }
 
@@ -137,12 +145,14 @@ impl Snapshot {
         }
         let mut vector = self.vector.clone();
         vector.merge(&other.vector);
-        Snapshot {
-            id: vector_id(&vector),
-            vector,
-            entries: entries.into_owned(),
-        }
+        Snapshot::new(vector, entries.into_owned())
     }
+}
+
+fn sorted(entries: &[(String, Vec<u8>)]) -> Box<[u32]> {
+    let mut places: Vec<u32> = (0..entries.len() as u32).collect();
+    places.sort_unstable_by_key(|place| &entries[*place as usize].0);
+    places.into()
 }
 
 /// A map that keeps the order of first appearance.

@@ -10,6 +10,8 @@ use crate::sequence::Content;
 pub(crate) struct ContentPool {
     narrow: Vec<u8>,
     wide: Vec<u16>,
+    /// Units that nothing refers to any more, as far as is known.
+    garbage: usize,
 }
 
 impl ContentPool {
@@ -49,6 +51,27 @@ impl ContentPool {
         let content = Content::new(self.wide.len() as u32, true);
         self.wide.extend_from_slice(units);
         content
+    }
+
+    /// Whether the units from a place on are these.
+    pub fn holds(&self, content: Content, units: &[u16]) -> bool {
+        match self.slice(content, units.len() as u32) {
+            Units::Narrow(bytes) => bytes
+                .iter()
+                .map(|byte| u16::from(*byte))
+                .eq(units.iter().copied()),
+            Units::Wide(known) => known == units,
+        }
+    }
+
+    /// Nothing refers to so many units any more.
+    pub fn give_up(&mut self, units: usize) {
+        self.garbage += units;
+    }
+
+    /// Whether most of it is of no use.
+    pub fn is_mostly_garbage(&self) -> bool {
+        self.garbage * 2 > self.narrow.len() + self.wide.len()
     }
 
     /// Whether so many more units fit: pools hold less than 2^31 units.

@@ -12,9 +12,17 @@ use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
 use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
 use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
-use crate::sequence::{Chain, ElementKey};
+use crate::sequence::{Chain, Content, ElementKey};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+
+/// The text of a snapshot in the content pool.
+#[derive(Clone, Copy, Debug)]
+struct Seed {
+    /// None: it was moved, run by run.
+    place: Option<Content>,
+    units: usize,
+}
 
 /// What a handler's operations add up to.
 #[derive(Clone, Debug)]
@@ -52,6 +60,7 @@ pub(crate) struct Handler {
     /// Decoded text bodies without compact rows: their text is in the content pool only once,
     /// however often the state is replayed.
     bodies: HashMap<ChangeKey, TextBody>,
+    seed: Option<Seed>,
     /// Largest replay position folded.
     newest: Option<OrderKey>,
     /// Clock of the last local change, whose text was in the state before it was a change.
@@ -83,6 +92,7 @@ impl Handler {
             observers: 0,
             recorder: Recorder::Off,
             bodies: HashMap::new(),
+            seed: None,
             newest: None,
             newest_own: Hlc::ZERO,
             out_of_order: false,
@@ -108,7 +118,22 @@ impl Handler {
         let seeded = match &mut self.state {
             State::Text(text) => match TextBlob::decode(blob) {
                 Ok(blob) => {
-                    text.seed(&blob, own, &mut log.authors, &mut log.content);
+                    // Replays of one snapshot share its text.
+                    let known = self.seed.filter(|seed| {
+                        seed.units == blob.units.len()
+                            && seed
+                                .place
+                                .is_some_and(|place| log.content.holds(place, &blob.units))
+                    });
+                    let place = known.and_then(|seed| seed.place).unwrap_or_else(|| {
+                        log.content.give_up(self.seed.map_or(0, |seed| seed.units));
+                        log.content.push_units(&blob.units)
+                    });
+                    self.seed = Some(Seed {
+                        place: Some(place),
+                        units: blob.units.len(),
+                    });
+                    text.seed(&blob, place, own, &mut log.authors);
                     Ok(())
                 }
                 Err(error) => Err(error),
@@ -128,9 +153,7 @@ impl Handler {
         let is_late = self.newest.is_some_and(|newest| newest > order)
             || self.newest_own > order.hlc
             || self.newest_own == order.hlc && log.authors.peer(own) > order.peer;
-        if is_late {
-            self.out_of_order = true;
-        } else {
+        if !is_late {
             self.newest = Some(order);
         }
         self.fold_operation(place, key, order, log, own);
@@ -286,12 +309,15 @@ impl Handler {
                 .move_content(|content, units| new.copy_from(old, content, units));
         }
         self.bodies.clear();
+        if let Some(seed) = &mut self.seed {
+            seed.place = None;
+        }
     }
 
-    /// Begins to record, if somebody wants it and it has not begun.
-    pub fn record(&mut self, observed: bool, many: bool, content: &ContentPool) {
+    /// Begins to record, if somebody wants it and it has not begun. Returns whether it begins.
+    pub fn record(&mut self, observed: bool, many: bool, content: &ContentPool) -> bool {
         if !observed || !matches!(self.recorder, Recorder::Off) {
-            return;
+            return false;
         }
         self.recorder = match &self.state {
             State::Text(text) if many => {
@@ -302,6 +328,7 @@ impl Handler {
             State::Text(_) => Recorder::Text(TextDelta::default()),
             _ => Recorder::Values(Vec::new()),
         };
+        true
     }
 
     /// What can be seen now, to be compared after a replay.

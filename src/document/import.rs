@@ -115,21 +115,8 @@ impl Document {
             .sum();
         self.ensure_room(bytes)
             .map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
-        let Some(drift_ms_max) = self.clock_drift_ms_max else {
-            return Ok(());
-        };
         let latest = changes.iter().map(|change| change.id().hlc).max();
-        let Some(latest) = latest else {
-            return Ok(());
-        };
-        let checked = self.clock.receive_event_checked(
-            self.wall_clock.now_ms(),
-            latest,
-            i64::from(drift_ms_max),
-        );
-        checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift {
-            ahead_ms: drift.ahead_ms,
-        })
+        latest.map_or(Ok(()), |latest| self.check_drift(latest))
     }
 
     /// Drops changes that the version vector covers.
@@ -192,8 +179,7 @@ impl Document {
             clock: id.hlc,
         };
         store_foreign(&mut self.log, key, deps, payload);
-        self.frontiers.retain(|head| !deps.contains(head));
-        self.frontiers.push(key);
+        self.frontiers.replace(deps, key);
         self.note_author(author);
         self.clock = self.clock.receive_event(now_ms, key.clock);
     }
@@ -201,7 +187,7 @@ impl Document {
     /// The key of a dependency that is stored or covered by the snapshot.
     fn ready_key(&mut self, dep: &OperationId) -> Result<ChangeKey, ApplyError> {
         if let Some(key) = self.key_of(dep) {
-            if self.frontiers.contains(&key) || self.log.find(key).is_some() {
+            if self.frontiers.contains(key) || self.log.find(key).is_some() {
                 return Ok(key);
             }
         }
@@ -226,8 +212,12 @@ impl Document {
         // What the open transaction shows already will be the younger change.
         let queued = self.first_queued(number);
         let handler = &mut self.handlers[number.0 as usize];
+        let was_settled = !handler.out_of_order;
         if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
             handler.note_late(place, key, &self.log, self.own, queued.flatten());
+            if was_settled {
+                self.unsettled.push(number);
+            }
         }
         Some(number)
     }
@@ -256,11 +246,11 @@ impl Document {
 
     /// Replays the handlers for which the order of arrival mattered.
     pub(super) fn settle_replays(&mut self) {
-        for number in 0..self.handlers.len() {
-            if self.handlers[number].needs_replay() {
-                self.replay(HandlerIdx(number as u32));
+        for number in std::mem::take(&mut self.unsettled) {
+            if self.handlers[number.0 as usize].needs_replay() {
+                self.replay(number);
             }
-            self.handlers[number].out_of_order = false;
+            self.handlers[number.0 as usize].out_of_order = false;
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod content;
 mod delta;
+mod frontiers;
 mod handler;
 mod handlers;
 mod import;
@@ -26,13 +27,14 @@ mod wire;
 
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
-    Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec,
-    LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec, WallClock,
+    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
+    HandlerKind, HandlerSpec, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec, WallClock,
 };
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
+use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
 use std::collections::HashMap;
@@ -51,10 +53,10 @@ pub struct Document {
     closed: bool,
     log: Log,
     /// The changes that nothing depends on yet, in the order in which they became so.
-    frontiers: Vec<ChangeKey>,
+    frontiers: Frontiers,
     /// Authors with stored changes, in order of appearance since they last lost some to pruning:
     /// the order of the version vector (specification 4.1, 4.3).
-    vector_order: Vec<AuthorIdx>,
+    vector_order: AuthorOrder,
     snapshot: Option<Snapshot>,
     /// The log lacks changes that the states in memory have: a snapshot was imported, or changes
     /// were pruned.
@@ -67,6 +69,10 @@ pub struct Document {
     early_revisions: HashMap<String, u64>,
     transaction: Option<Transaction>,
     recording: bool,
+    /// Handlers whose recorder is on.
+    recorded: Vec<HandlerIdx>,
+    /// Handlers that folded a change behind a younger one and may need a replay.
+    unsettled: Vec<HandlerIdx>,
     commits: Vec<Commit>,
     commit_count: u64,
     observers_of_all: u32,
@@ -95,8 +101,8 @@ impl Document {
             clock_drift_ms_max: options.clock_drift_ms_max,
             closed: false,
             log,
-            frontiers: Vec::new(),
-            vector_order: Vec::new(),
+            frontiers: Frontiers::default(),
+            vector_order: AuthorOrder::default(),
             snapshot: None,
             is_seeded: false,
             handlers: Vec::new(),
@@ -105,6 +111,8 @@ impl Document {
             early_revisions: HashMap::new(),
             transaction: None,
             recording: false,
+            recorded: Vec::new(),
+            unsettled: Vec::new(),
             commits: Vec::new(),
             commit_count: 0,
             observers_of_all: 0,
@@ -130,6 +138,7 @@ impl Document {
     /// Advances the clock by a local event (crdt_lf's `prepareMutation`).
     pub fn tick(&mut self) -> Result<Hlc, DocumentError> {
         self.ensure_open()?;
+        self.ensure_editable(0)?;
         self.clock = self.clock.local_event(self.wall_clock.now_ms());
         Ok(self.clock)
     }
@@ -166,7 +175,7 @@ impl Document {
     pub fn frontiers(&self) -> Vec<OperationId> {
         self.frontiers
             .iter()
-            .map(|key| self.log.operation_id(*key))
+            .map(|key| self.log.operation_id(key))
             .collect()
     }
 
@@ -264,7 +273,7 @@ impl Document {
                 vector.update(self.log.authors.peer(author), clock);
             }
         };
-        self.vector_order.iter().for_each(|author| add(*author));
+        self.vector_order.iter().for_each(&mut add);
         if let Some(snapshot) = &self.snapshot {
             for (peer, clock) in snapshot.vector().iter() {
                 let stored = self
@@ -290,14 +299,15 @@ impl Document {
             .iter()
             .map(|handler| handler.heap_bytes() + size_of::<Handler>())
             .sum();
-        self.log.heap_bytes() + handlers
+        self.log.heap_bytes() + self.frontiers.heap_bytes() + handlers
     }
 
     /// Panics if an invariant is broken. Walks everything: for tests.
     pub fn check(&self) {
         self.handlers.iter().for_each(Handler::check);
-        for key in &self.frontiers {
-            assert!(self.log.find(*key).is_some() || self.is_covered(*key));
+        self.frontiers.check();
+        for key in self.frontiers.iter() {
+            assert!(self.log.find(key).is_some() || self.is_covered(key));
         }
     }
 }

@@ -159,7 +159,9 @@ impl Document {
         if self.recording {
             let handler = &mut self.handlers[number.0 as usize];
             let observed = handler.observers > 0 || self.observers_of_all > 0;
-            handler.record(observed, many, &self.log.content);
+            if handler.record(observed, many, &self.log.content) {
+                self.recorded.push(number);
+            }
         }
     }
 

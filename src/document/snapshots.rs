@@ -4,9 +4,9 @@ use super::Document;
 use super::handler::State;
 use super::handlers::text::TextBlob;
 use super::handlers::text_body::TextBody;
-use super::log::Operation;
-use super::types::{DocumentError, HandlerIdx, Origin};
-use crate::clock::{PeerId, VersionVector};
+use super::log::{Operation, Pruned};
+use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
+use crate::clock::{Hlc, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{ElementId, Envelope, Snapshot, wtf8};
 use crate::replica::ApplyError;
@@ -39,6 +39,9 @@ impl Document {
         for (_, clock) in snapshot.vector().iter() {
             self.check_drift(clock)?;
         }
+        let bytes = snapshot.entries().iter().map(|(_, blob)| blob.len()).sum();
+        self.ensure_room(bytes)
+            .map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
@@ -62,19 +65,22 @@ impl Document {
             }
         }
         self.replay_all();
+        if self.log.content.is_mostly_garbage() {
+            // Snapshot after snapshot, without changes to prune: the texts of the old ones go.
+            self.rewrite_log(&VersionVector::new(), true);
+        }
         self.note(Origin::Remote, &[], start, true);
         Ok(true)
     }
 
-    fn check_drift(&self, clock: crate::clock::Hlc) -> Result<(), ApplyError> {
-        let Some(drift_ms_max) = self.clock_drift_ms_max else {
-            return Ok(());
-        };
-        let checked = self.clock.receive_event_checked(
-            self.wall_clock.now_ms(),
-            clock,
-            i64::from(drift_ms_max),
-        );
+    /// Whether a received clock is close enough to the wall clock.
+    pub(super) fn check_drift(&self, clock: Hlc) -> Result<(), ApplyError> {
+        let drift_ms_max = self
+            .clock_drift_ms_max
+            .map_or(CLOCK_AHEAD_MS_MAX, i64::from);
+        let checked =
+            self.clock
+                .receive_event_checked(self.wall_clock.now_ms(), clock, drift_ms_max);
         checked.map(|_| ()).map_err(|drift| ApplyError::ClockDrift {
             ahead_ms: drift.ahead_ms,
         })
@@ -141,28 +147,30 @@ impl Document {
     }
 
     fn prune(&mut self, version: &VersionVector) -> u64 {
+        let Some(pruned) = self.rewrite_log(version, false) else {
+            return 0;
+        };
+        self.is_seeded = true;
+        self.vector_order.remove_all(&pruned.authors);
+        self.frontiers = pruned.frontiers.into_iter().collect();
+        pruned.removed
+    }
+
+    fn rewrite_log(&mut self, version: &VersionVector, anyway: bool) -> Option<Pruned> {
         let Document {
             log,
             handlers,
             transaction,
             ..
         } = self;
-        let pruned = log.prune(version, |old, content| {
+        log.prune(version, anyway, |old, content| {
             handlers
                 .iter_mut()
                 .for_each(|handler| handler.move_content(&old.content, content));
             if let Some(open) = transaction {
                 open.move_content(|place, units| content.copy_from(&old.content, place, units));
             }
-        });
-        let Some(pruned) = pruned else {
-            return 0;
-        };
-        self.is_seeded = true;
-        self.vector_order
-            .retain(|author| !pruned.authors.contains(author));
-        self.frontiers = pruned.frontiers;
-        pruned.removed
+        })
     }
 
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).

@@ -81,7 +81,7 @@ impl Document {
                 "2^27 units in one insertion, 2^31 in one text",
             ));
         }
-        self.ensure_room(units)?;
+        self.ensure_editable(units)?;
         Ok(index as u32)
     }
 
@@ -145,7 +145,7 @@ impl Document {
         if count == 0 {
             return Ok(());
         }
-        self.ensure_room(0)?;
+        self.ensure_editable(0)?;
         self.record(number, false);
         let handler = &mut self.handlers[number.0 as usize];
         let State::Text(text) = &mut handler.state else {

@@ -9,9 +9,11 @@ use super::handlers::text_body::TextBody;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
+use crate::clock::Hlc;
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// The open transaction.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Transaction {
     depth: u32,
     tag: Vec<u8>,
     queue: Vec<Queued>,
+    /// Handlers in the queue, with the first text element that was made of each.
+    edited: HashMap<HandlerIdx, Option<u32>>,
     /// Changes in the log when it began.
     start: u64,
     generation: u64,
@@ -82,6 +86,20 @@ impl QueuedOp {
     }
 }
 
+impl QueuedOp {
+    /// The first text element that it makes.
+    fn first_made(&self) -> Option<u32> {
+        match self {
+            QueuedOp::Insert { first, .. } => Some(*first),
+            QueuedOp::TextBytes {
+                decoded: TextBody::Update { items },
+                ..
+            } => items.first().map(|(_, item)| item.id.counter),
+            _ => None,
+        }
+    }
+}
+
 impl Transaction {
     /// Content of queued operations moves with the pool.
     pub fn move_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
@@ -114,6 +132,7 @@ impl Document {
                     depth: 1,
                     tag: tag.to_vec(),
                     queue: Vec::new(),
+                    edited: HashMap::new(),
                     start: self.log.change_count(),
                     generation: self.generation,
                     origin: None,
@@ -179,14 +198,13 @@ impl Document {
         if nothing_imported {
             // Then nothing will have happened.
             open.origin = None;
-            self.handlers
-                .iter_mut()
-                .for_each(|handler| handler.recorder = Default::default());
+            self.forget_records();
         }
         self.discard_pending(&queue);
         for (number, len_to_replace) in texts {
             self.refold(number);
             if let Some(len_before) = len_to_replace {
+                self.recorded.push(number);
                 self.handlers[number.0 as usize].record_replacement(len_before, &self.log.content);
                 open.origin = Some(Origin::Load);
             }
@@ -202,20 +220,7 @@ impl Document {
 
     /// Whether the open transaction has edited a handler, and the first element it made there.
     pub(super) fn first_queued(&self, number: HandlerIdx) -> Option<Option<u32>> {
-        let queue = &self.transaction.as_ref()?.queue;
-        let mut own = queue
-            .iter()
-            .filter(|queued| queued.handler == number)
-            .peekable();
-        own.peek()?;
-        Some(own.find_map(|queued| match &queued.op {
-            QueuedOp::Insert { first, .. } => Some(*first),
-            QueuedOp::TextBytes {
-                decoded: TextBody::Update { items },
-                ..
-            } => items.first().map(|(_, item)| item.id.counter),
-            _ => None,
-        }))
+        self.transaction.as_ref()?.edited.get(&number).copied()
     }
 
     /// Whether commits are recorded, for [`take_commits`](Self::take_commits).
@@ -256,6 +261,7 @@ impl Document {
                     depth: 0,
                     tag: tag.to_vec(),
                     queue: Vec::new(),
+                    edited: HashMap::new(),
                     start,
                     generation,
                     origin: Some(origin),
@@ -269,15 +275,15 @@ impl Document {
     /// Records the commit, if commits are recorded and anything happened.
     fn finish(&mut self, done: Transaction) {
         let Some(origin) = done.origin.filter(|_| self.recording) else {
-            self.handlers
-                .iter_mut()
-                .for_each(|handler| handler.recorder = Default::default());
+            self.forget_records();
             return;
         };
         let mut deltas = Vec::new();
-        for (number, handler) in self.handlers.iter_mut().enumerate() {
-            if let Some(delta) = handler.finish_record(&self.log.content) {
-                deltas.push((HandlerIdx(number as u32), delta));
+        let mut recorded = std::mem::take(&mut self.recorded);
+        recorded.sort_unstable();
+        for number in recorded {
+            if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
+                deltas.push((number, delta));
             }
         }
         let change_count = match done.generation == self.generation {
@@ -294,6 +300,12 @@ impl Document {
             snapshot_applied: done.snapshot_applied,
             deltas,
         });
+    }
+
+    fn forget_records(&mut self) {
+        for number in std::mem::take(&mut self.recorded) {
+            self.handlers[number.0 as usize].recorder = Default::default();
+        }
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
@@ -316,6 +328,8 @@ impl Document {
     pub(super) fn submit(&mut self, handler: HandlerIdx, op: QueuedOp) {
         match &mut self.transaction {
             Some(open) => {
+                let first = open.edited.entry(handler).or_default();
+                *first = first.or(op.first_made());
                 open.queue.push(Queued { handler, op });
                 open.origin = Some(Origin::Local);
             }
@@ -383,9 +397,8 @@ impl Document {
             author: self.own,
             clock: self.clock,
         };
-        self.log.push(key, &self.frontiers, name, op);
-        self.frontiers.clear();
-        self.frontiers.push(key);
+        self.log.push(key, self.frontiers.as_slice(), name, op);
+        self.frontiers.replace_all(key);
         self.note_author(self.own);
         self.clock = self.clock.receive_event(now, key.clock);
     }
@@ -393,9 +406,7 @@ impl Document {
     /// An author has stored changes: it belongs into the version vector.
     #[inline]
     pub(super) fn note_author(&mut self, author: AuthorIdx) {
-        if !self.vector_order.contains(&author) {
-            self.vector_order.push(author);
-        }
+        self.vector_order.add(author);
     }
 
     /// Folds the change stored last into a value handler.
@@ -551,7 +562,7 @@ impl Document {
     /// `createChange`): at once, even inside a transaction.
     pub fn create_change(&mut self, payload: Vec<u8>) -> Result<Change, DocumentError> {
         self.ensure_open()?;
-        self.ensure_room(payload.len())?;
+        self.ensure_editable(payload.len())?;
         let envelope = crate::codec::Envelope::decode(&payload)?;
         let id = envelope.handler_id.to_owned();
         let start = self.log.change_count();
@@ -561,9 +572,8 @@ impl Document {
             author: self.own,
             clock: self.clock,
         };
-        let deps = std::mem::take(&mut self.frontiers);
-        super::wire::store_foreign(&mut self.log, key, &deps, &payload);
-        self.frontiers.push(key);
+        super::wire::store_foreign(&mut self.log, key, self.frontiers.as_slice(), &payload);
+        self.frontiers.replace_all(key);
         self.note_author(self.own);
         self.clock = self.clock.receive_event(now, key.clock);
         self.fold_stored(false);
@@ -571,6 +581,17 @@ impl Document {
         self.settle_replays();
         self.note(Origin::Local, &[], start, false);
         Ok(self.log.change(self.log.last_place().expect("just stored")))
+    }
+
+    /// Whether a local operation of so many bytes can be stored and gets a clock.
+    #[inline]
+    pub(super) fn ensure_editable(&self, bytes: usize) -> Result<(), DocumentError> {
+        // More clocks than a transaction can have operations.
+        const CLOCKS_LEFT_MIN: u64 = 1 << 40;
+        if self.clock.to_u64() > Hlc::MAX.to_u64() - CLOCKS_LEFT_MIN {
+            return Err(DocumentError::Limit("the clock is at its end"));
+        }
+        self.ensure_room(bytes)
     }
 
     pub(super) fn ensure_room(&self, bytes: usize) -> Result<(), DocumentError> {

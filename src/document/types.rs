@@ -25,6 +25,10 @@ impl WallClock {
     }
 }
 
+/// Changes and snapshots whose clocks are further ahead of the wall clock are always refused: some
+/// two thousand years. A clock at its end would leave nobody a clock for the next change.
+pub const CLOCK_AHEAD_MS_MAX: i64 = 1 << 46;
+
 /// How to make a document. The default: random ids, clock at zero, system time, no drift check.
 #[derive(Clone, Debug, Default)]
 pub struct DocumentOptions {
@@ -36,7 +40,8 @@ pub struct DocumentOptions {
     pub initial_clock: Hlc,
     /// Where physical time comes from.
     pub wall_clock: WallClock,
-    /// Changes whose clocks are further ahead are refused. None: no check, as crdt_lf.
+    /// Changes whose clocks are further ahead are refused. None: as crdt_lf, only beyond
+    /// [`CLOCK_AHEAD_MS_MAX`].
     pub clock_drift_ms_max: Option<u32>,
 }
 

@@ -52,7 +52,7 @@ impl Document {
         op: LocalOperation,
     ) -> Result<(), DocumentError> {
         self.ensure_open()?;
-        self.ensure_room(op.body.len())?;
+        self.ensure_editable(op.body.len())?;
         self.record(handler, false);
         if self.in_transaction() {
             self.apply_pending(handler, op.kind, &op.body);
@@ -180,7 +180,7 @@ impl Document {
             .add_operation(value, tag)
             .map_err(|_| DocumentError::UnsupportedValue)?;
         // The tag's tick counts only once nothing can fail any more.
-        self.ensure_room(op.body.len())?;
+        self.ensure_editable(op.body.len())?;
         self.clock = tag.hlc;
         self.submit_value(handler, op)
     }

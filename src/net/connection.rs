@@ -9,7 +9,7 @@ use super::rooms::Rooms;
 use super::server_shared::{ServerShared, Session};
 use super::socket::{Meter, Metered, Socket, SocketEvent, config};
 use crate::sync::crdt_sync::{
-    ConnectionAction, Refusal, RoomInput, ServerConnection, SessionId, frame,
+    ConnectionAction, Framing, Refusal, RoomInput, ServerConnection, SessionId, frame,
 };
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -200,8 +200,14 @@ impl Connection {
     async fn receive(&mut self, frame: &[u8]) -> Option<Goodbye> {
         self.server.count(|counters| &counters.messages_in);
         let unsettled = self.session.outbox.unsettled(frame.len());
+        let permit = match may_become_large(frame) {
+            // Fails only when closed, which nobody does.
+            true => self.server.unpacking.acquire().await.ok(),
+            false => None,
+        };
         let now_ms = self.server.clock.now_ms();
         let actions = tokio::task::block_in_place(|| self.protocol.receive(frame, now_ms));
+        drop(permit);
         self.session.framing.get_or_init(|| self.protocol.framing());
         self.act(actions, Some(unsettled)).await
     }
@@ -303,6 +309,17 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether unpacking a frame may take much memory: a compressed byte can stand for a thousand.
+fn may_become_large(frame: &[u8]) -> bool {
+    const UNPACKED_BYTES: usize = 256 << 10;
+    let factor = if Framing::of(frame) == Framing::Gzip {
+        1_000
+    } else {
+        1
+    };
+    frame.len().saturating_mul(factor) > UNPACKED_BYTES
 }
 
 /// Takes a session out of a room. Tries again while the document is locked: a session that stays

@@ -34,6 +34,9 @@ pub struct ServerOptions {
     pub rooms_max: usize,
     /// Largest received message, before and after decompression.
     pub message_bytes_max: usize,
+    /// Messages unpacked at a time, of those that may become large: each may take a few times
+    /// `message_bytes_max` while it lasts.
+    pub unpacking_max: usize,
     /// Unsent bytes at which a connection is closed as too slow (a single larger message may go).
     pub outbound_bytes_max: usize,
     /// Silence that ends a connection; also how long a peer may take nothing of what waits for it.
@@ -60,6 +63,7 @@ impl Default for ServerOptions {
             connections_max: 10_000,
             rooms_max: 10_000,
             message_bytes_max: 64 << 20,
+            unpacking_max: 4,
             outbound_bytes_max: 16 << 20,
             client_timeout_ms: 60_000,
             handshake_timeout_ms: 10_000,
@@ -247,6 +251,7 @@ impl Server {
             connections: Arc::new(Semaphore::new(
                 self.options.connections_max.min(Semaphore::MAX_PERMITS),
             )),
+            unpacking: Semaphore::new(self.options.unpacking_max.clamp(1, Semaphore::MAX_PERMITS)),
             counters: Counters::default(),
             observers: RwLock::new(self.observers.read().clone()),
             stopping: watch::Sender::new(false),

@@ -27,6 +27,8 @@ pub(super) struct ServerShared {
     pub sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
     /// One permit per connection.
     pub connections: Arc<Semaphore>,
+    /// One permit per large message that may be unpacked at a time.
+    pub unpacking: Semaphore,
     pub counters: Counters,
     pub observers: RwLock<Vec<Arc<dyn ServerObserver>>>,
     /// True: accept nothing more.

@@ -12,7 +12,6 @@ use super::run::{ElementKey, Place, Run, Side};
 use crate::clock::Authors;
 use crate::tree::RunPos;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 /// A chain that was refused because its first id is already taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +24,9 @@ pub struct Integrated {
     pub unit: Option<u32>,
     /// How many elements were new: fewer than given if a later id was taken.
     pub len: u32,
-    /// An origin was named that is not known here: the place depends on the order of arrival.
-    pub unknown_origin: bool,
+    /// An origin was named that is not known here, or the origins in reverse order: the place
+    /// depends on what was there before.
+    pub depends_on_order: bool,
 }
 
 /// A gap between elements: before element `offset` of the run at `pos`, or at the very end.
@@ -34,6 +34,15 @@ pub struct Integrated {
 enum Gap {
     Before(RunPos, u32),
     End,
+}
+
+/// Whether an element is above another one in the tree.
+#[derive(Clone, Copy, Debug)]
+enum Above {
+    No,
+    Yes,
+    /// Yes, and the other one is to its left. Its run.
+    ToTheRight(RunPos),
 }
 
 /// Which siblings a right or root child has.
@@ -64,7 +73,7 @@ impl Sequence {
             return Ok(Integrated {
                 unit,
                 len: chain.len,
-                unknown_origin: false,
+                depends_on_order: false,
             });
         }
         let right = self.find_origin(chain.right);
@@ -74,8 +83,9 @@ impl Sequence {
             left_unknown: left.is_none() && !chain.left.is_null(),
             right_unknown: right.is_none() && !chain.right.is_null(),
         };
+        let mut depends_on_order = place.left_unknown || place.right_unknown;
         let gap = match (left, right) {
-            (Some(left), Some(right)) if self.is_below(left, right) => {
+            (Some(left), Some(right)) if self.is_below(left, right, &mut depends_on_order) => {
                 place.side = Side::Left;
                 self.gap_for_left_child(&chain, right, Some(left), authors)
             }
@@ -109,11 +119,10 @@ impl Sequence {
             let (pos, offset) = pos;
             self.tree.measure_before(pos).visible + offset
         });
-        let unknown_origin = place.left_unknown || place.right_unknown;
         Ok(Integrated {
             unit,
             len: chain.len,
-            unknown_origin,
+            depends_on_order,
         })
     }
 
@@ -160,7 +169,7 @@ impl Sequence {
         Ok(Integrated {
             unit,
             len: 1,
-            unknown_origin: false,
+            depends_on_order: false,
         })
     }
 
@@ -183,45 +192,64 @@ impl Sequence {
         }
     }
 
-    /// 10.2 `below`: whether `left` is a proper ancestor of `right`.
-    fn is_below(&self, left: (RunPos, u32), right: (RunPos, u32)) -> bool {
+    /// 10.2 `below`: whether `left` is a proper ancestor of `right`, and has a right child.
+    /// `depends` becomes true if the latter made the difference.
+    fn is_below(&self, left: (RunPos, u32), right: (RunPos, u32), depends: &mut bool) -> bool {
         let (left_run, right_run) = (self.tree.run(left.0), self.tree.run(right.0));
         if left.0 == right.0 {
             // Each element of a run is the parent of the next.
             return left.1 < right.1;
         }
         let left_key = left_run.id.plus(left.1);
-        if right.1 == 0 {
-            return self.is_ancestor(left_run, left_key, right.0);
-        }
-        // The ancestors of a later element of a run are those of the first, and the run itself.
-        if right_run.contains(left_key) {
+        let above = if right.1 == 0 {
+            self.find_above(left_run, left_key, right.0)
+        } else if right_run.contains(left_key) {
+            // The ancestors of a later element of a run are those of the first, and the run itself.
             return left_key.counter < right_run.id.counter + right.1;
+        } else {
+            self.climb(left_key, right.0)
+        };
+        match above {
+            Above::No => false,
+            Above::Yes => true,
+            // Only a peer that names its origins in reverse order makes this matter.
+            Above::ToTheRight(pos) => {
+                *depends = true;
+                self.has_right_child(pos, left_key)
+            }
         }
-        self.climb(left_key, right.0)
     }
 
-    /// Whether `key`, an element of `run`, is a proper ancestor of the first element at `below`.
+    /// Whether `key`, an element of `run`, is a proper ancestor of the first element at `below`,
+    /// which comes behind it.
     pub(super) fn is_ancestor(&self, run: &Run, key: ElementKey, below: RunPos) -> bool {
+        match self.find_above(run, key, below) {
+            Above::No => false,
+            Above::Yes => true,
+            Above::ToTheRight(pos) => self.has_right_child(pos, key),
+        }
+    }
+
+    fn find_above(&self, run: &Run, key: ElementKey, below: RunPos) -> Above {
         let right = self.tree.run(below);
         if run.right == right.id && run.right_was_known() {
             // `key` was placed when `right` was there: it is the younger one.
-            return false;
+            return Above::No;
         }
         if right.left == key && right.left_was_known() {
             // With its left origin known, an element hangs below it, or to the left of a
             // descendant of it.
-            return true;
+            return Above::Yes;
         }
         self.climb(key, below)
     }
 
-    fn climb(&self, key: ElementKey, from: RunPos) -> bool {
+    fn climb(&self, key: ElementKey, from: RunPos) -> Above {
         let mut pos = from;
         loop {
             let parent = self.tree.run(pos).parent();
             if parent.is_null() {
-                return false;
+                return Above::No;
             }
             let (run, offset) = self.find(parent).expect("a parent is known");
             let run_start = self.tree.run(run).id;
@@ -230,14 +258,17 @@ impl Sequence {
                 && key.counter <= run_start.counter + offset
             {
                 let is_left_child = key == parent && self.tree.run(pos).side() == Side::Left;
-                return !is_left_child || self.has_right_child(run, key);
+                return if is_left_child {
+                    Above::ToTheRight(run)
+                } else {
+                    Above::Yes
+                };
             }
             pos = run;
         }
     }
 
-    /// Whether an element of the run at `pos` has a right child. Only a peer that names its
-    /// origins in reverse order makes this matter.
+    /// Whether an element of the run at `pos` has a right child.
     fn has_right_child(&self, pos: RunPos, key: ElementKey) -> bool {
         let run = self.tree.run(pos);
         match self.tree.next(pos) {
@@ -273,9 +304,10 @@ impl Sequence {
         stop: Option<(RunPos, u32)>,
         authors: &Authors,
     ) -> Gap {
-        let mut seen = Seen::default();
         let mut gap = start;
         let mut cursor = start;
+        // The last run that is inside: what waited before it hangs below it.
+        let mut inside_through = None;
         while let Gap::Before(pos, offset) = cursor {
             if stop == Some((pos, offset)) {
                 break;
@@ -295,17 +327,28 @@ impl Sequence {
             } else if run.side() == Side::Left {
                 Class::Waits
             } else {
-                match seen.class_of(run.parent()) {
-                    Some(class) => class,
-                    None => break,
+                // The parent comes before: has the scan passed it?
+                let (parent, at) = self.find(run.parent()).expect("a parent is known");
+                let is_passed = match start {
+                    Gap::Before(first, skipped) => {
+                        self.tree.is_in_order(first, parent) && (first != parent || at >= skipped)
+                    }
+                    Gap::End => false,
+                };
+                if !is_passed {
+                    break;
+                }
+                match inside_through {
+                    Some(last) if self.tree.is_in_order(parent, last) => Class::Inside,
+                    _ => Class::Waits,
                 }
             };
             let next = match self.tree.next(pos) {
                 Some(next) => Gap::Before(next, 0),
                 None => Gap::End,
             };
-            seen.add(&run, class);
             if class == Class::Inside {
+                inside_through = Some(pos);
                 gap = next;
             }
             cursor = next;
@@ -331,8 +374,10 @@ impl Sequence {
             parent: self.tree.run(pos).id,
             side: Side::Left,
         };
-        let mut seen = Seen::default();
-        let mut cursor = self.tree.previous(pos);
+        let first = self.tree.previous(pos);
+        let mut cursor = first;
+        // As above, in the other direction.
+        let mut inside_through: Option<RunPos> = None;
         while let Some(pos) = cursor {
             if stop.is_some_and(|(stop, _)| stop == pos) {
                 break;
@@ -348,13 +393,18 @@ impl Sequence {
             } else if run.side() == Side::Right {
                 Class::Waits
             } else {
-                match seen.class_of(run.parent()) {
-                    Some(class) => class,
-                    None => break,
+                // The parent comes behind: has the scan passed it?
+                let (parent, _) = self.find(run.parent()).expect("a parent is known");
+                if !first.is_some_and(|first| self.tree.is_in_order(parent, first)) {
+                    break;
+                }
+                match inside_through {
+                    Some(last) if self.tree.is_in_order(last, parent) => Class::Inside,
+                    _ => Class::Waits,
                 }
             };
-            seen.add(&run, class);
             if class == Class::Inside {
+                inside_through = Some(pos);
                 gap = Gap::Before(pos, 0);
             }
             cursor = self.tree.previous(pos);
@@ -420,36 +470,4 @@ fn compare(a: ElementKey, b: ElementKey, authors: &Authors) -> Ordering {
 enum Class {
     Inside,
     Waits,
-}
-
-/// The runs that a scan has passed.
-#[derive(Default)]
-struct Seen {
-    /// First element -> number of elements and place in the scan.
-    runs: BTreeMap<ElementKey, (u32, u32)>,
-    /// Runs up to this place in the scan are inside.
-    inside_through: u32,
-}
-
-impl Seen {
-    fn add(&mut self, run: &Run, class: Class) {
-        let place = self.runs.len() as u32 + 1;
-        self.runs.insert(run.id, (run.len, place));
-        if class == Class::Inside {
-            // What waited hangs below this run.
-            self.inside_through = place;
-        }
-    }
-
-    fn class_of(&self, parent: ElementKey) -> Option<Class> {
-        let (first, (len, place)) = self.runs.range(..=parent).next_back()?;
-        if first.author != parent.author || parent.counter - first.counter >= *len {
-            return None;
-        }
-        Some(if *place <= self.inside_through {
-            Class::Inside
-        } else {
-            Class::Waits
-        })
-    }
 }

@@ -1,9 +1,11 @@
 //! The runs of one sequence in order, found by visible position and by element id. Local edits
 //! work at the cached position of the tree; foreign ones are placed by `fugue`.
 
+use super::index::ElementIndex;
 use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::AuthorIdx;
-use crate::tree::{IntervalMap, LeafIdx, RunPos, RunTree};
+use crate::tree::{LeafIdx, RunPos, RunTree};
+use std::collections::BTreeMap;
 
 /// Elements to insert: one author's consecutive ids, in a chain.
 #[derive(Clone, Copy, Debug)]
@@ -48,29 +50,7 @@ pub struct Inserted {
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {
     pub(super) tree: RunTree<Run>,
-    /// By author.
-    index: Vec<AuthorIndex>,
-}
-
-/// Where the elements of one author are.
-#[derive(Clone, Debug, Default)]
-struct AuthorIndex {
-    /// Counter -> the leaf that holds the run with it. Runs of one leaf need no boundaries
-    /// between them, so splitting and merging within a leaf leaves this alone. Invariant: right for
-    /// every known element; no interval starts at or behind `end`.
-    leaves: IntervalMap,
-    /// One more than the largest counter.
-    end: u32,
-}
-
-impl AuthorIndex {
-    fn assign(&mut self, first: u32, len: u32, leaf: LeafIdx) {
-        let end = first + len;
-        self.end = self.end.max(end);
-        // What nobody knows belongs to the last interval, so that typing extends it for free.
-        self.leaves
-            .assign(first, if end == self.end { u32::MAX } else { end }, leaf.0);
-    }
+    index: ElementIndex,
 }
 
 impl Sequence {
@@ -356,7 +336,7 @@ impl Sequence {
         // Runs of an author are few beside the elements that a forged removal may name.
         let Some(index) = self
             .index
-            .get(key.author.0 as usize)
+            .get(key.author)
             .filter(|index| key.counter < index.end)
         else {
             return limit;
@@ -378,18 +358,13 @@ impl Sequence {
     /// Whether all elements of an author from `key` on are unknown.
     pub fn is_behind_all(&self, key: ElementKey) -> bool {
         self.index
-            .get(key.author.0 as usize)
+            .get(key.author)
             .is_none_or(|index| key.counter >= index.end)
     }
 
     /// Where an element is: its run and its offset there.
     pub(super) fn find(&self, key: ElementKey) -> Option<(RunPos, u32)> {
-        let leaf = LeafIdx(
-            self.index
-                .get(key.author.0 as usize)?
-                .leaves
-                .find(key.counter)?,
-        );
+        let leaf = LeafIdx(self.index.get(key.author)?.leaves.find(key.counter)?);
         let runs = self.tree.leaf_runs(leaf);
         let at = runs.iter().position(|run| run.contains(key))?;
         Some((RunPos { leaf, at }, key.counter - runs[at].id.counter))
@@ -407,7 +382,8 @@ impl Sequence {
             tail,
         );
         if place.leaf != pos.leaf {
-            self.index_of(tail.id.author)
+            self.index
+                .entry(tail.id.author)
                 .assign(tail.id.counter, tail.len, place.leaf);
         }
         place
@@ -423,7 +399,9 @@ impl Sequence {
             right,
         } = *chain;
         let pos = self.put(pos, Run::new(id, len, units, content, [left, right], place));
-        self.index_of(id.author).assign(id.counter, len, pos.leaf);
+        self.index
+            .entry(id.author)
+            .assign(id.counter, len, pos.leaf);
         pos
     }
 
@@ -434,24 +412,17 @@ impl Sequence {
         if let Some(leaf) = moved {
             for at in 0..self.tree.leaf_runs(leaf).len() {
                 let run = *self.tree.run(RunPos { leaf, at });
-                self.index_of(run.id.author)
+                self.index
+                    .entry(run.id.author)
                     .assign(run.id.counter, run.len, leaf);
             }
         }
         pos
     }
 
-    fn index_of(&mut self, author: AuthorIdx) -> &mut AuthorIndex {
-        let author = author.0 as usize;
-        if self.index.len() <= author {
-            self.index.resize_with(author + 1, AuthorIndex::default);
-        }
-        &mut self.index[author]
-    }
-
     fn extend(&mut self, pos: RunPos, chain: &Chain) {
         self.tree.update(pos, |run| run.extend(chain.len));
-        let index = self.index_of(chain.id.author);
+        let index = self.index.entry(chain.id.author);
         if chain.id.counter < index.end {
             // Between elements that came before: the interval there may lead elsewhere.
             index.assign(chain.id.counter, chain.len, pos.leaf);
@@ -566,18 +537,13 @@ impl Sequence {
 
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        let index: usize = self
-            .index
-            .iter()
-            .map(|index| index.leaves.heap_bytes())
-            .sum();
-        self.tree.heap_bytes() + index + self.index.capacity() * size_of::<AuthorIndex>()
+        self.tree.heap_bytes() + self.index.heap_bytes()
     }
 
     /// Panics if an invariant is broken. Walks everything.
     pub fn check(&self) {
         self.tree.check();
-        let mut ends = vec![0; self.index.len()];
+        let mut ends: BTreeMap<AuthorIdx, u32> = BTreeMap::new();
         let mut next = self.tree.first();
         while let Some(pos) = next {
             let run = self.tree.run(pos);
@@ -588,11 +554,12 @@ impl Sequence {
                 self.find(run.id.plus(run.len / 2)),
                 Some((pos, run.len / 2))
             );
-            let end = &mut ends[run.id.author.0 as usize];
+            let end = ends.entry(run.id.author).or_default();
             *end = run.id.plus(run.len).counter.max(*end);
             next = self.tree.next(pos);
         }
-        for (index, end) in self.index.iter().zip(ends) {
+        for (author, index) in self.index.iter() {
+            let end = ends.get(&author).copied().unwrap_or(0);
             index.leaves.check();
             assert_eq!(index.end, end);
             assert!(index.leaves.iter().all(|(start, _)| start < end));

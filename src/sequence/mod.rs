@@ -5,6 +5,7 @@
 //! foreign element goes (crdt_lf specification, chapter 10).
 
 mod fugue;
+mod index;
 mod list;
 #[cfg(test)]
 mod model;

@@ -284,7 +284,7 @@ fn apply(peer: &mut Peer, op: &Op, authors: &Authors) {
     match op {
         Op::Insert(chain) => {
             let done = peer.list.integrate(*chain, true, authors).unwrap();
-            assert!(!done.unknown_origin);
+            assert!(!done.depends_on_order);
             assert!(
                 peer.model
                     .insert_chain(chain.id, chain.len, chain.left, chain.right, authors)

@@ -10,6 +10,8 @@
 
 mod document_store;
 mod error;
+#[cfg(feature = "sqlite")]
+mod file_identity;
 mod loading;
 mod memory;
 pub mod record;

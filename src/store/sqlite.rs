@@ -4,6 +4,7 @@
 //! (`synchronous=FULL`) before the commit is reported. One connection holds the file's lock as long
 //! as the store is open: two programs that write with one peer id would corrupt documents.
 
+use super::file_identity::FileIdentity;
 use super::record::{self, RecordKind};
 use super::sqlite_schema::{DocumentRow, create, is_empty};
 use super::{
@@ -64,6 +65,7 @@ struct Inner {
     connection: Connection,
     /// Above the id of every document.
     id_next: i64,
+    files: FileIdentity,
 }
 
 impl SqliteStore {
@@ -93,10 +95,13 @@ impl SqliteStore {
         let id_next = id_max
             .checked_add(1)
             .ok_or_else(|| StoreError::corrupt_file("a document id is too large"))?;
+        let mut files = FileIdentity::default();
+        files.remember(path);
         Ok(SqliteStore {
             inner: Mutex::new(Some(Inner {
                 connection,
                 id_next,
+                files,
             })),
             read_only: options.read_only,
             path: path.to_owned(),
@@ -240,6 +245,7 @@ impl Store for SqliteStore {
             check_name(write.document)?;
         }
         self.with(|inner| {
+            inner.files.check()?;
             let transaction = inner
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -261,7 +267,12 @@ impl Store for SqliteStore {
             for row in rows.values() {
                 row.put(&transaction)?;
             }
-            Ok(transaction.commit()?)
+            transaction.commit()?;
+            // What was written to a file that went meanwhile is not stored. The write-ahead log
+            // may have been made just now.
+            inner.files.check()?;
+            inner.files.remember_length(&beside(&self.path, "-wal"));
+            Ok(())
         })
     }
 

@@ -275,6 +275,14 @@ impl<R: Run> RunTree<R> {
         sum
     }
 
+    /// Whether the run at `pos` is the one at `other` or comes before it. O(log n).
+    pub fn is_in_order(&self, pos: RunPos, other: RunPos) -> bool {
+        match pos.leaf == other.leaf {
+            true => pos.at <= other.at,
+            false => self.is_before(pos.leaf.0, other.leaf.0),
+        }
+    }
+
     /// Whether one leaf comes before another in the order.
     fn is_before(&self, leaf: u32, other: u32) -> bool {
         let (mut a, mut b) = (leaf, other);

@@ -1,5 +1,8 @@
 //! What the hostile tests share: forged changes, and replicas that check themselves.
 
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
 pub mod forge;
 pub mod replica;
 

@@ -126,7 +126,13 @@ impl Replica {
     /// Applies what observers are told, and compares.
     pub fn follow(&mut self, context: &str) {
         for commit in self.document.take_commits() {
-            for (handler, delta) in commit.deltas {
+            // A snapshot registers what forged changes name, too.
+            let own = [self.text, self.map, self.register, self.set];
+            for (handler, delta) in commit
+                .deltas
+                .into_iter()
+                .filter(|(handler, _)| own.contains(handler))
+            {
                 match delta {
                     HandlerDelta::Text(steps) if handler == self.text => {
                         follow_text(&mut self.shadow.text, &steps)

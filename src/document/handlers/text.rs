@@ -11,7 +11,7 @@ use crate::codec::{DecodeError, ElementId, Reader, wtf8};
 use crate::document::content::{ContentPool, Utf8Builder};
 use crate::document::delta::TextDelta;
 use crate::document::log::Span;
-use crate::sequence::{Chain, ElementKey, Removed, Sequence};
+use crate::sequence::{Chain, Content, ElementKey, Removed, Sequence};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,7 @@ impl TextState {
             self.order_sensitive = true;
             return;
         };
-        self.order_sensitive |= done.unknown_origin || done.len < chain.len;
+        self.order_sensitive |= done.depends_on_order || done.len < chain.len;
         if let (Some(delta), Some(unit)) = (sink.delta.as_deref_mut(), done.unit) {
             let units = if done.len < chain.len {
                 done.len
@@ -151,15 +151,15 @@ impl TextState {
         }
     }
 
-    /// Starts from a snapshot's blob: live elements in a chain (specification 9.9, 10.5).
+    /// Starts from a snapshot's blob, whose text is at `place`: live elements in a chain
+    /// (specification 9.9, 10.5).
     pub fn seed(
         &mut self,
         blob: &TextBlob,
+        mut place: Content,
         own: AuthorIdx,
         authors: &mut Authors,
-        content: &mut ContentPool,
     ) {
-        let mut place = content.push_units(&blob.units);
         let mut left = ElementKey::NULL;
         for nodes in blob.stretches() {
             let (first, units) = nodes[0];
@@ -229,7 +229,7 @@ pub(crate) struct TextBlob {
     /// Live elements, with how many units each has.
     pub nodes: Vec<(ElementId, u32)>,
     /// Their text, joined.
-    units: Vec<u16>,
+    pub units: Vec<u16>,
     /// The largest counter each peer ever used.
     pub floor: Vec<(crate::clock::PeerId, u64)>,
 }

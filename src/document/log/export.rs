@@ -7,6 +7,7 @@ use crate::codec::Change;
 use crate::codec::bytes::write_uvarint;
 use crate::document::content::Units;
 use crate::sequence::{Content, ElementKey};
+use std::ops::Bound;
 
 impl Log {
     /// The id of a change as it travels.
@@ -58,7 +59,7 @@ impl Log {
     pub fn newer_than(&self, seen: &VersionVector) -> Vec<Change> {
         let mut authors: Vec<(u32, AuthorIdx)> = Vec::new();
         for (number, author) in self.by_author.iter().enumerate() {
-            if let Some(first) = author.rows.iter().min() {
+            if let Some(first) = author.rows.first() {
                 authors.push((*first, AuthorIdx(number as u32)));
             }
         }
@@ -77,15 +78,17 @@ impl Log {
         }
         let is_new = |clock: Hlc| seen.is_none_or(|seen| clock > seen);
         let start = out.len();
-        // Without overlap, all that is new lies in the last row that begins before, and behind.
-        let skip = match seen {
-            Some(seen) if !rows.overlap => rows
-                .rows
+        // All that is new lies in the last row that begins before, and behind.
+        let skip = seen.map_or(0, |seen| {
+            rows.rows
                 .partition_point(|row| self.rows[*row as usize].first_clock <= seen)
-                .saturating_sub(1),
-            _ => 0,
-        };
-        for row in &rows.rows[skip..] {
+                .saturating_sub(1)
+        });
+        let strays = rows.strays.range((
+            seen.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        ));
+        for row in rows.rows[skip..].iter().chain(strays.map(|(_, row)| row)) {
             self.walk_row(*row as usize, 0, |_, key, change| {
                 if is_new(key.clock) {
                     out.push(change.clone());
@@ -93,7 +96,7 @@ impl Log {
                 true
             });
         }
-        if rows.overlap {
+        if !rows.strays.is_empty() {
             out[start..].sort_by_key(|change| change.id.hlc);
         }
     }

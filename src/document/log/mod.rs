@@ -12,6 +12,7 @@ mod prune;
 mod row;
 
 pub(crate) use export::write_unit;
+pub(crate) use prune::Pruned;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
 pub(crate) use super::content::ContentPool;
@@ -20,7 +21,7 @@ use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
 use crate::tree::ChunkedVec;
 use row::{Clocks, POOLED_CHANGES_MAX, Row, RowDeps, RowOp, read_clock_step, write_clock_step};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A change id within one document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,17 +39,20 @@ pub(crate) struct Name {
     pub prefix: Box<[u8]>,
     /// How many changes name it.
     pub change_count: u64,
+    /// Its rows, ascending.
+    rows: Vec<u32>,
 }
 
 /// The rows of one author.
 #[derive(Clone, Debug, Default)]
 struct AuthorRows {
-    /// Ascending by first clock.
+    /// Ascending by first clock, without overlap.
     rows: Vec<u32>,
     /// Largest clock stored.
     latest: Hlc,
-    /// A change came with a smaller clock than one before it: rows may overlap.
-    overlap: bool,
+    /// Changes that came with a smaller clock than one before them, which no honest writer's do:
+    /// a row each.
+    strays: BTreeMap<Hlc, u32>,
 }
 
 /// See the module.
@@ -94,6 +98,7 @@ impl Log {
             id: id.into(),
             prefix: prefix.clone(),
             change_count: 0,
+            rows: Vec::new(),
         });
         self.name_numbers.insert(prefix, number);
         number
@@ -132,12 +137,8 @@ impl Log {
         keep: impl Fn(ChangeKey) -> bool,
     ) -> Vec<(OrderKey, Place, u32)> {
         let mut found = Vec::new();
-        for (number, row) in self
-            .rows
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| row.name == name)
-        {
+        for number in self.name(name).rows.iter().copied() {
+            let row = &self.rows[number as usize];
             let wanted = |clock: &Hlc| {
                 keep(ChangeKey {
                     author: row.author,
@@ -150,7 +151,7 @@ impl Log {
                 .find(|(_, clock)| wanted(clock))
             {
                 let place = Place {
-                    row: number as u32,
+                    row: number,
                     nth: nth as u32,
                 };
                 let key = OperationId::new(self.authors.peer(row.author), clock);
@@ -206,19 +207,21 @@ impl Log {
         let after = author
             .rows
             .partition_point(|row| self.rows[*row as usize].first_clock <= key.clock);
-        let candidates = if author.overlap {
-            &author.rows[..after]
-        } else {
-            &author.rows[after.saturating_sub(1)..after]
-        };
-        candidates.iter().rev().find_map(|row| {
+        let in_row = after.checked_sub(1).and_then(|at| {
+            let row = author.rows[at];
             let nth = self
-                .clocks(&self.rows[*row as usize])
+                .clocks(&self.rows[row as usize])
                 .position(|clock| clock == key.clock)?;
             Some(Place {
-                row: *row,
+                row,
                 nth: nth as u32,
             })
+        });
+        in_row.or_else(|| {
+            author
+                .strays
+                .get(&key.clock)
+                .map(|row| Place { row: *row, nth: 0 })
         })
     }
 
@@ -242,6 +245,9 @@ impl Log {
                 clocks: Clocks::Step(0),
             });
             self.add_to_author(key, row);
+            if name != NameIdx::NONE {
+                self.names[name.0 as usize].rows.push(row);
+            }
         }
         self.last_clock = key.clock;
         let author = &mut self.by_author[key.author.0 as usize];
@@ -253,17 +259,12 @@ impl Log {
         if self.by_author.len() <= number {
             self.by_author.resize_with(number + 1, AuthorRows::default);
         }
-        let rows = &self.rows;
         let author = &mut self.by_author[number];
         if author.rows.is_empty() || key.clock > author.latest {
             author.rows.push(row);
-            return;
+        } else {
+            author.strays.insert(key.clock, row);
         }
-        author.overlap = true;
-        let at = author
-            .rows
-            .partition_point(|row| rows[*row as usize].first_clock <= key.clock);
-        author.rows.insert(at, row);
     }
 
     fn store_deps(&mut self, deps: &[ChangeKey]) -> RowDeps {
@@ -355,6 +356,10 @@ impl Log {
         };
         if row.author != key.author || row.name != name || deps != [last] || key.clock <= last.clock
         {
+            return false;
+        }
+        if last.clock != self.by_author[key.author.0 as usize].latest {
+            // Rows of strays hold one change.
             return false;
         }
         let Some(op) = continued(row, op) else {
@@ -488,10 +493,8 @@ impl Log {
         keep: impl Fn(ChangeKey) -> bool,
     ) -> Vec<(OrderKey, Place)> {
         let mut found = Vec::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            if row.name != name {
-                continue;
-            }
+        for number in self.name(name).rows.iter().copied() {
+            let row = &self.rows[number as usize];
             let peer = self.authors.peer(row.author);
             for (nth, clock) in self.clocks(row).enumerate() {
                 if keep(ChangeKey {
@@ -499,7 +502,7 @@ impl Log {
                     clock,
                 }) {
                     let place = Place {
-                        row: number as u32,
+                        row: number,
                         nth: nth as u32,
                     };
                     found.push((OperationId::new(peer, clock), place));
@@ -517,7 +520,12 @@ impl Log {
             + self
                 .by_author
                 .iter()
-                .map(|author| author.rows.capacity() * 4)
+                .map(|author| author.rows.capacity() * 4 + author.strays.len() * 24)
+                .sum::<usize>()
+            + self
+                .names
+                .iter()
+                .map(|name| name.rows.capacity() * 4 + 2 * name.prefix.len())
                 .sum::<usize>()
             + self.clock_pool.capacity()
             + self.byte_pool.capacity()

@@ -30,7 +30,7 @@ impl Log {
         if OperationId::new(peer, author.latest) < order {
             return false;
         }
-        if author.overlap {
+        if !author.strays.is_empty() {
             return true;
         }
         // The row before may reach across.

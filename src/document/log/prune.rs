@@ -3,6 +3,7 @@
 use super::row::Operation;
 use super::{ChangeKey, Log};
 use crate::clock::{AuthorIdx, Hlc, VersionVector};
+use std::collections::HashMap;
 
 /// What was removed, and what is left at the top.
 pub(crate) struct Pruned {
@@ -18,10 +19,11 @@ impl Log {
     /// removed ones. Returns None, and does nothing, if there is nothing to remove.
     ///
     /// Content moves to a new pool; `keep_content` is given the old and the new one, to save what
-    /// else refers to it. O(log).
+    /// else refers to it. With `anyway`, it moves even if no change goes. O(log).
     pub fn prune(
         &mut self,
         version: &VersionVector,
+        anyway: bool,
         keep_content: impl FnOnce(&Log, &mut super::ContentPool),
     ) -> Option<Pruned> {
         let thresholds: Vec<Option<Hlc>> = (0..self.authors.len())
@@ -37,6 +39,7 @@ impl Log {
         };
         let mut kept = self.emptied();
         let mut deps = Vec::new();
+        let mut is_listed = vec![false; self.authors.len()];
         for (number, row) in self.rows.iter().enumerate() {
             let mut previous = None;
             for (nth, clock) in self.clocks(row).enumerate() {
@@ -51,7 +54,7 @@ impl Log {
                 }
                 if goes(key) {
                     pruned.removed += 1;
-                    if !pruned.authors.contains(&key.author) {
+                    if !std::mem::replace(&mut is_listed[key.author.0 as usize], true) {
                         pruned.authors.push(key.author);
                     }
                     continue;
@@ -64,15 +67,13 @@ impl Log {
                 self.with_operation(place, |op| kept.push_copy(self, key, &deps, row.name, op));
             }
         }
-        if pruned.removed == 0 {
+        if pruned.removed == 0 && !anyway {
             return None;
         }
+        let mut places: HashMap<AuthorIdx, usize> = HashMap::new();
         for head in self.heads().into_iter().filter(|head| !goes(*head)) {
-            match pruned
-                .frontiers
-                .iter_mut()
-                .find(|known| known.author == head.author)
-            {
+            let place = *places.entry(head.author).or_insert(pruned.frontiers.len());
+            match pruned.frontiers.get_mut(place) {
                 Some(known) => known.clock = known.clock.max(head.clock),
                 None => pruned.frontiers.push(head),
             }
@@ -88,7 +89,10 @@ impl Log {
     /// A log with the same names and without changes.
     fn emptied(&self) -> Log {
         let mut names = self.names.clone();
-        names.iter_mut().for_each(|name| name.change_count = 0);
+        for name in &mut names {
+            name.change_count = 0;
+            name.rows.clear();
+        }
         Log {
             names,
             name_numbers: self.name_numbers.clone(),
