@@ -43,8 +43,7 @@ part() {
   printf '%-34s ' "$name"
   if ! "$@" >"$log" 2>&1 </dev/null; then
     echo "FAILED"
-    # Only the end of long output, without the lines of what went well.
-    grep -vE '^test .* \.\.\. ok$|^ +(Compiling|Checking|Documenting) ' "$log" | tail -n 120 >&2 || true
+    why >&2
     echo "failed: $name ($*)" >&2
     echo "$passed passed, 1 failed"
     exit 1
@@ -56,6 +55,15 @@ part() {
   # What was left out, and why.
   grep -iE '^(.*: )?skipped: |^(no|going on without) .*skipped|^test .* \.\.\. ignored' "$log" | sort -u | sed 's/^/    /' || true
   grep -E '^    |bytes  \(budget' "$log" | grep -E 'bytes  \(budget' | sed 's/^/    /' || true
+}
+
+# What went wrong, of the output of a part: failed Rust tests, else the end of it.
+why() {
+  if grep -q '^failures:$' "$log"; then
+    sed -n '/^failures:$/,/^test result: /p' "$log" | tail -n 400
+  else
+    grep -vE '^ +(Compiling|Checking|Documenting) ' "$log" | tail -n 120
+  fi
 }
 
 header_unchanged() {
