@@ -337,3 +337,37 @@ fn apply(peer: &mut Peer, op: &Op, authors: &Authors) {
         }
     }
 }
+
+/// An element was named as right origin before it was there, and then came as a child of the one
+/// that named it: typing goes on to its left, not as one run.
+#[test]
+fn typing_on_before_an_element_that_came_later_hangs_below_it() {
+    let mut authors = Authors::default();
+    for byte in [5, 7, 1] {
+        authors.intern(PeerId::from_bytes([byte; 16]));
+    }
+    for is_local in [true, false] {
+        let mut list = Sequence::default();
+        let mut model = Model::default();
+        let (first, second, late, between) = (key(0, 0), key(0, 1), key(1, 5), key(2, 0));
+        for (id, left, right) in [
+            (first, ElementKey::NULL, late),
+            (late, first, ElementKey::NULL),
+            (second, first, late),
+            (between, first, late),
+        ] {
+            let new = chain(id, 1, left, right);
+            if is_local && id == second {
+                let inserted = list.insert_local(1, new);
+                assert_eq!((inserted.left, inserted.right), (left, right));
+            } else {
+                list.integrate(new, false, &authors).unwrap();
+            }
+            assert!(model.insert(id, left, right, &authors));
+            list.check();
+        }
+        assert!(list.elements().eq(model.elements()));
+        let ids: Vec<ElementKey> = list.elements().map(|(id, _)| id).collect();
+        assert_eq!(ids, [first, between, second, late]);
+    }
+}
