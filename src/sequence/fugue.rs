@@ -195,19 +195,17 @@ impl Sequence {
     /// 10.2 `below`: whether `left` is a proper ancestor of `right`, and has a right child.
     /// `depends` becomes true if the latter made the difference.
     fn is_below(&self, left: (RunPos, u32), right: (RunPos, u32), depends: &mut bool) -> bool {
-        let (left_run, right_run) = (self.tree.run(left.0), self.tree.run(right.0));
         if left.0 == right.0 {
             // Each element of a run is the parent of the next.
             return left.1 < right.1;
         }
+        let left_run = self.tree.run(left.0);
         let left_key = left_run.id.plus(left.1);
-        let above = if right.1 == 0 {
-            self.find_above(left_run, left_key, right.0)
-        } else if right_run.contains(left_key) {
-            // The ancestors of a later element of a run are those of the first, and the run itself.
-            return left_key.counter < right_run.id.counter + right.1;
-        } else {
-            self.climb(left_key, right.0)
+        // The ancestors of a later element of a run are those of the first, and the run itself,
+        // which `left` is not in.
+        let above = match right.1 {
+            0 => self.find_above(left_run, left_key, right.0),
+            _ => self.climb(left_key, right.0),
         };
         match above {
             Above::No => false,

@@ -54,7 +54,8 @@ fn arbitrary_operations_agree_with_the_tree() {
                 any(&mut rng),
                 any(&mut rng),
             );
-            match rng.below(6) {
+            match rng.below(7) {
+                6 => insert_local(&mut rng, &mut list, &mut model, &authors, seed),
                 0 => {
                     let len = 1 + rng.below(3) as u32;
                     list.remove_by_id(id, len, UNREPORTED);
@@ -90,6 +91,29 @@ fn arbitrary_operations_agree_with_the_tree() {
             assert!(list.elements().eq(model.elements()), "seed {seed}");
         }
     }
+}
+
+/// Somebody types in the middle of that, mostly on behind their last element.
+fn insert_local(
+    rng: &mut Rng,
+    list: &mut Sequence,
+    model: &mut Model,
+    authors: &Authors,
+    seed: u64,
+) {
+    let own = list.elements().filter(|(id, _)| id.author == AuthorIdx(0));
+    let last = own.map(|(id, _)| id).max();
+    let id = last.map_or(key(0, 0), |last| last.plus(1));
+    let behind_last = last.and_then(|last| list.units_through(last));
+    let unit = match behind_last {
+        Some(unit) if rng.below(3) > 0 => unit,
+        _ => rng.below(list.len_units() as usize + 1) as u32,
+    };
+    let len = 1 + rng.below(2) as u32;
+    let new = chain(id, len, ElementKey::NULL, ElementKey::NULL);
+    let inserted = list.insert_local(unit, new);
+    assert_eq!(inserted.unit, unit, "seed {seed}");
+    assert!(model.insert_chain(id, len, inserted.left, inserted.right, authors));
 }
 
 /// The origins of one who types on behind the element with the counter before; in the middle of
@@ -311,5 +335,39 @@ fn apply(peer: &mut Peer, op: &Op, authors: &Authors) {
                 .unwrap();
             peer.model.update(*old, *new, authors);
         }
+    }
+}
+
+/// An element was named as right origin before it was there, and then came as a child of the one
+/// that named it: typing goes on to its left, not as one run.
+#[test]
+fn typing_on_before_an_element_that_came_later_hangs_below_it() {
+    let mut authors = Authors::default();
+    for byte in [5, 7, 1] {
+        authors.intern(PeerId::from_bytes([byte; 16]));
+    }
+    for is_local in [true, false] {
+        let mut list = Sequence::default();
+        let mut model = Model::default();
+        let (first, second, late, between) = (key(0, 0), key(0, 1), key(1, 5), key(2, 0));
+        for (id, left, right) in [
+            (first, ElementKey::NULL, late),
+            (late, first, ElementKey::NULL),
+            (second, first, late),
+            (between, first, late),
+        ] {
+            let new = chain(id, 1, left, right);
+            if is_local && id == second {
+                let inserted = list.insert_local(1, new);
+                assert_eq!((inserted.left, inserted.right), (left, right));
+            } else {
+                list.integrate(new, false, &authors).unwrap();
+            }
+            assert!(model.insert(id, left, right, &authors));
+            list.check();
+        }
+        assert!(list.elements().eq(model.elements()));
+        let ids: Vec<ElementKey> = list.elements().map(|(id, _)| id).collect();
+        assert_eq!(ids, [first, between, second, late]);
     }
 }
