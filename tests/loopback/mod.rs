@@ -3,6 +3,7 @@
 // Each test binary uses a part of this.
 #![allow(dead_code)]
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,8 +55,17 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 
 pub fn serve(options: ServerOptions, store: Option<Arc<DocumentStore>>) -> (Server, SocketAddr) {
     let server = Server::new(options, store);
-    let address = server.start().unwrap();
-    (server, address)
+    let deadline = Instant::now() + LONG;
+    loop {
+        match server.start() {
+            Ok(address) => return (server, address),
+            // A port that was free a moment ago may serve as the other end of somebody's connection.
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => panic!("the server does not start: {error}"),
+        }
+    }
 }
 
 pub fn client_options(address: SocketAddr) -> ClientOptions {
