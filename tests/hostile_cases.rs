@@ -624,3 +624,35 @@ fn heads_behind_a_pruning_are_the_latest() {
     assert_eq!(document.change_count(), 3);
     document.check();
 }
+
+/// As above, within one stretch of typing.
+#[test]
+fn late_changes_into_the_middle_of_typing_are_placed_as_in_a_replay() {
+    let a = peer(2);
+    let clocks = [10, 20, 30, 41];
+    for late in 9..44 {
+        let mut replica = Replica::new(1);
+        let mut deps = Vec::new();
+        for (nth, clock) in (0u64..).zip(clocks) {
+            let left = nth.checked_sub(1).map(|before| (a, before));
+            let payload = insert(left, None, &[(Some((a, nth)), "a")]);
+            let change = Change {
+                id: id(a, clock),
+                deps,
+                payload,
+            };
+            assert_eq!(replica.document.apply_change(&change, b""), Ok(true));
+            deps = vec![change.id];
+        }
+        let named: Vec<Element> = (0..4).map(|counter| Some((a, counter))).collect();
+        for (nth, left) in (0u64..).zip(named) {
+            let id = id(peer(4 + nth as u8), late);
+            let payload = insert(left, None, &[(Some((id.peer, 0)), "b")]);
+            assert_eq!(
+                replica.document.apply_change(&change(id, payload), b""),
+                Ok(true)
+            );
+            replica.check(&format!("late at {late}"));
+        }
+    }
+}
