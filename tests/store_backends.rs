@@ -1,6 +1,5 @@
 //! Memory and SQLite against one set of rules, and what a damaged file does.
 
-use std::path::{Path, PathBuf};
 use syncline::clock::PeerId;
 use syncline::store::{
     Content, DocumentMeta, KIND_CRDT, MemoryStore, NAME_BYTES_MAX, Store, StoreError, Write,
@@ -158,6 +157,7 @@ fn the_memory_store_keeps_the_rules() {
 #[cfg(feature = "sqlite")]
 mod sqlite {
     use super::*;
+    use std::path::{Path, PathBuf};
     use syncline::store::{Durability, SqliteOptions, SqliteStore};
 
     fn open(path: &Path) -> Result<SqliteStore, StoreError> {
@@ -180,9 +180,10 @@ mod sqlite {
                 store.commit(&[append(&name, &record)]).unwrap();
             }
             if number % 3 == 0 {
+                let (snapshot, records) = ([number; 5000], [vec![number; 20], vec![number; 3]]);
                 let content = Content::Replace {
-                    snapshot: Some(&[number; 5000]),
-                    records: &[vec![number; 20], vec![number; 3]],
+                    snapshot: Some(&snapshot),
+                    records: &records,
                 };
                 let write = Write {
                     document: &name,

@@ -1,6 +1,7 @@
 //! Documents that keep themselves stored: group commit, failures, reopening.
 
 use parking_lot::Mutex;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

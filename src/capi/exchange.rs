@@ -112,10 +112,13 @@ pub unsafe extern "C" fn syncline_document_export_changes(
     guard!(|caller| {
         let out = caller.out(out_changes, "out_changes")?;
         let since = vector_or_null(caller, since)?;
-        let changes = caller
-            .object(document)?
-            .read(|d| Ok(changes_since(d, since.as_ref())))?;
-        out.give(syncline_buffer::from_vec(encode_list(changes.iter())))
+        let changes = caller.object(document)?.read(|d| {
+            Ok(match &since {
+                Some(since) => encode_list(d.changes_newer_than(since).iter()),
+                None => d.export_list(),
+            })
+        })?;
+        out.give(syncline_buffer::from_vec(changes))
     })
 }
 
@@ -162,8 +165,8 @@ pub unsafe extern "C" fn syncline_document_import_changes(
     guard!(|caller| {
         let out = caller.out_or_null(out_applied, "out_applied")?;
         let core = caller.object(document)?;
-        let changes = decode_list(caller.bytes(changes, "changes")?)?;
-        let outcome = core.edit(|d| Ok(d.import_changes(changes, &[], Origin::Remote)?))?;
+        let changes = caller.bytes(changes, "changes")?;
+        let outcome = core.edit(|d| Ok(d.import_list(changes, &[], Origin::Remote)?))?;
         imported(&outcome, out)
     })
 }

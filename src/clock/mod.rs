@@ -8,6 +8,7 @@ mod hlc;
 mod operation_id;
 mod peer_id;
 mod version_vector;
+#[allow(unsafe_code)]
 mod wall;
 
 pub use author::{AuthorIdx, Authors};

@@ -3,6 +3,7 @@
  *
  * What must hold at the end: both documents are equal, a copy kept up to date by polled change
  * events is equal to the text, sequence numbers have no holes, and no handle is left.
+ * Data races: tests/c/tsan.sh.
  *
  * threads [ROUNDS [SEED]] */
 #include "check.h"
