@@ -656,3 +656,62 @@ fn late_changes_into_the_middle_of_typing_are_placed_as_in_a_replay() {
         }
     }
 }
+
+#[test]
+fn what_a_snapshot_covers_is_known_even_when_it_was_pruned() {
+    let (mut document, text) = text_document(1);
+    document.text_insert(text, 0, "a").unwrap();
+    document.text_insert(text, 1, "b").unwrap();
+    let made = document.all_changes();
+    document.take_snapshot(true).unwrap();
+    assert_eq!(document.change_count(), 0);
+    for change in made {
+        assert_eq!(document.apply_change(&change, b""), Ok(false));
+        assert_eq!(document.apply(change), Ok(false));
+    }
+    assert_eq!(
+        (document.change_count(), document.text_string(text)),
+        (0, "ab".to_owned())
+    );
+}
+
+#[test]
+fn a_snapshot_goes_with_the_changes_that_are_refused() {
+    let (mut document, _) = text_document(1);
+    let vector = VersionVector::from_iter([(peer(9), Hlc::new(NOW_MS, 1))]);
+    let snapshot = Snapshot::new(vector, Vec::new());
+    let forged = change(OperationId::new(peer(9), Hlc::MAX), remove(&[]));
+    let refused = document.import(Some(&snapshot), vec![forged]);
+    assert!(matches!(refused, Err(ApplyError::ClockDrift { .. })));
+    assert!(document.last_snapshot().is_none() && document.version_vector().is_empty());
+}
+
+/// A change that comes while a transaction is open is older than what the transaction shows, even
+/// if it names it.
+#[test]
+fn changes_that_name_elements_of_the_open_transaction_are_placed_as_in_a_replay() {
+    let mut replica = Replica::new(1);
+    let text = replica.text;
+    replica.document.text_insert(text, 0, "old").unwrap();
+    replica.document.begin(b"").unwrap();
+    replica.document.text_insert(text, 3, "new").unwrap();
+    replica
+        .document
+        .text_update_utf16(text, 0, &[0x4f])
+        .unwrap();
+    for (author, element) in [(2, 2), (3, 3), (4, 5), (5, 6)] {
+        let forged = insert(
+            Some((peer(1), element)),
+            None,
+            &[(Some((peer(author), 0)), "x")],
+        );
+        let forged = change(id(peer(author), 1_000), forged);
+        assert_eq!(replica.document.apply_change(&forged, b""), Ok(true));
+        let before = replica.values();
+        replica.document.replay_all();
+        assert_eq!(before, replica.values(), "element {element}");
+    }
+    replica.document.commit().unwrap();
+    replica.given_bytes = 10_000;
+    replica.check("behind the transaction");
+}
