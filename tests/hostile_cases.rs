@@ -475,3 +475,184 @@ fn many_heads_authors_and_dependencies_are_cheap() {
     let took = start.elapsed();
     assert!(took.as_secs() < 20, "{took:?}");
 }
+
+/// Changes that nearly continue the one before, as typing does, come back as they came.
+#[test]
+fn what_nearly_continues_is_kept_apart() {
+    let a = peer(9);
+    let typed = |first: u64| -> Vec<(Element, &'static str)> {
+        vec![(Some((a, first)), "a"), (Some((a, first + 1)), "b")]
+    };
+    let before = |first: u64| Some((a, first - 1));
+    let right = Some((a, 77));
+    let spans = |first: u64, len: u64| {
+        let ids: Vec<Element> = (first..first + len).map(|n| Some((a, n))).collect();
+        remove(&ids)
+    };
+    // Each: the operations of a chain of changes, and their clocks.
+    type Chain = Vec<(u32, Vec<u8>)>;
+    let chains: Vec<Chain> = vec![
+        // The same with a smaller clock, an equal step, and behind a stray.
+        vec![
+            (50, insert(None, right, &typed(0))),
+            (10, insert(before(2), right, &typed(2))),
+        ],
+        vec![
+            (50, insert(None, right, &typed(0))),
+            (10, insert(before(2), right, &typed(2))),
+            (20, insert(before(4), right, &typed(4))),
+            (60, insert(before(6), right, &typed(6))),
+            (70, insert(before(8), right, &typed(8))),
+        ],
+        // Another left or right origin, another length, ids with a gap.
+        vec![
+            (1, insert(None, right, &typed(0))),
+            (2, insert(before(1), right, &typed(2))),
+        ],
+        vec![
+            (1, insert(None, right, &typed(0))),
+            (2, insert(before(2), None, &typed(2))),
+        ],
+        vec![
+            (1, insert(None, right, &typed(0))),
+            (2, insert(before(2), right, &typed(2)[..1])),
+        ],
+        vec![
+            (1, insert(None, right, &typed(0))),
+            (2, insert(before(2), right, &typed(3))),
+        ],
+        // Removals: forwards, backwards, and with lengths that change.
+        vec![
+            (1, spans(4, 2)),
+            (2, spans(6, 2)),
+            (3, spans(8, 1)),
+            (4, spans(9, 3)),
+        ],
+        vec![
+            (1, spans(9, 1)),
+            (2, spans(8, 1)),
+            (3, spans(7, 1)),
+            (4, spans(8, 1)),
+        ],
+        vec![(1, spans(4, 2)), (2, spans(3, 1)), (3, spans(2, 1))],
+        vec![
+            (1, spans(4, 2)),
+            (2, spans(3, 2)),
+            (3, spans(2, 2)),
+            (4, spans(0, 2)),
+        ],
+        vec![
+            (1, spans(0, 1)),
+            (2, remove(&[None])),
+            (3, remove(&[None, None])),
+            (4, spans(1, 1)),
+        ],
+        vec![
+            (1, spans(u64::from(u32::MAX) - 1, 1)),
+            (2, spans(u64::from(u32::MAX), 1)),
+        ],
+        // Steps of the clock that change, far and near.
+        (0..20)
+            .map(|n| (n * n * 3_000, spans(u64::from(n), 1)))
+            .collect(),
+        (0..300)
+            .map(|n| (n * 2 + n % 3 % 2, spans(u64::from(n), 1)))
+            .collect(),
+    ];
+    for (nth, chain) in chains.into_iter().enumerate() {
+        let mut made: Vec<Change> = Vec::new();
+        for (clock, payload) in chain {
+            let deps = made.last().map(|last| last.id).into_iter().collect();
+            let clock = Hlc::new(NOW_MS + i64::from(clock / 60_000), clock % 60_000);
+            made.push(Change {
+                id: OperationId::new(a, clock),
+                deps,
+                payload,
+            });
+        }
+        let mut replica = Replica::new(1);
+        for change in &made {
+            assert_eq!(
+                replica.document.apply_change(change, b""),
+                Ok(true),
+                "chain {nth}"
+            );
+        }
+        assert_eq!(replica.document.all_changes(), made, "chain {nth}");
+        for change in &made {
+            assert!(replica.document.contains_change(&change.id), "chain {nth}");
+            assert_eq!(
+                replica.document.apply_change(change, b""),
+                Ok(false),
+                "chain {nth}"
+            );
+        }
+        // What is above each of them, and above pairs in any order.
+        for (at, change) in made.iter().enumerate().step_by(7) {
+            for heads in [
+                vec![change.id],
+                vec![made[0].id, change.id],
+                vec![change.id, made[0].id],
+            ] {
+                let above = replica.document.export_changes_from(&heads).unwrap();
+                assert_eq!(above, made[at + 1..], "chain {nth}, from {at}");
+            }
+        }
+        replica.given_bytes = 100_000;
+        replica.check("nearly continued");
+    }
+}
+
+/// The heads that a pruning leaves: the latest of each author, whatever the order of arrival.
+#[test]
+fn heads_behind_a_pruning_are_the_latest() {
+    let mut document = Document::new(options(1));
+    for counter in [50, 70, 60, 20] {
+        let nothing = payload(MAP, 9, &[]);
+        assert_eq!(
+            document.apply_change(&change(id(peer(9), counter), nothing), b""),
+            Ok(true)
+        );
+    }
+    let vector = VersionVector::from_iter([(peer(9), Hlc::new(NOW_MS, 30))]);
+    assert!(
+        document
+            .import_snapshot(&Snapshot::new(vector, Vec::new()), true)
+            .unwrap()
+    );
+    assert_eq!(document.frontiers(), [id(peer(9), 70)]);
+    assert_eq!(document.change_count(), 3);
+    document.check();
+}
+
+/// As above, within one stretch of typing.
+#[test]
+fn late_changes_into_the_middle_of_typing_are_placed_as_in_a_replay() {
+    let a = peer(2);
+    let clocks = [10, 20, 30, 41];
+    for late in 9..44 {
+        let mut replica = Replica::new(1);
+        let mut deps = Vec::new();
+        for (nth, clock) in (0u64..).zip(clocks) {
+            let left = nth.checked_sub(1).map(|before| (a, before));
+            let payload = insert(left, None, &[(Some((a, nth)), "a")]);
+            let change = Change {
+                id: id(a, clock),
+                deps,
+                payload,
+            };
+            assert_eq!(replica.document.apply_change(&change, b""), Ok(true));
+            deps = vec![change.id];
+        }
+        let named: Vec<Element> = (0..4).map(|counter| Some((a, counter))).collect();
+        for (nth, left) in (0u64..).zip(named) {
+            let id = id(peer(4 + nth as u8), late);
+            let payload = insert(left, None, &[(Some((id.peer, 0)), "b")]);
+            assert_eq!(
+                replica.document.apply_change(&change(id, payload), b""),
+                Ok(true)
+            );
+            replica.check(&format!("late at {late}"));
+        }
+    }
+}

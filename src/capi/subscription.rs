@@ -118,12 +118,19 @@ impl Subscription {
     /// Ends it: what waits is dropped, and on return the callback neither runs nor will run,
     /// except when this is called from inside of it. Gives the user data back when that is safe.
     pub(crate) fn end(self: &Arc<Self>) {
-        self.state.lock().ended = true;
-        self.queue.forget(self);
         let me = thread::current().id();
+        let waits = {
+            let mut state = self.state.lock();
+            state.ended = true;
+            // Counted from the start: a callback that returns meanwhile must not give the user
+            // data back on its own, after this has returned.
+            let waits = !state.running.contains(&me);
+            state.waiting += u32::from(waits);
+            waits
+        };
+        self.queue.forget(self);
         let mut state = self.state.lock();
-        if !state.running.contains(&me) {
-            state.waiting += 1;
+        if waits {
             while !state.running.is_empty() {
                 self.quiet.wait(&mut state);
             }

@@ -371,3 +371,33 @@ fn typing_on_before_an_element_that_came_later_hangs_below_it() {
         assert_eq!(ids, [first, between, second, late]);
     }
 }
+
+/// Two removed neighbours with consecutive ids are not a chain if they hang below another one.
+#[test]
+fn removed_siblings_stay_siblings() {
+    let mut authors = Authors::default();
+    for byte in [5, 7] {
+        authors.intern(PeerId::from_bytes([byte; 16]));
+    }
+    let mut list = Sequence::default();
+    let mut model = Model::default();
+    let (parent, first, second, child) = (key(1, 0), key(0, 0), key(0, 1), key(1, 1));
+    for (id, left) in [
+        (parent, ElementKey::NULL),
+        (first, parent),
+        (second, parent),
+        (child, first),
+    ] {
+        if id == child {
+            for gone in [first, second] {
+                assert!(list.remove_by_id(gone, 1, UNREPORTED));
+                model.delete(gone);
+            }
+        }
+        list.integrate(chain(id, 1, left, ElementKey::NULL), false, &authors)
+            .unwrap();
+        assert!(model.insert(id, left, ElementKey::NULL, &authors));
+        list.check();
+    }
+    assert!(list.elements().eq(model.elements()));
+}
