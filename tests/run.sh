@@ -53,7 +53,8 @@ part() {
   passed=$((passed + count))
   echo "ok  $count  ($((SECONDS - started)) s)"
   # What was left out, and why.
-  grep -iE '^(.*: )?skipped: |^(no|going on without) .*skipped|^test .* \.\.\. ignored' "$log" | sort -u | sed 's/^/    /' || true
+  sed -nE 's/^([a-z_]+) #[0-9]+ skipped: ([^:{]*): .*/\1: cases skipped: \2/p' "$log" | sort | uniq -c | sed 's/^ */    /'
+  grep -E '^([^#]*: )?skipped: |^no .*(skipped|here)|^test .* \.\.\. ignored' "$log" | sort -u | sed 's/^/    /' || true
   grep -E '^    |bytes  \(budget' "$log" | grep -E 'bytes  \(budget' | sed 's/^/    /' || true
 }
 
