@@ -76,7 +76,8 @@ for mode in $modes; do
       command -v valgrind >/dev/null || { echo "no valgrind here: skipped"; continue; }
       build valgrind
       for name in $programs; do
-        (cd "$work" && timeout 600 valgrind --quiet --error-exitcode=99 --leak-check=full \
+        # Threads take turns: without that, one can be kept waiting for as long as the others run.
+        (cd "$work" && timeout 600 valgrind --quiet --fair-sched=yes --error-exitcode=99 --leak-check=full \
           --show-leak-kinds=definite --errors-for-leak-kinds=definite \
           --suppressions="$here/valgrind.supp" "./$name-valgrind")
       done
