@@ -224,10 +224,19 @@ pub unsafe extern "C" fn syncline_handler_get_kind(
 ) -> syncline_handler_kind {
     question!(SYNCLINE_HANDLER_CUSTOM, |caller| {
         Ok(match caller.object(handler)?.kind {
+            HandlerKind::Text => SYNCLINE_HANDLER_TEXT,
             HandlerKind::FugueText => SYNCLINE_HANDLER_FUGUE_TEXT,
+            HandlerKind::List => SYNCLINE_HANDLER_LIST,
+            HandlerKind::FugueList => SYNCLINE_HANDLER_FUGUE_LIST,
+            HandlerKind::MovableList => SYNCLINE_HANDLER_MOVABLE_LIST,
             HandlerKind::Map => SYNCLINE_HANDLER_MAP,
+            HandlerKind::OrMap => SYNCLINE_HANDLER_OR_MAP,
             HandlerKind::Register => SYNCLINE_HANDLER_REGISTER,
             HandlerKind::OrSet => SYNCLINE_HANDLER_OR_SET,
+            HandlerKind::MapRef => SYNCLINE_HANDLER_MAP_REF,
+            HandlerKind::ListRef => SYNCLINE_HANDLER_LIST_REF,
+            HandlerKind::MovableListRef => SYNCLINE_HANDLER_MOVABLE_LIST_REF,
+            HandlerKind::Custom => SYNCLINE_HANDLER_CUSTOM,
         })
     })
 }

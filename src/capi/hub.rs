@@ -202,6 +202,8 @@ impl HubState {
                 let text = self.texts.entry(handler).or_default();
                 TargetDelta::Text(units::convert(ops, text, unit))
             }
+            // No handler of this interface reports one.
+            HandlerDelta::List(_) => TargetDelta::Keys(Vec::new()),
             HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
                 TargetDelta::Keys(ops.clone())
             }

@@ -67,6 +67,9 @@ impl From<Origin> for syncline_origin {
             Origin::Local => syncline_origin::SYNCLINE_ORIGIN_LOCAL,
             Origin::Remote => syncline_origin::SYNCLINE_ORIGIN_REMOTE,
             Origin::Load => syncline_origin::SYNCLINE_ORIGIN_LOAD,
+            Origin::Undo => syncline_origin::SYNCLINE_ORIGIN_UNDO,
+            Origin::Redo => syncline_origin::SYNCLINE_ORIGIN_REDO,
+            Origin::History => syncline_origin::SYNCLINE_ORIGIN_HISTORY,
         }
     }
 }

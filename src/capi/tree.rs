@@ -351,6 +351,10 @@ impl Source for Value {
             Value::Double(value) => View::Double(*value),
             Value::String(text) => View::String(utf8(text)),
             Value::Bytes(bytes) => View::Bytes(bytes),
+            Value::Reference(target) => View::Ref {
+                id: &target.id,
+                type_name: &target.type_tag,
+            },
             Value::Array(items) => View::Array(items),
             Value::Object(entries) => View::Object(
                 entries

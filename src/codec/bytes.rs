@@ -126,6 +126,15 @@ impl<'a> Reader<'a> {
         self.take(len, "a length exceeds the input")
     }
 
+    /// All that is left as UTF-8, read as [`text`].
+    pub fn rest_text(&mut self) -> Result<&'a str, DecodeError> {
+        let bytes = self.take(self.remaining(), "")?;
+        text(bytes).map_err(|error| DecodeError {
+            offset: self.offset - bytes.len() + error.offset,
+            ..error
+        })
+    }
+
     /// `uv(len) ‖ UTF-8`, read as [`text`].
     pub fn text(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.prefixed()?;

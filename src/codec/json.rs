@@ -298,7 +298,7 @@ fn write_value(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), Uns
         Value::Int(number) => write!(out, "{number}").expect("writing to memory cannot fail"),
         Value::Double(number) => write_double(*number, out)?,
         Value::String(text) => encode_string(text, out),
-        Value::Bytes(_) => return Err(UnsupportedValue),
+        Value::Bytes(_) | Value::Reference(_) => return Err(UnsupportedValue),
         Value::Array(_) | Value::Object(_) if depth == DEPTH_MAX => return Err(UnsupportedValue),
         Value::Array(items) => {
             out.push(b'[');

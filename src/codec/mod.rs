@@ -19,5 +19,5 @@ pub use change::Change;
 pub use element_id::ElementId;
 pub use envelope::Envelope;
 pub use snapshot::Snapshot;
-pub use value::Value;
+pub use value::{HandlerRef, Value};
 pub use wtf8::Wtf8String;

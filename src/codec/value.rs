@@ -1,5 +1,6 @@
 //! JSON-like values: what the handlers hold.
 
+use super::bytes::{DecodeError, Reader, write_prefixed};
 use super::wtf8::Wtf8String;
 
 /// Any value a handler can hold. Integers and doubles are different values (`1` and `1.0` are
@@ -18,10 +19,40 @@ pub enum Value {
     String(Wtf8String),
     /// Opaque bytes of a handler whose codec is the application's. JSON cannot carry them.
     Bytes(Vec<u8>),
+    /// A reference to a handler of the same document. JSON cannot carry it.
+    Reference(HandlerRef),
     /// A list.
     Array(Vec<Value>),
     /// Members in order; a key appears once.
     Object(Vec<(Wtf8String, Value)>),
+}
+
+/// Names a handler: what a container holds in place of its child (specification 3.5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HandlerRef {
+    /// The child's type tag.
+    pub type_tag: String,
+    /// The child's handler id.
+    pub id: String,
+}
+
+impl HandlerRef {
+    /// `uv(len(type)) ‖ type ‖ id`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        write_prefixed(out, self.type_tag.as_bytes());
+        out.extend_from_slice(self.id.as_bytes());
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote; the id takes the rest.
+    ///
+    /// # Errors
+    /// Empty or truncated bytes, or text that is not UTF-8.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let type_tag = reader.text()?.to_owned();
+        let id = reader.rest_text()?.to_owned();
+        Ok(HandlerRef { type_tag, id })
+    }
 }
 
 impl Value {
@@ -31,6 +62,7 @@ impl Value {
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
             Value::String(text) => text.heap_bytes(),
             Value::Bytes(bytes) => bytes.capacity(),
+            Value::Reference(target) => target.type_tag.capacity() + target.id.capacity(),
             Value::Array(items) => {
                 let own = items.capacity() * size_of::<Value>();
                 own + items.iter().map(Value::heap_bytes).sum::<usize>()

@@ -1,7 +1,7 @@
 //! The difference a transaction makes to a text, composed edit by edit; and the difference of two
 //! texts, for when single edits are not known.
 
-use super::types::{MapOp, TextOp};
+use super::types::{ListOp, MapOp, TextOp};
 use crate::codec::Value;
 use std::collections::HashMap;
 
@@ -334,5 +334,18 @@ mod tests {
             joined_events(stayed.to_vec()),
             [event(Some(int), Some(double))]
         );
+    }
+}
+
+/// What a transaction does to a list, step by step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListDelta {
+    steps: Vec<ListOp>,
+}
+
+impl ListDelta {
+    /// The steps of the delta.
+    pub fn finish(self) -> Vec<ListOp> {
+        self.steps
     }
 }

@@ -2,10 +2,17 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
-use super::delta::{TextDelta, joined_events, joined_set_events, replaced_stretch};
+use super::delta::{ListDelta, TextDelta, joined_events, joined_set_events, replaced_stretch};
+use super::handlers::custom::CustomState;
 use super::handlers::map::MapState;
+use super::handlers::movable_list::MovableListState;
+use super::handlers::operation::Events;
+use super::handlers::or_map::OrMapState;
 use super::handlers::or_set::OrSetState;
+use super::handlers::plain_list::PlainListState;
+use super::handlers::plain_text::PlainTextState;
 use super::handlers::register::RegisterState;
+use super::handlers::state::ByteState;
 use super::handlers::text::{TextBlob, TextSink, TextState};
 use super::handlers::text_body::TextBody;
 use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
@@ -28,9 +35,14 @@ struct Seed {
 #[derive(Clone, Debug)]
 pub(crate) enum State {
     Text(TextState),
+    PlainText(PlainTextState),
+    PlainList(PlainListState),
+    MovableList(MovableListState),
     Map(MapState),
+    OrMap(OrMapState),
     Register(RegisterState),
     Set(OrSetState),
+    Custom(CustomState),
 }
 
 /// What the open transaction changed, while somebody wants to know.
@@ -42,7 +54,18 @@ pub(crate) enum Recorder {
     Text(TextDelta),
     /// The text before: for imports of so many changes that the difference is cheaper.
     TextBefore(Vec<u16>),
+    List(ListDelta),
     Values(Vec<MapOp>),
+}
+
+impl Recorder {
+    /// Where maps, registers and sets report.
+    pub fn events(&mut self) -> Events<'_> {
+        match self {
+            Recorder::Values(events) => Some(events),
+            _ => None,
+        }
+    }
 }
 
 /// See the module.
@@ -73,9 +96,47 @@ impl State {
     fn new(kind: HandlerKind, codec: ValueCodec) -> Self {
         match kind {
             HandlerKind::FugueText => State::Text(TextState::default()),
-            HandlerKind::Map => State::Map(MapState::new(codec)),
+            HandlerKind::FugueList | HandlerKind::ListRef => State::Text(TextState::default()),
+            HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
+            HandlerKind::List => State::PlainList(PlainListState::new(codec)),
+            HandlerKind::MovableList | HandlerKind::MovableListRef => {
+                State::MovableList(MovableListState::new(codec))
+            }
+            HandlerKind::Map | HandlerKind::MapRef => State::Map(MapState::new(codec)),
+            HandlerKind::OrMap => State::OrMap(OrMapState::new(codec)),
             HandlerKind::Register => State::Register(RegisterState::new(codec)),
             HandlerKind::OrSet => State::Set(OrSetState::new(codec)),
+            HandlerKind::Custom => State::Custom(CustomState::new(codec)),
+        }
+    }
+
+    /// The state, if its operations are bytes.
+    pub fn bytes(&self) -> Option<&dyn ByteState> {
+        match self {
+            State::Text(_) => None,
+            State::PlainText(state) => Some(state),
+            State::PlainList(state) => Some(state),
+            State::MovableList(state) => Some(state),
+            State::Map(state) => Some(state),
+            State::OrMap(state) => Some(state),
+            State::Register(state) => Some(state),
+            State::Set(state) => Some(state),
+            State::Custom(state) => Some(state),
+        }
+    }
+
+    /// As [`bytes`](Self::bytes).
+    pub fn bytes_mut(&mut self) -> Option<&mut dyn ByteState> {
+        match self {
+            State::Text(_) => None,
+            State::PlainText(state) => Some(state),
+            State::PlainList(state) => Some(state),
+            State::MovableList(state) => Some(state),
+            State::Map(state) => Some(state),
+            State::OrMap(state) => Some(state),
+            State::Register(state) => Some(state),
+            State::Set(state) => Some(state),
+            State::Custom(state) => Some(state),
         }
     }
 }
@@ -138,9 +199,7 @@ impl Handler {
                 }
                 Err(error) => Err(error),
             },
-            State::Map(map) => map.seed(blob),
-            State::Register(register) => register.seed(blob),
-            State::Set(set) => set.seed(blob),
+            state => state.bytes_mut().map_or(Ok(()), |state| state.seed(blob)),
         };
         if let Err(error) = seeded {
             log::warn!(target: "document", "the snapshot of handler {:?} is unreadable: {error}", self.id);
@@ -209,22 +268,12 @@ impl Handler {
             }
             return;
         }
-        let events = match &mut self.recorder {
-            Recorder::Values(events) => Some(events),
-            _ => None,
-        };
-        let state = &mut self.state;
+        let (state, recorder) = (&mut self.state, &mut self.recorder);
         log.with_operation(place, |op| {
-            let Some((kind, body)) = kind_and_body(op) else {
-                return;
-            };
-            // An undecodable body has no effect and hides no other (specification 9.1).
-            let _ = match state {
-                State::Map(map) => map.apply(order, kind, body, events),
-                State::Register(register) => register.apply(order, kind, body, events),
-                State::Set(set) => set.apply(order, kind, body, events),
-                State::Text(_) => Ok(()),
-            };
+            if let (Some((kind, body)), Some(state)) = (kind_and_body(op), state.bytes_mut()) {
+                // An undecodable body has no effect and hides no other (specification 9.1).
+                let _ = state.apply(order, kind, body, recorder);
+            }
         });
     }
 
@@ -299,7 +348,11 @@ impl Handler {
     /// Whether the state depends on the order in which changes came, and it was not the order of
     /// replay.
     pub fn needs_replay(&self) -> bool {
-        self.out_of_order && self.text().is_some_and(|text| text.order_sensitive)
+        let is_sensitive = match &self.state {
+            State::Text(text) => text.order_sensitive,
+            state => state.bytes().is_some_and(ByteState::is_order_sensitive),
+        };
+        self.out_of_order && is_sensitive
     }
 
     /// Content moved to another pool.
@@ -326,7 +379,7 @@ impl Handler {
                 Recorder::TextBefore(before)
             }
             State::Text(_) => Recorder::Text(TextDelta::default()),
-            _ => Recorder::Values(Vec::new()),
+            state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
     }
@@ -339,15 +392,9 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
                 Visible::Text(units)
             }
-            State::Map(map) => Visible::Entries(map.entries()),
-            State::Register(register) => Visible::Entries(
-                register
-                    .get()
-                    .map(|value| (String::new(), value))
-                    .into_iter()
-                    .collect(),
-            ),
-            State::Set(set) => Visible::Elements(set.values()),
+            state => state
+                .bytes()
+                .map_or(Visible::Elements(Vec::new()), ByteState::visible),
         }
     }
 
@@ -405,17 +452,19 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
                 HandlerDelta::Text(replaced_stretch(&before, &after))
             }
-            (Recorder::Values(events), State::Map(_)) => HandlerDelta::Map(joined_events(events)),
+            (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),
             (Recorder::Values(events), State::Register(_)) => {
                 HandlerDelta::Register(joined_events(events))
             }
             (Recorder::Values(events), State::Set(_)) => {
                 HandlerDelta::Set(joined_set_events(events))
             }
+            (Recorder::Values(events), _) => HandlerDelta::Map(joined_events(events)),
             _ => return None,
         };
         let is_empty = match &delta {
             HandlerDelta::Text(steps) => steps.is_empty(),
+            HandlerDelta::List(steps) => steps.is_empty(),
             HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
                 ops.is_empty()
             }
@@ -431,14 +480,7 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
                 Value::String(crate::codec::Wtf8String::from_utf16(&units))
             }
-            State::Map(map) => Value::Object(
-                map.entries()
-                    .into_iter()
-                    .map(|(key, value)| (key.into(), value))
-                    .collect(),
-            ),
-            State::Register(register) => register.get().unwrap_or(Value::Null),
-            State::Set(set) => Value::Array(set.values()),
+            state => state.bytes().map_or(Value::Null, ByteState::value),
         }
     }
 
@@ -446,9 +488,7 @@ impl Handler {
     pub fn heap_bytes(&self) -> usize {
         let state = match &self.state {
             State::Text(text) => text.sequence.heap_bytes(),
-            State::Map(map) => map.heap_bytes(),
-            State::Register(register) => register.heap_bytes(),
-            State::Set(set) => set.heap_bytes(),
+            state => state.bytes().map_or(0, ByteState::heap_bytes),
         };
         state + self.id.len() + self.bodies.len() * size_of::<(ChangeKey, TextBody)>()
     }
@@ -457,9 +497,7 @@ impl Handler {
     pub fn check(&self) {
         match &self.state {
             State::Text(text) => text.sequence.check(),
-            State::Map(map) => map.check(),
-            State::Register(register) => register.check(),
-            State::Set(set) => set.check(),
+            state => state.bytes().into_iter().for_each(ByteState::check),
         }
     }
 }

@@ -28,7 +28,8 @@ mod wire;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
     CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
-    HandlerKind, HandlerSpec, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec, WallClock,
+    HandlerKind, HandlerSpec, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec,
+    WallClock,
 };
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};

@@ -176,10 +176,10 @@ impl Document {
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
     pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
         match &self.handler_ref(number).state {
-            State::Map(map) => map.snapshot_state(),
-            State::Register(register) => register.snapshot_state(),
-            State::Set(set) => set.snapshot_state(),
             State::Text(_) => self.text_snapshot(number),
+            state => state
+                .bytes()
+                .map_or_else(Vec::new, |state| state.snapshot_state()),
         }
     }
 

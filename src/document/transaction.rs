@@ -2,8 +2,6 @@
 //! neighbours that cancel or join are compacted first (specification 8.8).
 
 use super::handler::State;
-use super::handlers::map::MapState;
-use super::handlers::register::RegisterState;
 use super::handlers::text::TextSink;
 use super::handlers::text_body::TextBody;
 use super::log::{ChangeKey, Operation, Span};
@@ -420,17 +418,10 @@ impl Document {
     /// Shows a local operation of a value handler before it is committed.
     pub(super) fn apply_pending(&mut self, handler: HandlerIdx, kind: u8, body: &[u8]) {
         let handler = &mut self.handlers[handler.0 as usize];
-        let events = match &mut handler.recorder {
-            super::handler::Recorder::Values(events) => Some(events),
-            _ => None,
-        };
-        // The body was encoded here.
-        let _ = match &mut handler.state {
-            State::Map(map) => map.apply_pending(kind, body, events),
-            State::Register(register) => register.apply_pending(kind, body, events),
-            State::Set(set) => set.apply_pending(kind, body, events),
-            State::Text(_) => Ok(()),
-        };
+        if let Some(state) = handler.state.bytes_mut() {
+            // The body was encoded here.
+            let _ = state.apply_pending(kind, body, &mut handler.recorder);
+        }
     }
 
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
@@ -442,15 +433,8 @@ impl Document {
             }
             done.push(*handler);
             let handler = &mut self.handlers[handler.0 as usize];
-            let events = match &mut handler.recorder {
-                super::handler::Recorder::Values(events) => Some(events),
-                _ => None,
-            };
-            match &mut handler.state {
-                State::Map(map) => map.discard_pending(events),
-                State::Register(register) => register.discard_pending(events),
-                State::Set(set) => set.discard_pending(events),
-                State::Text(_) => (),
+            if let Some(state) = handler.state.bytes_mut() {
+                state.discard_pending(&mut handler.recorder);
             }
         }
     }
@@ -487,11 +471,8 @@ impl Document {
         }
         let acc = (*kind, Cow::Borrowed(body.as_slice()));
         let next_op = (*next_kind, Cow::Borrowed(next_body.as_slice()));
-        let (kind, body) = match &self.handler_ref(last.handler).state {
-            State::Map(_) => MapState::compound(&acc, &next_op),
-            State::Register(_) => RegisterState::compound(&acc, &next_op),
-            State::Set(_) | State::Text(_) => None,
-        }?;
+        let state = self.handler_ref(last.handler).state.bytes()?;
+        let (kind, body) = state.compound(&acc, &next_op)?;
         Some(QueuedOp::Bytes {
             kind,
             body: body.into_owned(),

@@ -48,43 +48,99 @@ pub struct DocumentOptions {
 /// The kinds of handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandlerKind {
-    /// Text that merges by elements (specification 9.10).
+    /// Text by positions: the last in replay order acts on what is there (specification 9.3).
+    Text,
+    /// Text that merges by elements (9.10).
     FugueText,
+    /// A list by positions (9.4).
+    List,
+    /// A list that merges by elements (9.11).
+    FugueList,
+    /// A list whose elements keep their identity when they move (9.12).
+    MovableList,
     /// Last writer wins per key (9.5).
     Map,
+    /// Observed-remove map: a put wins over a concurrent removal (9.8).
+    OrMap,
     /// Last writer wins (9.6).
     Register,
     /// Observed-remove set: an addition wins over a concurrent removal (9.7).
     OrSet,
+    /// A map of references to handlers (9.13).
+    MapRef,
+    /// A list of references, as [`FugueList`](Self::FugueList) (9.13).
+    ListRef,
+    /// A list of references, as [`MovableList`](Self::MovableList) (9.13).
+    MovableListRef,
+    /// What the application folds itself, under a tag of its own.
+    Custom,
 }
 
 impl HandlerKind {
-    /// All kinds.
-    pub const ALL: [HandlerKind; 4] = [
+    /// All kinds that crdt_lf has.
+    pub const ALL: [HandlerKind; 12] = [
+        HandlerKind::Text,
         HandlerKind::FugueText,
+        HandlerKind::List,
+        HandlerKind::FugueList,
+        HandlerKind::MovableList,
         HandlerKind::Map,
+        HandlerKind::OrMap,
         HandlerKind::Register,
         HandlerKind::OrSet,
+        HandlerKind::MapRef,
+        HandlerKind::ListRef,
+        HandlerKind::MovableListRef,
     ];
 
-    /// The type tag without type arguments.
+    /// The type tag without type arguments; a custom handler has none of its own.
     pub fn base_tag(self) -> &'static str {
         match self {
+            HandlerKind::Text => "CRDTTextHandler",
             HandlerKind::FugueText => "CRDTFugueTextHandler",
+            HandlerKind::List => "CRDTListHandler",
+            HandlerKind::FugueList => "CRDTFugueListHandler",
+            HandlerKind::MovableList => "CRDTFugueMovableListHandler",
             HandlerKind::Map => "CRDTMapHandler",
+            HandlerKind::OrMap => "CRDTORMapHandler",
             HandlerKind::Register => "CRDTRegisterHandler",
             HandlerKind::OrSet => "CRDTORSetHandler",
+            HandlerKind::MapRef => "CRDTMapRefHandler",
+            HandlerKind::ListRef => "CRDTListRefHandler",
+            HandlerKind::MovableListRef => "CRDTMovableListRefHandler",
+            HandlerKind::Custom => "",
         }
     }
 
     /// Whether tags of this kind carry type arguments.
     pub fn is_generic(self) -> bool {
-        self != HandlerKind::FugueText
+        matches!(
+            self,
+            HandlerKind::List
+                | HandlerKind::FugueList
+                | HandlerKind::MovableList
+                | HandlerKind::Map
+                | HandlerKind::OrMap
+                | HandlerKind::Register
+                | HandlerKind::OrSet
+        )
+    }
+
+    /// Whether its values are references to other handlers.
+    pub fn is_container(self) -> bool {
+        matches!(
+            self,
+            HandlerKind::MapRef | HandlerKind::ListRef | HandlerKind::MovableListRef
+        )
     }
 
     /// The tag that Dart writes for values of any type.
     pub fn default_tag(self) -> String {
-        let arguments = if self.is_generic() { "<dynamic>" } else { "" };
+        let arguments = match self {
+            HandlerKind::OrMap => "<dynamic, dynamic>",
+            _ if self.is_generic() => "<dynamic>",
+            _ => "",
+        };
         format!("{}{arguments}", self.base_tag())
     }
 
@@ -110,6 +166,8 @@ pub enum ValueCodec {
     Json,
     /// [`Value::Bytes`] only, stored as they are.
     Bytes,
+    /// [`Value::Reference`] only: what containers hold (specification 3.5).
+    Reference,
 }
 
 /// Which handler to make when it is not there yet.
@@ -124,11 +182,14 @@ pub struct HandlerSpec {
 }
 
 impl HandlerSpec {
-    /// JSON values and the default tag.
+    /// JSON values (references in containers) and the default tag.
     pub fn new(kind: HandlerKind) -> Self {
         HandlerSpec {
             kind,
-            codec: ValueCodec::Json,
+            codec: match kind.is_container() {
+                true => ValueCodec::Reference,
+                false => ValueCodec::Json,
+            },
             type_tag: String::new(),
         }
     }
@@ -226,6 +287,12 @@ pub enum Origin {
     Remote,
     /// A store or snapshot.
     Load,
+    /// An undo manager of this replica took edits back.
+    Undo,
+    /// An undo manager of this replica made them again.
+    Redo,
+    /// The cursor of a history session moved.
+    History,
 }
 
 /// One step of a text delta. Steps apply in order from index 0; lengths are UTF-16 units.
@@ -251,11 +318,42 @@ pub struct MapOp {
     pub new: Option<Value>,
 }
 
+/// One step of a list delta. [`Retain`](Self::Retain), [`Insert`](Self::Insert) and
+/// [`Remove`](Self::Remove) apply in order from index 0, as those of a text; then the steps that
+/// name an index of the list as the steps before them left it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ListOp {
+    /// Keep so many elements.
+    Retain(u64),
+    /// New elements here.
+    Insert(Vec<Value>),
+    /// These elements go.
+    Remove(Vec<Value>),
+    /// The element at an index has another value.
+    Update {
+        /// Where.
+        index: u64,
+        /// The value before.
+        old: Value,
+        /// The value after.
+        new: Value,
+    },
+    /// An element moved.
+    Move {
+        /// Where it was.
+        from: u64,
+        /// Where it is once it was taken out and put in again.
+        to: u64,
+    },
+}
+
 /// How the content of one handler changed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HandlerDelta {
     /// Text.
     Text(Vec<TextOp>),
+    /// List.
+    List(Vec<ListOp>),
     /// Map: each key once.
     Map(Vec<MapOp>),
     /// Set: each element once.

@@ -5,12 +5,18 @@
 //! a snapshot's blob, `apply` adds a committed operation, `apply_pending` one of the open
 //! transaction, `discard_pending` takes those back, `snapshot_state` writes the blob.
 
+pub(crate) mod custom;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod map;
+pub(crate) mod movable_list;
 pub(crate) mod operation;
+pub(crate) mod or_map;
 pub(crate) mod or_set;
+pub(crate) mod plain_list;
+pub(crate) mod plain_text;
 pub(crate) mod register;
+pub(crate) mod state;
 pub(crate) mod text;
 pub(crate) mod text_body;
 pub(crate) mod value_codec;

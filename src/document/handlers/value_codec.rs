@@ -1,7 +1,7 @@
 //! Values of handlers as bytes: JSON, or whatever the application's codec made.
 
 use crate::codec::json::{self, UnsupportedValue};
-use crate::codec::{DecodeError, Value};
+use crate::codec::{DecodeError, HandlerRef, Value};
 use crate::document::ValueCodec;
 
 impl ValueCodec {
@@ -13,6 +13,7 @@ impl ValueCodec {
         match self {
             ValueCodec::Json => json::decode(bytes),
             ValueCodec::Bytes => Ok(Value::Bytes(bytes.to_vec())),
+            ValueCodec::Reference => HandlerRef::decode(bytes).map(Value::Reference),
         }
     }
 
@@ -28,7 +29,12 @@ impl ValueCodec {
                 Ok(bytes)
             }
             (ValueCodec::Bytes, Value::Bytes(bytes)) => Ok(bytes.clone()),
-            (ValueCodec::Bytes, _) => Err(UnsupportedValue),
+            (ValueCodec::Reference, Value::Reference(target)) => {
+                let mut bytes = Vec::new();
+                target.encode(&mut bytes);
+                Ok(bytes)
+            }
+            (ValueCodec::Bytes | ValueCodec::Reference, _) => Err(UnsupportedValue),
         }
     }
 

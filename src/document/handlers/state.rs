@@ -1,0 +1,159 @@
+//! What the document asks of a handler whose operations are bytes: everything but Fugue text and
+//! lists, whose operations the log knows by element.
+
+use super::map::MapState;
+use super::operation::QueuedOperation;
+use super::or_set::OrSetState;
+use super::register::RegisterState;
+use crate::clock::OrderKey;
+use crate::codec::{DecodeError, Value};
+use crate::document::handler::{Recorder, Visible};
+
+/// The fold of operations as bytes. The state equals the fold of all its operations in replay
+/// order, whatever the order of arrival; those of the open transaction stand behind all others.
+/// Operations that cannot be decoded change nothing.
+pub(crate) trait ByteState {
+    /// Forgets everything and starts from a snapshot's blob; an empty blob is an empty state.
+    fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError>;
+
+    /// Adds the operation of a change.
+    fn apply(
+        &mut self,
+        order: OrderKey,
+        kind: u8,
+        body: &[u8],
+        recorder: &mut Recorder,
+    ) -> Result<(), DecodeError>;
+
+    /// Adds an operation of the open transaction, behind all others.
+    fn apply_pending(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        recorder: &mut Recorder,
+    ) -> Result<(), DecodeError>;
+
+    /// Takes back all operations of the open transaction.
+    fn discard_pending(&mut self, recorder: &mut Recorder);
+
+    /// Joins two neighbours of a transaction's queue (specification 8.8).
+    fn compound<'a>(
+        &self,
+        last: &QueuedOperation<'a>,
+        next: &QueuedOperation<'a>,
+    ) -> Option<QueuedOperation<'a>> {
+        let _ = (last, next);
+        None
+    }
+
+    /// Whether the order of arrival showed: then the document replays the handler when a change
+    /// came behind a younger one. For states that cannot insert into the past themselves.
+    fn is_order_sensitive(&self) -> bool {
+        false
+    }
+
+    /// The blob of a crdt_lf snapshot; committed state only (defect 13.6).
+    fn snapshot_state(&self) -> Vec<u8>;
+
+    /// What can be seen, to be compared after a replay.
+    fn visible(&self) -> Visible;
+
+    /// A recorder for its kind of delta.
+    fn recorder(&self) -> Recorder;
+
+    /// The value as a JSON-like tree.
+    fn value(&self) -> Value;
+
+    /// Memory held, in bytes.
+    fn heap_bytes(&self) -> usize;
+
+    /// Panics if an invariant is broken. For tests.
+    fn check(&self);
+}
+
+/// The parts of [`ByteState`] that forward to states whose events are those of a map.
+macro_rules! keyed_state {
+    ($state:ty { $($own:item)* }) => {
+        impl ByteState for $state {
+            fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError> {
+                <$state>::seed(self, blob)
+            }
+            fn apply(
+                &mut self,
+                order: OrderKey,
+                kind: u8,
+                body: &[u8],
+                recorder: &mut Recorder,
+            ) -> Result<(), DecodeError> {
+                <$state>::apply(self, order, kind, body, recorder.events())
+            }
+            fn apply_pending(
+                &mut self,
+                kind: u8,
+                body: &[u8],
+                recorder: &mut Recorder,
+            ) -> Result<(), DecodeError> {
+                <$state>::apply_pending(self, kind, body, recorder.events())
+            }
+            fn discard_pending(&mut self, recorder: &mut Recorder) {
+                <$state>::discard_pending(self, recorder.events())
+            }
+            fn snapshot_state(&self) -> Vec<u8> {
+                <$state>::snapshot_state(self)
+            }
+            fn recorder(&self) -> Recorder {
+                Recorder::Values(Vec::new())
+            }
+            fn heap_bytes(&self) -> usize {
+                <$state>::heap_bytes(self)
+            }
+            fn check(&self) {
+                <$state>::check(self)
+            }
+            $($own)*
+        }
+    };
+}
+
+keyed_state!(MapState {
+    fn compound<'a>(
+        &self,
+        last: &QueuedOperation<'a>,
+        next: &QueuedOperation<'a>,
+    ) -> Option<QueuedOperation<'a>> {
+        MapState::compound(last, next)
+    }
+    fn visible(&self) -> Visible {
+        Visible::Entries(self.entries())
+    }
+    fn value(&self) -> Value {
+        let entries = self.entries().into_iter();
+        Value::Object(entries.map(|(key, value)| (key.into(), value)).collect())
+    }
+});
+
+keyed_state!(RegisterState {
+    fn compound<'a>(
+        &self,
+        last: &QueuedOperation<'a>,
+        next: &QueuedOperation<'a>,
+    ) -> Option<QueuedOperation<'a>> {
+        RegisterState::compound(last, next)
+    }
+    fn visible(&self) -> Visible {
+        let value = self.get().into_iter();
+        Visible::Entries(value.map(|value| (String::new(), value)).collect())
+    }
+    fn value(&self) -> Value {
+        self.get().unwrap_or(Value::Null)
+    }
+});
+
+keyed_state!(OrSetState {
+    fn visible(&self) -> Visible {
+        Visible::Elements(self.values())
+    }
+    fn value(&self) -> Value {
+        Value::Array(self.values())
+    }
+});
