@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod json;
 pub mod snapshot;
 pub mod value;
+mod value_tree;
 pub mod version_vector;
 pub mod wtf8;
 
