@@ -2,6 +2,7 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
+use super::custom::CustomType;
 use super::delta::{ListDelta, TextDelta, joined_events, joined_set_events, replaced_stretch};
 use super::handlers::custom::CustomState;
 use super::handlers::map::MapState;
@@ -22,6 +23,7 @@ use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 /// The text of a snapshot in the content pool.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +95,9 @@ pub(crate) struct Handler {
 }
 
 impl State {
-    fn new(kind: HandlerKind, codec: ValueCodec) -> Self {
+    /// # Panics
+    /// If the kind is custom and `custom` is missing.
+    fn new(kind: HandlerKind, codec: ValueCodec, custom: Option<Arc<dyn CustomType>>) -> Self {
         match kind {
             HandlerKind::FugueText => State::Text(TextState::default()),
             HandlerKind::FugueList | HandlerKind::ListRef => State::Text(TextState::default()),
@@ -106,7 +110,9 @@ impl State {
             HandlerKind::OrMap => State::OrMap(OrMapState::new(codec)),
             HandlerKind::Register => State::Register(RegisterState::new(codec)),
             HandlerKind::OrSet => State::Set(OrSetState::new(codec)),
-            HandlerKind::Custom => State::Custom(CustomState::new(codec)),
+            HandlerKind::Custom => State::Custom(CustomState::new(
+                custom.expect("custom handlers are made from registered types"),
+            )),
         }
     }
 
@@ -142,13 +148,20 @@ impl State {
 }
 
 impl Handler {
-    pub fn new(id: &str, kind: HandlerKind, codec: ValueCodec, name: NameIdx) -> Self {
+    /// `custom` belongs to custom kinds.
+    pub fn new(
+        id: &str,
+        kind: HandlerKind,
+        codec: ValueCodec,
+        name: NameIdx,
+        custom: Option<Arc<dyn CustomType>>,
+    ) -> Self {
         Handler {
             id: id.into(),
             kind,
             codec,
             name,
-            state: State::new(kind, codec),
+            state: State::new(kind, codec, custom),
             revision: 0,
             observers: 0,
             recorder: Recorder::Off,
@@ -169,7 +182,10 @@ impl Handler {
 
     /// Starts over from a snapshot's blob, or from nothing. An undecodable blob counts as none.
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
-        self.state = State::new(self.kind, self.codec);
+        self.state = match &self.state {
+            State::Custom(custom) => State::Custom(custom.emptied()),
+            _ => State::new(self.kind, self.codec, None),
+        };
         self.newest = None;
         self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
@@ -453,7 +469,7 @@ impl Handler {
                 HandlerDelta::Text(replaced_stretch(&before, &after))
             }
             (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),
-            (Recorder::Values(events), State::Register(_)) => {
+            (Recorder::Values(events), State::Register(_) | State::Custom(_)) => {
                 HandlerDelta::Register(joined_events(events))
             }
             (Recorder::Values(events), State::Set(_)) => {
