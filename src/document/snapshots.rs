@@ -128,7 +128,9 @@ impl Document {
         }
     }
 
-    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending.
+    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending. Unlike
+    /// `changes_newer_than` it never leaves a gap: changes made right after everything was pruned
+    /// have no dependencies, and whoever lacks what was pruned would take them without noticing.
     /// O(log n + result).
     ///
     /// # Errors
