@@ -8,6 +8,7 @@
 pub(crate) mod custom;
 pub(crate) mod history;
 pub(crate) mod identity;
+pub(crate) mod indexed;
 pub(crate) mod map;
 pub(crate) mod movable_list;
 pub(crate) mod operation;
@@ -20,6 +21,7 @@ pub(crate) mod state;
 pub(crate) mod text;
 pub(crate) mod text_body;
 pub(crate) mod value_codec;
+pub(crate) mod watched;
 
 #[cfg(test)]
 mod oracle;
