@@ -2,7 +2,7 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
-use super::delta::{ListDelta, TextDelta, joined_events, joined_set_events, replaced_stretch};
+use super::delta::{TextDelta, joined_events, joined_set_events};
 use super::handlers::custom::CustomState;
 use super::handlers::map::MapState;
 use super::handlers::movable_list::MovableListState;
@@ -15,8 +15,9 @@ use super::handlers::register::RegisterState;
 use super::handlers::state::ByteState;
 use super::handlers::text::{TextBlob, TextSink, TextState};
 use super::handlers::text_body::TextBody;
+use super::list_delta::ListDelta;
 use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
-use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
+use super::types::{HandlerDelta, HandlerKind, MapOp, ValueCodec};
 use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
@@ -63,6 +64,14 @@ impl Recorder {
     pub fn events(&mut self) -> Events<'_> {
         match self {
             Recorder::Values(events) => Some(events),
+            _ => None,
+        }
+    }
+
+    /// Where lists report.
+    pub fn list(&mut self) -> Option<&mut ListDelta> {
+        match self {
+            Recorder::List(delta) => Some(delta),
             _ => None,
         }
     }
@@ -421,17 +430,10 @@ impl Handler {
         let after = self.visible(content);
         match (&mut self.recorder, before, after) {
             (Recorder::Text(delta), Visible::Text(before), Visible::Text(after)) => {
-                let mut at = 0;
-                for step in replaced_stretch(&before, &after) {
-                    match step {
-                        TextOp::Retain(count) => at += count as u32,
-                        TextOp::Insert(units) => {
-                            delta.insert(at, &units);
-                            at += units.len() as u32;
-                        }
-                        TextOp::Remove(count) => delta.remove(at, count as u32),
-                    }
-                }
+                delta.replace(&before, &after);
+            }
+            (Recorder::List(delta), Visible::Elements(before), Visible::Elements(after)) => {
+                delta.replace(&before, &after);
             }
             (Recorder::Values(events), Visible::Entries(before), Visible::Entries(after)) => {
                 entry_differences(before, after, events);
@@ -450,7 +452,9 @@ impl Handler {
             (Recorder::TextBefore(before), State::Text(text)) => {
                 let mut after = Vec::new();
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
-                HandlerDelta::Text(replaced_stretch(&before, &after))
+                let mut delta = TextDelta::default();
+                delta.replace(&before, &after);
+                HandlerDelta::Text(delta.finish())
             }
             (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),
             (Recorder::Values(events), State::Register(_)) => {
