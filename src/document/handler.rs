@@ -35,7 +35,7 @@ struct Seed {
 /// What a handler's operations add up to.
 #[derive(Clone, Debug)]
 pub(crate) enum State {
-    Text(FugueState),
+    Fugue(FugueState),
     PlainText(PlainTextState),
     PlainList(PlainListState),
     MovableList(MovableListState),
