@@ -106,7 +106,7 @@ impl State {
         match kind {
             HandlerKind::FugueText => State::Fugue(FugueState::default()),
             HandlerKind::FugueList | HandlerKind::ListRef => State::Fugue(FugueState::default()),
-            HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
+            HandlerKind::Text => State::PlainText(PlainTextState::default()),
             HandlerKind::List => State::PlainList(PlainListState::new(codec)),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
                 State::MovableList(MovableListState::new(codec))

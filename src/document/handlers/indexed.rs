@@ -353,7 +353,10 @@ impl<T: Element + PartialEq> Indexed<T> {
     /// Panics if an invariant is broken. For tests.
     pub fn check(&self) {
         self.sequence.check();
-        assert!(self.undone.is_empty() && self.held.is_empty(), "not settled");
+        assert!(
+            self.undone.is_empty() && self.held.is_empty(),
+            "not settled"
+        );
         let committed = self.done.len() - self.pending;
         let order = |record: &Record| (record.clock, self.authors[record.author() as usize]);
         assert!(

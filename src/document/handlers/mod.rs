@@ -16,6 +16,7 @@ pub(crate) mod movable_list;
 pub(crate) mod operation;
 pub(crate) mod or_map;
 pub(crate) mod or_set;
+pub(crate) mod plain_body;
 pub(crate) mod plain_list;
 pub(crate) mod plain_text;
 pub(crate) mod register;

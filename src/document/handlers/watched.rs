@@ -89,13 +89,7 @@ impl<T: Element + PartialEq> Watched<T> {
     }
 
     /// As [`Rope::replace`].
-    pub fn replace(
-        &mut self,
-        at: u32,
-        elements: &[T],
-        out: &mut Vec<T>,
-        watch: &mut Watch<'_, T>,
-    ) {
+    pub fn replace(&mut self, at: u32, elements: &[T], out: &mut Vec<T>, watch: &mut Watch<'_, T>) {
         self.touch(at, elements.len() as u32, watch);
         let start = out.len();
         self.rope.replace(at, elements, out);
