@@ -156,7 +156,7 @@ impl Utf8Builder {
         }
     }
 
-    /// As [`push`](Self::push), of wide units that are all ASCII.
+    /// Adds UTF-16 units that are all ASCII.
     pub fn push_ascii(&mut self, units: &[u16]) {
         self.flush();
         self.out.extend(units.iter().map(|unit| *unit as u8));

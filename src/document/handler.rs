@@ -388,6 +388,7 @@ impl Handler {
                 Recorder::TextBefore(before)
             }
             State::Fugue(_) => Recorder::Text(TextDelta::default()),
+            State::PlainText(text) if many => Recorder::TextBefore(text.units()),
             state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
@@ -454,6 +455,11 @@ impl Handler {
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
                 let mut delta = TextDelta::default();
                 delta.replace(&before, &after);
+                HandlerDelta::Text(delta.finish())
+            }
+            (Recorder::TextBefore(before), State::PlainText(text)) => {
+                let mut delta = TextDelta::default();
+                delta.replace(&before, &text.units());
                 HandlerDelta::Text(delta.finish())
             }
             (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),

@@ -14,6 +14,7 @@ mod incoming;
 mod list_delta;
 mod log;
 pub mod myers;
+mod plain;
 mod registry;
 mod shared;
 mod snapshots;

@@ -13,7 +13,7 @@ use crate::sequence::{Chain, Content, ElementKey, Inserted, UNITS_MAX};
 use std::ops::Range;
 
 impl Document {
-    fn text_state(&self, handler: HandlerIdx) -> Result<&FugueState, DocumentError> {
+    pub(super) fn text_state(&self, handler: HandlerIdx) -> Result<&FugueState, DocumentError> {
         self.handlers
             .get(handler.0 as usize)
             .and_then(|handler| handler.text())
@@ -22,8 +22,12 @@ impl Document {
 
     /// Length of the text. 0 for handlers that are no text.
     pub fn text_len_utf16(&self, handler: HandlerIdx) -> u64 {
-        self.text_state(handler)
-            .map_or(0, |text| u64::from(text.sequence.len_units()))
+        match self.plain_text(handler) {
+            Some(text) => text.len(),
+            None => self
+                .text_state(handler)
+                .map_or(0, |text| u64::from(text.sequence.len_units())),
+        }
     }
 
     /// Inserts text before a position.
@@ -36,6 +40,10 @@ impl Document {
         index_utf16: u64,
         text: &str,
     ) -> Result<(), DocumentError> {
+        if self.plain_text(handler).is_some() {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            return self.plain_text_insert(handler, index_utf16, &units);
+        }
         let index = self.checked_insert(handler, index_utf16, text.len())?;
         if text.is_empty() {
             return Ok(());
@@ -51,6 +59,9 @@ impl Document {
         index_utf16: u64,
         units: &[u16],
     ) -> Result<(), DocumentError> {
+        if self.plain_text(handler).is_some() {
+            return self.plain_text_insert(handler, index_utf16, units);
+        }
         let index = self.checked_insert(handler, index_utf16, units.len())?;
         if units.is_empty() {
             return Ok(());
@@ -141,6 +152,9 @@ impl Document {
         index_utf16: u64,
         count: u64,
     ) -> Result<(), DocumentError> {
+        if self.plain_text(number).is_some() {
+            return self.plain_text_remove(number, index_utf16, count);
+        }
         let (index, count) = self.checked_range(number, index_utf16, count)?;
         if count == 0 {
             return Ok(());
@@ -197,6 +211,9 @@ impl Document {
         index_utf16: u64,
         units: &[u16],
     ) -> Result<(), DocumentError> {
+        if self.plain_text(number).is_some() {
+            return self.plain_text_update(number, index_utf16, units);
+        }
         let index = self.checked_insert(number, index_utf16, units.len())?;
         let targets = self.elements_from(number, index, units.len() as u32)?;
         let mut next = ElementKey {
@@ -264,7 +281,10 @@ impl Document {
     /// Turns the text into `units` with few edits, in one transaction (crdt_lf's `change`;
     /// Myers difference).
     pub fn text_set(&mut self, number: HandlerIdx, units: &[u16]) -> Result<(), DocumentError> {
-        self.checked_insert(number, 0, units.len())?;
+        match self.plain_text(number) {
+            Some(_) => self.check_plain_insert(number, 0, units.len())?,
+            None => self.checked_insert(number, 0, units.len()).map(|_| ())?,
+        }
         let mut old = Vec::new();
         self.text_slice_utf16(number, 0..self.text_len_utf16(number), &mut old);
         self.transact(&[], |document| {
@@ -293,6 +313,10 @@ impl Document {
 
     /// Appends the units of a range to `out`; what lies past the end is left out.
     pub fn text_slice_utf16(&self, handler: HandlerIdx, range: Range<u64>, out: &mut Vec<u16>) {
+        if let Some(text) = self.plain_text(handler) {
+            let clip = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+            return text.rope().copy(clip(range.start)..clip(range.end), out);
+        }
         let Ok(text) = self.text_state(handler) else {
             return;
         };
@@ -305,12 +329,20 @@ impl Document {
 
     /// The whole text; lone surrogates become U+FFFD. O(length).
     pub fn text_string(&self, handler: HandlerIdx) -> String {
-        self.text_state(handler)
-            .map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content))
+        match self.plain_text(handler) {
+            Some(text) => text.to_utf8(),
+            None => self
+                .text_state(handler)
+                .map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content)),
+        }
     }
 
     /// A position that stays at its element while the text changes: the bytes of the element
     /// before the index (specification 9.9, FugueElementID).
+    ///
+    /// # Errors
+    /// `UnknownHandler` if the text is not one of elements: those by positions have none that
+    /// stay.
     pub fn text_position_at(
         &self,
         handler: HandlerIdx,
@@ -325,6 +357,9 @@ impl Document {
     }
 
     /// Where such a position is now. None: the element is unknown here.
+    ///
+    /// # Errors
+    /// As [`text_position_at`](Self::text_position_at); `Decode` if the bytes are no position.
     pub fn text_position_index(
         &self,
         handler: HandlerIdx,

@@ -56,7 +56,7 @@ impl PlainTextState {
         units
     }
 
-    /// The text from a position on, as stretches of narrow or wide content.
+    /// The text; lone surrogates become U+FFFD. O(length).
     pub(crate) fn to_utf8(&self) -> String {
         let mut out = Utf8Builder::with_capacity(self.rope().len() as usize);
         for (units, may_be_wide) in self.rope().slices(0..u32::MAX) {
