@@ -28,4 +28,6 @@ pub(crate) mod watched;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod plain_oracle;
+#[cfg(test)]
 mod vectors;
