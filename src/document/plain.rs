@@ -70,8 +70,7 @@ impl Document {
         self.submit_value(handler, PlainTextState::remove(index, count))
     }
 
-    /// The state of a list by positions.
-    pub(super) fn plain_list(&self, handler: HandlerIdx) -> Result<&PlainListState, DocumentError> {
+    fn plain_list(&self, handler: HandlerIdx) -> Result<&PlainListState, DocumentError> {
         match self.handlers.get(handler.0 as usize).map(|it| &it.state) {
             Some(State::PlainList(list)) => Ok(list),
             _ => Err(DocumentError::UnknownHandler),
