@@ -12,6 +12,7 @@ mod handlers;
 mod import;
 mod incoming;
 mod log;
+mod maps;
 pub mod myers;
 mod registry;
 mod shared;
