@@ -348,14 +348,17 @@ impl Document {
     /// once and need no memory of their own.
     #[inline]
     pub(super) fn submit_text(&mut self, handler: HandlerIdx, op: Operation<'_>) {
-        if self.transaction.is_none() {
-            let start = self.log.change_count();
-            self.commit_operation(handler, op);
-            if self.recording {
-                self.note(Origin::Local, &[], start, false);
-            }
-            return;
+        if self.transaction.is_some() {
+            return self.queue_text(handler, op);
         }
+        let start = self.log.change_count();
+        self.commit_operation(handler, op);
+        if self.recording {
+            self.note(Origin::Local, &[], start, false);
+        }
+    }
+
+    fn queue_text(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         self.submit(
             handler,
             match op {

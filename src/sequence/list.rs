@@ -414,6 +414,14 @@ impl Sequence {
         place
     }
 
+    /// As [`split`](Self::split); returns the place of the first part, which may have moved.
+    fn split_before(&mut self, pos: RunPos, offset: u32) -> RunPos {
+        let tail = self.split(pos, offset);
+        self.tree
+            .previous(tail)
+            .expect("the first part is before it")
+    }
+
     pub(super) fn insert_run(&mut self, pos: RunPos, chain: &Chain, place: Place) -> RunPos {
         let Chain {
             id,
@@ -483,13 +491,11 @@ impl Sequence {
             }
         } else if offset == 0 {
             if !self.give_to_previous(pos, len) {
-                self.split(pos, end);
-                let (pos, _) = self.find(run.id).expect("the first part kept its id");
+                let pos = self.split_before(pos, end);
                 self.tree.update(pos, Run::delete);
             }
         } else {
-            self.split(pos, end);
-            let (pos, _) = self.find(run.id).expect("the first part kept its id");
+            let pos = self.split_before(pos, end);
             let tail = self.split(pos, offset);
             self.tree.update(tail, Run::delete);
         }

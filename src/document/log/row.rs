@@ -29,6 +29,7 @@ pub(crate) struct Spans {
 
 impl Spans {
     /// Adds elements behind those that are there.
+    #[inline]
     pub fn add(&mut self, id: ElementKey, len: u32) {
         let last = match self.several.last_mut() {
             Some(last) => Some(last),
