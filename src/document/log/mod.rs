@@ -226,7 +226,7 @@ impl Log {
     }
 
     /// Stores a change. The caller has checked that it is new and its dependencies are known.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, key: ChangeKey, deps: &[ChangeKey], name: NameIdx, op: Operation<'_>) {
         self.change_count += 1;
         if name != NameIdx::NONE {
@@ -347,7 +347,7 @@ impl Log {
     }
 
     /// Adds the change to the last row if it continues it.
-    #[inline]
+    #[inline(always)]
     fn try_extend(
         &mut self,
         key: ChangeKey,

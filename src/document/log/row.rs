@@ -133,7 +133,7 @@ pub(super) enum Turn {
 
 impl Row {
     /// Whether the row's operations can be followed by one more, and how.
-    #[inline]
+    #[inline(always)]
     pub fn continued_by(&self, op: &Operation<'_>) -> Option<Turn> {
         match (&self.op, op) {
             (
