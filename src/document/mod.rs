@@ -17,6 +17,7 @@ mod incoming;
 mod list;
 mod list_delta;
 mod log;
+mod maps;
 pub mod myers;
 mod nested;
 mod nested_path;

@@ -13,6 +13,7 @@ pub(crate) mod identity;
 pub(crate) mod indexed;
 pub(crate) mod map;
 pub(crate) mod movable_list;
+pub(crate) mod observed_remove;
 pub(crate) mod operation;
 pub(crate) mod or_map;
 pub(crate) mod or_set;
