@@ -116,7 +116,7 @@ fn fresh(handler: &str, id: &str, case: &Json, player: &Player) {
     compare_digest(&binary, &expected["binary"]);
     document.take_snapshot(true).unwrap();
     compare_digest(
-        &vector_player::or_map::snapshot_bytes(&document),
+        &document.last_snapshot().unwrap().encode(),
         &expected["snapshot"],
     );
     assert_eq!(document.change_count(), 0);
@@ -145,6 +145,7 @@ fn scenarios() {
         "document",
         "transactions",
         "snapshots",
+        "nested",
         "raw_ops",
         "stable_positions",
         "ops",
@@ -162,6 +163,9 @@ fn scenario(case: &Json) -> Outcome {
     for step in list(&case["steps"]) {
         if let Some(new) = step.get("new") {
             used.push(text(&new[0]));
+        }
+        if let Some(made) = step.get("do").and_then(|call| call[2].get("type")) {
+            used.push(text(made).split('<').next().unwrap());
         }
     }
     if let Some(other) = used.iter().find(|handler| !HANDLERS.contains(handler)) {
@@ -183,6 +187,9 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
     let peer = step["p"].as_u64().unwrap() as usize;
     if recompute && step.get("new").is_none() {
         player.documents[peer].replay_all();
+    }
+    if vector_player::nested::step(player, peer, step) {
+        return None;
     }
     if let Some(new) = step.get("new") {
         player.register(peer, text(&new[0]), text(&new[1]), text(&new[2]));
@@ -221,15 +228,18 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
     } else if let Some(state) = step.get("state") {
         compare_state(&player.documents[peer], state);
     } else if step.get("snapshot").is_some() {
-        player.take_snapshot(peer, step);
+        return player.take_snapshot(peer, step);
     } else if let Some(name) = step.get("importSnapshot") {
         let snapshot = player.snapshot(name);
         let applied = player.documents[peer]
             .import_snapshot(&snapshot, step["prune"] == Json::Bool(true))
             .unwrap();
         assert_eq!(Json::Bool(applied), step["ok"]);
-    } else if step.get("mergeSnapshot").is_some() {
-        return Some("merging snapshots is not built yet");
+    } else if let Some(name) = step.get("mergeSnapshot") {
+        let snapshot = player.snapshot(name);
+        player.documents[peer]
+            .merge_snapshot(&snapshot, step["prune"] == Json::Bool(true))
+            .unwrap();
     } else if let Some(vector) = step.get("gc") {
         let vector = codec::version_vector::decode(&hex(vector)).unwrap();
         player.documents[peer].garbage_collect(&vector).unwrap();
@@ -335,7 +345,7 @@ fn recordings() {
         let snapshot = document.take_snapshot(true).unwrap();
         assert_eq!(snapshot.id(), text(&case["snapshot"]["id"]));
         compare_digest(
-            &vector_player::or_map::snapshot_bytes(&document),
+            &document.last_snapshot().unwrap().encode(),
             &case["snapshot"],
         );
         Outcome::Passed

@@ -177,9 +177,8 @@ impl Document {
 
     fn record_observed(&mut self, number: HandlerIdx, many: bool) {
         let handler = &mut self.handlers[number.0 as usize];
-        let observed = handler.observers > 0
-            || self.observers_of_all > 0
-            || !self.deeply_observed.is_empty();
+        let observed =
+            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
         if handler.record(observed, many, &self.log.content) {
             self.recorded.push(number);
         }
