@@ -13,6 +13,7 @@ mod import;
 mod incoming;
 mod list_delta;
 mod log;
+mod movable;
 pub mod myers;
 mod registry;
 mod shared;
@@ -28,7 +29,7 @@ mod wire;
 
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
-    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
+    CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
     HandlerKind, HandlerSpec, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec,
     WallClock,
 };

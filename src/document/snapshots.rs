@@ -2,7 +2,9 @@
 
 use super::Document;
 use super::handler::State;
-use super::handlers::text::TextBlob;
+use super::handlers::movable_list_body::{MovableBlob, MovableBody, SeededElement};
+use super::handlers::state::ByteState;
+use super::handlers::text::{TextBlob, TextState};
 use super::handlers::text_body::TextBody;
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
@@ -175,19 +177,22 @@ impl Document {
 
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
     pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
-        match &self.handler_ref(number).state {
-            State::Text(_) => self.text_snapshot(number),
-            state => state
-                .bytes()
-                .map_or_else(Vec::new, |state| state.snapshot_state()),
+        let mut blob = match &self.handler_ref(number).state {
+            State::Text(text) => self.text_elements(text),
+            State::MovableList(list) => list.snapshot_state(),
+            state => return state.bytes().map_or_else(Vec::new, |s| s.snapshot_state()),
+        };
+        let floor = self.counter_floor(number);
+        write_uvarint(&mut blob, floor.len() as u64);
+        for (peer, counter) in floor {
+            blob.extend_from_slice(peer.bytes());
+            write_uvarint(&mut blob, counter);
         }
+        blob
     }
 
-    fn text_snapshot(&self, number: HandlerIdx) -> Vec<u8> {
+    fn text_elements(&self, text: &TextState) -> Vec<u8> {
         let mut blob = Vec::new();
-        let State::Text(text) = &self.handler_ref(number).state else {
-            return blob;
-        };
         let live: u64 = text
             .sequence
             .live_runs()
@@ -212,24 +217,19 @@ impl Document {
                 write_prefixed(&mut blob, &bytes);
             }
         }
-        let floor = self.counter_floor(number);
-        write_uvarint(&mut blob, floor.len() as u64);
-        for (peer, counter) in floor {
-            blob.extend_from_slice(peer.bytes());
-            write_uvarint(&mut blob, counter);
-        }
         blob
     }
 
-    /// The largest element counter that each peer ever used in a text, in the order of the
+    /// The largest element counter that each peer ever used in a sequence, in the order of the
     /// specification (9.9): seeded elements, then what changes produced in replay order, then
     /// peers that only the previous table knows.
     fn counter_floor(&self, number: HandlerIdx) -> Vec<(PeerId, u64)> {
         let mut floor = Floor::default();
-        let blob = self.seed_blob(number);
-        for (id, _) in &blob.nodes {
+        let (seeded, known) = self.seeded_ids(number);
+        for id in seeded {
             floor.raise(id.peer, id.counter);
         }
+        let is_movable = matches!(self.handler_ref(number).state, State::MovableList(_));
         let name = self.handler_ref(number).name;
         for (_, place, count) in self.log.stretches(name, |key| !self.is_covered(key)) {
             let author = self.log.author_of(place);
@@ -242,27 +242,38 @@ impl Document {
                     );
                 }
                 Operation::Remove { .. } => (),
-                Operation::Other { kind, body } => floor.raise_all(kind, body),
+                Operation::Other { kind, body } => floor.raise_all(is_movable, kind, body),
                 Operation::Opaque { payload } => {
                     if let Ok(envelope) = Envelope::decode(payload) {
-                        floor.raise_all(envelope.kind, envelope.body);
+                        floor.raise_all(is_movable, envelope.kind, envelope.body);
                     }
                 }
             });
         }
-        for (peer, counter) in blob.floor {
+        for (peer, counter) in known {
             floor.raise(peer, counter);
         }
         floor.entries
     }
 
-    fn seed_blob(&self, number: HandlerIdx) -> TextBlob {
-        let blob = self
+    /// The ids of the elements that the snapshot has, and its floor table.
+    fn seeded_ids(&self, number: HandlerIdx) -> (Vec<ElementId>, Vec<(PeerId, u64)>) {
+        let handler = self.handler_ref(number);
+        let entry = self
             .snapshot
             .as_ref()
-            .and_then(|snapshot| snapshot.entry(self.handler_id(number)));
-        blob.and_then(|blob| TextBlob::decode(blob).ok())
-            .unwrap_or_default()
+            .and_then(|snapshot| snapshot.entry(&handler.id));
+        let Some(entry) = entry else {
+            return Default::default();
+        };
+        if let State::MovableList(_) = handler.state {
+            let blob = MovableBlob::decode(entry, handler.codec).unwrap_or_default();
+            let ids = |element: &SeededElement| [element.identity, element.position];
+            let ids = blob.elements.iter().flat_map(ids).flatten();
+            return (ids.collect(), blob.floor);
+        }
+        let blob = TextBlob::decode(entry).unwrap_or_default();
+        (blob.nodes.iter().map(|(id, _)| *id).collect(), blob.floor)
     }
 
     /// The largest counter of this replica's own elements in a text.
@@ -289,9 +300,12 @@ impl Floor {
     }
 
     /// The ids that a body produces: inserted ones and replacements.
-    fn raise_all(&mut self, kind: u8, body: &[u8]) {
-        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| {
-            self.raise(id.peer, id.counter)
-        });
+    fn raise_all(&mut self, is_movable: bool, kind: u8, body: &[u8]) {
+        let raise = |id: ElementId| self.raise(id.peer, id.counter);
+        // What comes before an unreadable part counts.
+        let _ = match is_movable {
+            true => MovableBody::for_each_produced(kind, body, raise),
+            false => TextBody::for_each_produced(kind, body, raise),
+        };
     }
 }

@@ -1,5 +1,7 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
+mod movable;
+
 use super::common::{hex, list, text, to_hex, units};
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -44,6 +46,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
+        "CRDTFugueMovableListHandler" => HandlerKind::MovableList,
+        "CRDTMovableListRefHandler" => HandlerKind::MovableListRef,
         other => panic!("{other} is not built yet"),
     };
     let type_tag = if kind.is_generic() {
@@ -51,9 +55,15 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
     } else {
         handler.to_owned()
     };
+    let codec = match kind {
+        HandlerKind::MapRef | HandlerKind::ListRef | HandlerKind::MovableListRef => {
+            ValueCodec::Reference
+        }
+        _ => ValueCodec::Json,
+    };
     HandlerSpec {
         kind,
-        codec: ValueCodec::Json,
+        codec,
         type_tag,
     }
 }
@@ -307,6 +317,9 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
         (HandlerKind::Register, "set") => document.register_set(handler, &value(&call[1])).unwrap(),
         (HandlerKind::OrSet, "add") => document.set_add(handler, &value(&call[1])).unwrap(),
         (HandlerKind::OrSet, "remove") => document.set_remove(handler, &value(&call[1])).unwrap(),
+        (HandlerKind::MovableList | HandlerKind::MovableListRef, _) => {
+            movable::perform(document, handler, call)
+        }
         (kind, method) => panic!("{kind:?}.{method} is unknown"),
     }
 }
@@ -413,6 +426,9 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
                 wanted.sort_by_key(|value| format!("{value:?}"));
             }
             assert_eq!(shown, wanted);
+        }
+        HandlerKind::MovableList | HandlerKind::MovableListRef => {
+            movable::compare_values(document, handler, expected)
         }
         kind => panic!("{kind:?} is not built yet"),
     }

@@ -10,6 +10,8 @@ pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod map;
 pub(crate) mod movable_list;
+pub(crate) mod movable_list_body;
+pub(crate) mod movable_list_ids;
 pub(crate) mod operation;
 pub(crate) mod or_map;
 pub(crate) mod or_set;

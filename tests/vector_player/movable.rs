@@ -1,0 +1,81 @@
+//! Movable lists: the calls of the Dart handlers, and values.
+
+use super::super::common::{list, text};
+use serde_json::Value as Json;
+use syncline::codec::{HandlerRef, Value};
+use syncline::document::{Document, DocumentError, HandlerIdx, HandlerKind};
+
+/// A value of a list or list of references.
+fn element(kind: HandlerKind, json: &Json) -> Value {
+    match kind {
+        HandlerKind::MovableListRef => Value::Reference(HandlerRef {
+            id: text(&json["id"]).to_owned(),
+            type_tag: text(&json["type"]).to_owned(),
+        }),
+        _ => super::value(json),
+    }
+}
+
+/// A local call as the Dart handlers take it: what is out of range is clipped or nothing, but for
+/// insertions, which throw.
+pub fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
+    let int = |nth: usize| call[nth].as_i64().unwrap();
+    let kind = document.handler_kind(handler);
+    let length = document.movable_len(handler) as i64;
+    let exists = |index: i64| (0..length).contains(&index);
+    match text(&call[0]) {
+        method @ ("insert" | "insertAll") => {
+            let values: Vec<Value> = match method {
+                "insert" => vec![element(kind, &call[2])],
+                _ => list(&call[2])
+                    .iter()
+                    .map(|json| element(kind, json))
+                    .collect(),
+            };
+            let done = document.movable_insert(handler, int(1) as u64, &values);
+            match (0..=length).contains(&int(1)) {
+                true => done.unwrap(),
+                false => assert!(matches!(done, Err(DocumentError::OutOfRange { .. }))),
+            }
+        }
+        "move" if exists(int(1)) => {
+            let to = int(2).clamp(0, length - 1);
+            // Before it is clipped.
+            if int(1) != int(2) {
+                document
+                    .movable_move(handler, int(1) as u64, to as u64)
+                    .unwrap();
+            }
+        }
+        "update" if exists(int(1)) => {
+            document
+                .movable_update(handler, int(1) as u64, &element(kind, &call[2]))
+                .unwrap();
+        }
+        "delete" if exists(int(1)) => {
+            let count = call.get(2).map_or(1, |count| count.as_i64().unwrap());
+            let count = count.clamp(0, length - int(1));
+            document
+                .movable_remove(handler, int(1) as u64, count as u64)
+                .unwrap();
+        }
+        "move" | "update" | "delete" => (),
+        other => panic!("{other} is unknown"),
+    }
+}
+
+pub fn compare_values(document: &Document, handler: HandlerIdx, expected: &Json) {
+    let kind = document.handler_kind(handler);
+    let wanted: Vec<Value> = list(expected)
+        .iter()
+        .map(|json| element(kind, json))
+        .collect();
+    assert_eq!(document.movable_values(handler), wanted);
+    assert_eq!(document.movable_len(handler), wanted.len() as u64);
+    for (index, value) in wanted.iter().enumerate() {
+        assert_eq!(
+            document.movable_get(handler, index as u64).as_ref(),
+            Some(value)
+        );
+    }
+}
