@@ -125,24 +125,30 @@ impl Document {
         self.submit_value(handler, op.ok_or(NO_CLOCK)?)
     }
 
-    /// Moves an element to where it has `to` others before it. It wins over all moves known here.
+    /// Moves an element to where it has `to` others before it; the length means the end, too, as
+    /// in crdt_lf. It wins over all moves known here.
     ///
     /// # Errors
-    /// `OutOfRange` if there is no element at `from`, or none at `to`; `Closed`; `Limit`.
+    /// `OutOfRange` if there is no element at `from`, or `to` is past the end; `Closed`; `Limit`.
     pub fn movable_move(
         &mut self,
         handler: HandlerIdx,
         from: u64,
         to: u64,
     ) -> Result<(), DocumentError> {
-        let (_, to_index) = self.movable_range(handler, to, 1)?;
+        let (_, to_index) = self.movable_range(handler, to, 0)?;
         let (list, from_index) = self.movable_range(handler, from, 1)?;
         if from == to {
             return self.ensure_open();
         }
         let counter = self.movable_counters(list, 1)?;
-        let op: Option<LocalOperation> =
-            list.relocation(from_index, to_index, self.peer, counter, self.clock);
+        let op: Option<LocalOperation> = list.relocation(
+            from_index,
+            to_index.min(list.len() - 1),
+            self.peer,
+            counter,
+            self.clock,
+        );
         self.submit_value(handler, op.ok_or(NO_CLOCK)?)
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::common::{list, text};
 use serde_json::Value as Json;
-use syncline::codec::{HandlerRef, Value};
+use syncline::codec::{Change, ElementId, HandlerRef, Reader, Value};
 use syncline::document::{Document, DocumentError, HandlerIdx, HandlerKind};
 
 /// A value of a list or list of references.
@@ -39,13 +39,8 @@ pub fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
             }
         }
         "move" if exists(int(1)) => {
-            let to = int(2).clamp(0, length - 1);
-            // Before it is clipped.
-            if int(1) != int(2) {
-                document
-                    .movable_move(handler, int(1) as u64, to as u64)
-                    .unwrap();
-            }
+            let to = int(2).clamp(0, length) as u64;
+            document.movable_move(handler, int(1) as u64, to).unwrap();
         }
         "update" if exists(int(1)) => {
             document
@@ -62,6 +57,36 @@ pub fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
         "move" | "update" | "delete" => (),
         other => panic!("{other} is unknown"),
     }
+}
+
+/// Whether two writes of one transaction to one element have the same clock, so that the second
+/// loses (defect 13.12). Ours wins, with a larger clock; these changes have to enter as recorded.
+pub fn loses_to_itself(changes: &[Change]) -> bool {
+    let written: Vec<(u8, Vec<u8>)> = changes.iter().filter_map(write_of).collect();
+    (1..written.len()).any(|nth| written[..nth].contains(&written[nth]))
+}
+
+/// Kind, clock and element of an update of one element or a move.
+fn write_of(change: &Change) -> Option<(u8, Vec<u8>)> {
+    let envelope = change.envelope().ok()?;
+    let is_movable = envelope.handler_type.contains("MovableList");
+    let body = envelope.body;
+    let written = match envelope.kind {
+        2 if is_movable => {
+            let mut reader = Reader::new(body);
+            let clock: [u8; 8] = reader.array("a clock").ok()?;
+            assert_eq!(reader.uvarint().ok()?, 1);
+            (clock, ElementId::read(&mut reader).ok()??)
+        }
+        3 if is_movable => (
+            body[body.len() - 8..].try_into().ok()?,
+            ElementId::read(&mut Reader::new(body)).ok()??,
+        ),
+        _ => return None,
+    };
+    let (mut key, element) = (written.0.to_vec(), written.1);
+    ElementId::write(Some(element), &mut key);
+    Some((envelope.kind, key))
 }
 
 pub fn compare_values(document: &Document, handler: HandlerIdx, expected: &Json) {

@@ -226,7 +226,7 @@ impl MovableListState {
         Ok(operation)
     }
 
-    /// The element at `from` goes to where it has `to` others before it; both exist and differ.
+    /// The element at `from` goes to where it has `to` others before it; both exist.
     /// None: no clock wins any more.
     pub(crate) fn relocation(
         &self,

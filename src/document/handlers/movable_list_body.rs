@@ -176,7 +176,9 @@ pub(crate) fn write_insert<'a>(
     values: impl ExactSizeIterator<Item = &'a [u8]>,
     out: &mut Vec<u8>,
 ) {
-    origins.map(|origin| ElementId::write(origin, out));
+    origins
+        .into_iter()
+        .for_each(|origin| ElementId::write(origin, out));
     write_uvarint(out, values.len() as u64);
     let mut counter = u64::from(first);
     for value in values {
@@ -220,7 +222,9 @@ pub(crate) fn write_move(
 ) {
     ElementId::write(identity, out);
     ElementId::write(Some(position), out);
-    origins.map(|origin| ElementId::write(origin, out));
+    origins
+        .into_iter()
+        .for_each(|origin| ElementId::write(origin, out));
     out.extend_from_slice(&clock.to_bytes());
 }
 
