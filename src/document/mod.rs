@@ -7,10 +7,12 @@
 mod content;
 mod delta;
 mod frontiers;
+mod fugue;
 mod handler;
 mod handlers;
 mod import;
 mod incoming;
+mod list;
 mod list_delta;
 mod log;
 mod movable;

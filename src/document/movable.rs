@@ -1,9 +1,10 @@
-//! Movable lists: editing, reading, and the updates that lost.
+//! Movable lists behind the interface of all lists: editing, and the updates that lost.
 
 use super::Document;
 use super::handler::State;
 use super::handlers::movable_list::MovableListState;
 use super::handlers::movable_list_body::MovableBody;
+use super::handlers::movable_list_edit::Contest;
 use super::handlers::operation::{Operation as LocalOperation, kind};
 use super::log::{ChangeKey, Operation};
 use super::types::{Conflict, DocumentError, HandlerIdx};
@@ -22,24 +23,6 @@ impl Document {
             Some(State::MovableList(list)) => Ok(list),
             _ => Err(DocumentError::UnknownHandler),
         }
-    }
-
-    /// Number of elements.
-    pub fn movable_len(&self, handler: HandlerIdx) -> u64 {
-        self.movable(handler)
-            .map_or(0, |list| u64::from(list.len()))
-    }
-
-    /// The value at an index.
-    pub fn movable_get(&self, handler: HandlerIdx, index: u64) -> Option<Value> {
-        let index = u32::try_from(index).ok()?;
-        self.movable(handler).ok()?.get(index)
-    }
-
-    /// All values, in order. O(n).
-    pub fn movable_values(&self, handler: HandlerIdx) -> Vec<Value> {
-        self.movable(handler)
-            .map_or_else(|_| Vec::new(), MovableListState::values)
     }
 
     /// The list, and an index in it at which `count` elements begin.
@@ -68,11 +51,8 @@ impl Document {
             .ok_or(DocumentError::Limit("2^32 element ids of one peer"))
     }
 
-    /// Inserts values before an index.
-    ///
-    /// # Errors
-    /// `OutOfRange` past the end; `UnsupportedValue`; `Closed`; `Limit`.
-    pub fn movable_insert(
+    /// See [`list_insert`](Self::list_insert).
+    pub(super) fn movable_insert(
         &mut self,
         handler: HandlerIdx,
         index: u64,
@@ -89,11 +69,8 @@ impl Document {
         self.submit_value(handler, op)
     }
 
-    /// Removes elements.
-    ///
-    /// # Errors
-    /// `OutOfRange`; `Closed`; `Limit`.
-    pub fn movable_remove(
+    /// See [`list_remove`](Self::list_remove).
+    pub(super) fn movable_remove(
         &mut self,
         handler: HandlerIdx,
         index: u64,
@@ -107,12 +84,9 @@ impl Document {
         self.submit_value(handler, op)
     }
 
-    /// Gives an element another value. It wins over all updates known here, those of the open
+    /// See [`list_update`](Self::list_update). It wins over all updates known here, those of the open
     /// transaction too.
-    ///
-    /// # Errors
-    /// `OutOfRange`; `UnsupportedValue`; `Closed`; `Limit`.
-    pub fn movable_update(
+    pub(super) fn movable_update(
         &mut self,
         handler: HandlerIdx,
         index: u64,
@@ -125,12 +99,8 @@ impl Document {
         self.submit_value(handler, op.ok_or(NO_CLOCK)?)
     }
 
-    /// Moves an element to where it has `to` others before it; the length means the end, too, as
-    /// in crdt_lf. It wins over all moves known here.
-    ///
-    /// # Errors
-    /// `OutOfRange` if there is no element at `from`, or `to` is past the end; `Closed`; `Limit`.
-    pub fn movable_move(
+    /// See [`list_move`](Self::list_move).
+    pub(super) fn movable_move(
         &mut self,
         handler: HandlerIdx,
         from: u64,
@@ -152,19 +122,22 @@ impl Document {
         self.submit_value(handler, op.ok_or(NO_CLOCK)?)
     }
 
-    /// The values that lost against that of an element: of updates that were made without
-    /// knowledge of it and of each other, newest first, as far as their changes are stored.
-    /// O(history) if there are any.
-    pub fn movable_conflicts(&self, handler: HandlerIdx, index: u64) -> Vec<Conflict> {
+    /// See [`list_conflicts`](Self::list_conflicts).
+    pub(super) fn movable_conflicts(&self, handler: HandlerIdx, index: u64) -> Vec<Conflict> {
         let contest = u32::try_from(index)
             .ok()
             .and_then(|index| self.movable(handler).ok()?.contest(index));
-        let Some((identity, winner, rivals)) = contest else {
+        let Some(contest) = contest else {
             return Vec::new();
         };
+        let Contest {
+            identity,
+            winner,
+            rivals,
+        } = contest;
         // The winner's change may be covered by a snapshot; rivals that are not did not know it,
         // nor it them.
-        let stored = winner.into_iter().chain(rivals.iter().copied());
+        let stored = winner.into_iter().chain(rivals);
         let keys: Vec<ChangeKey> = stored
             .filter_map(|id| self.key_of(&id))
             .filter(|key| self.log.find(*key).is_some())

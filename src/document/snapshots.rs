@@ -2,15 +2,15 @@
 
 use super::Document;
 use super::handler::State;
+use super::handlers::fugue::{FugueBlob, FugueState};
+use super::handlers::fugue_body::FugueBody;
 use super::handlers::movable_list_body::{MovableBlob, MovableBody, SeededElement};
 use super::handlers::state::ByteState;
-use super::handlers::text::{TextBlob, TextState};
-use super::handlers::text_body::TextBody;
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
 use crate::clock::{Hlc, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
-use crate::codec::{ElementId, Envelope, Snapshot, wtf8};
+use crate::codec::{ElementId, Envelope, Snapshot};
 use crate::replica::ApplyError;
 
 impl Document {
@@ -125,8 +125,10 @@ impl Document {
             self.prune(&vector);
         }
         for handler in &mut self.handlers {
-            if let State::Text(text) = &mut handler.state {
-                text.outlives_snapshot = true;
+            match &mut handler.state {
+                State::Fugue(sequence) => sequence.outlives_snapshot = true,
+                State::MovableList(list) => list.outlives_snapshot = true,
+                _ => (),
             }
         }
         self.generation += 1;
@@ -178,9 +180,12 @@ impl Document {
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
     pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
         let mut blob = match &self.handler_ref(number).state {
-            State::Text(text) => self.text_elements(text),
+            State::Fugue(fugue) => self.fugue_elements(fugue),
             State::MovableList(list) => list.snapshot_state(),
-            state => return state.bytes().map_or_else(Vec::new, |s| s.snapshot_state()),
+            state => {
+                let state = state.bytes();
+                return state.map_or_else(Vec::new, |state| state.snapshot_state());
+            }
         };
         let floor = self.counter_floor(number);
         write_uvarint(&mut blob, floor.len() as u64);
@@ -191,29 +196,24 @@ impl Document {
         blob
     }
 
-    fn text_elements(&self, text: &TextState) -> Vec<u8> {
+    fn fugue_elements(&self, fugue: &FugueState) -> Vec<u8> {
         let mut blob = Vec::new();
-        let live: u64 = text
+        let live: u64 = fugue
             .sequence
             .live_runs()
             .map(|(_, len, ..)| u64::from(len))
             .sum();
         write_uvarint(&mut blob, live);
-        let (mut id, mut units, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, len, content, run_units) in text.sequence.live_runs() {
+        let (mut id, mut bytes) = (Vec::new(), Vec::new());
+        for (key, len, content, run_units) in fugue.sequence.live_runs() {
             let per_element = if len == run_units { 1 } else { run_units };
             for nth in 0..len {
                 id.clear();
                 self.log.write_element(key.plus(nth), &mut id);
                 write_prefixed(&mut blob, &id);
-                units.clear();
-                self.log.content.copy_utf16(
-                    content.plus(nth * per_element),
-                    per_element,
-                    &mut units,
-                );
+                let content = content.plus(nth * per_element);
                 bytes.clear();
-                wtf8::encode_utf16(&units, &mut bytes);
+                fugue.write_content(&self.log.content, content, per_element, &mut bytes);
                 write_prefixed(&mut blob, &bytes);
             }
         }
@@ -229,7 +229,7 @@ impl Document {
         for id in seeded {
             floor.raise(id.peer, id.counter);
         }
-        let is_movable = matches!(self.handler_ref(number).state, State::MovableList(_));
+        let state = &self.handler_ref(number).state;
         let name = self.handler_ref(number).name;
         for (_, place, count) in self.log.stretches(name, |key| !self.is_covered(key)) {
             let author = self.log.author_of(place);
@@ -242,10 +242,10 @@ impl Document {
                     );
                 }
                 Operation::Remove { .. } => (),
-                Operation::Other { kind, body } => floor.raise_all(is_movable, kind, body),
+                Operation::Other { kind, body } => floor.raise_all(state, kind, body),
                 Operation::Opaque { payload } => {
                     if let Ok(envelope) = Envelope::decode(payload) {
-                        floor.raise_all(is_movable, envelope.kind, envelope.body);
+                        floor.raise_all(state, envelope.kind, envelope.body);
                     }
                 }
             });
@@ -263,22 +263,24 @@ impl Document {
             .snapshot
             .as_ref()
             .and_then(|snapshot| snapshot.entry(&handler.id));
-        let Some(entry) = entry else {
-            return Default::default();
-        };
-        if let State::MovableList(_) = handler.state {
-            let blob = MovableBlob::decode(entry, handler.codec).unwrap_or_default();
-            let ids = |element: &SeededElement| [element.identity, element.position];
-            let ids = blob.elements.iter().flat_map(ids).flatten();
-            return (ids.collect(), blob.floor);
+        match (entry, &handler.state) {
+            (Some(entry), State::Fugue(fugue)) => {
+                let blob = FugueBlob::decode(entry, fugue.elements).unwrap_or_default();
+                (blob.nodes.iter().map(|(id, _)| *id).collect(), blob.floor)
+            }
+            (Some(entry), State::MovableList(_)) => {
+                let blob = MovableBlob::decode(entry, handler.codec).unwrap_or_default();
+                let ids = |element: &SeededElement| [element.identity, element.position];
+                let ids = blob.elements.iter().flat_map(ids).flatten();
+                (ids.collect(), blob.floor)
+            }
+            _ => Default::default(),
         }
-        let blob = TextBlob::decode(entry).unwrap_or_default();
-        (blob.nodes.iter().map(|(id, _)| *id).collect(), blob.floor)
     }
 
-    /// The largest counter of this replica's own elements in a text.
+    /// The largest counter of this replica's own elements in a Fugue sequence.
     pub(super) fn largest_own_counter(&self, number: HandlerIdx) -> Option<u32> {
-        self.handler_ref(number).text()?;
+        self.handler_ref(number).fugue()?;
         let floor = self.counter_floor(number);
         let own = floor.iter().find(|(peer, _)| *peer == self.peer)?;
         Some(own.1.min(u64::from(u32::MAX)) as u32)
@@ -300,12 +302,12 @@ impl Floor {
     }
 
     /// The ids that a body produces: inserted ones and replacements.
-    fn raise_all(&mut self, is_movable: bool, kind: u8, body: &[u8]) {
+    fn raise_all(&mut self, state: &State, kind: u8, body: &[u8]) {
         let raise = |id: ElementId| self.raise(id.peer, id.counter);
         // What comes before an unreadable part counts.
-        let _ = match is_movable {
-            true => MovableBody::for_each_produced(kind, body, raise),
-            false => TextBody::for_each_produced(kind, body, raise),
+        let _ = match state {
+            State::MovableList(_) => MovableBody::for_each_produced(kind, body, raise),
+            _ => FugueBody::for_each_produced(kind, body, raise),
         };
     }
 }

@@ -1,5 +1,6 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
+mod list;
 mod movable;
 
 use super::common::{hex, list, text, to_hex, units};
@@ -9,7 +10,7 @@ use syncline::clock::{Hlc, PeerId};
 use syncline::codec::bytes::write_uvarint;
 use syncline::codec::{Change, ElementId, Reader, Snapshot, Value, Wtf8String, wtf8};
 use syncline::document::{
-    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, ValueCodec, WallClock,
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, WallClock,
 };
 use syncline::replica::Replica;
 
@@ -43,11 +44,13 @@ fn document(peer: &str, clock: Hlc) -> Document {
 pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
     let kind = match handler {
         "CRDTFugueTextHandler" => HandlerKind::FugueText,
+        "CRDTFugueListHandler" => HandlerKind::FugueList,
+        "CRDTListRefHandler" => HandlerKind::ListRef,
+        "CRDTFugueMovableListHandler" => HandlerKind::MovableList,
+        "CRDTMovableListRefHandler" => HandlerKind::MovableListRef,
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
-        "CRDTFugueMovableListHandler" => HandlerKind::MovableList,
-        "CRDTMovableListRefHandler" => HandlerKind::MovableListRef,
         other => panic!("{other} is not built yet"),
     };
     let type_tag = if kind.is_generic() {
@@ -55,16 +58,9 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
     } else {
         handler.to_owned()
     };
-    let codec = match kind {
-        HandlerKind::MapRef | HandlerKind::ListRef | HandlerKind::MovableListRef => {
-            ValueCodec::Reference
-        }
-        _ => ValueCodec::Json,
-    };
     HandlerSpec {
-        kind,
-        codec,
         type_tag,
+        ..HandlerSpec::new(kind)
     }
 }
 
@@ -249,6 +245,9 @@ impl Player {
     pub fn compare_position(&self, peer: usize, id: &str, position: &Json) {
         let document = &self.documents[peer];
         let handler = document.find_handler(id).unwrap();
+        if document.handler_kind(handler) != HandlerKind::FugueText {
+            return list::compare_position(document, handler, position);
+        }
         let nodes = node_lengths(document, handler);
         let node = (position[0].as_i64().unwrap().max(0) as usize).min(nodes.len());
         if node > 0 && nodes[node - 1] == 0 {
@@ -265,6 +264,9 @@ impl Player {
     pub fn compare_position_index(&self, peer: usize, id: &str, position: &Json) {
         let document = &self.documents[peer];
         let handler = document.find_handler(id).unwrap();
+        if document.handler_kind(handler) != HandlerKind::FugueText {
+            return list::compare_position_index(document, handler, position);
+        }
         let index = document
             .text_position_index(handler, &hex(&position[0]))
             .unwrap();
@@ -314,6 +316,9 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
             }
         }
         (HandlerKind::FugueText, "change") => document.text_set(handler, &units(&call[1])).unwrap(),
+        (HandlerKind::FugueList | HandlerKind::ListRef, _) => {
+            list::perform(document, handler, call)
+        }
         (HandlerKind::Map, "set") => document
             .map_set(handler, &key(&call[1]), &value(&call[2]))
             .unwrap(),
@@ -407,6 +412,10 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
             assert_eq!(shown, units(expected));
             assert_eq!(document.text_len_utf16(handler), shown.len() as u64);
         }
+        HandlerKind::FugueList
+        | HandlerKind::ListRef
+        | HandlerKind::MovableList
+        | HandlerKind::MovableListRef => list::compare_values(document, handler, expected),
         HandlerKind::Map => {
             let mut shown = document.map_entries(handler);
             let mut wanted: Vec<(String, Value)> = list(expected)
@@ -433,9 +442,6 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
                 wanted.sort_by_key(|value| format!("{value:?}"));
             }
             assert_eq!(shown, wanted);
-        }
-        HandlerKind::MovableList | HandlerKind::MovableListRef => {
-            movable::compare_values(document, handler, expected)
         }
         kind => panic!("{kind:?} is not built yet"),
     }

@@ -1,38 +1,27 @@
-//! Movable lists: the calls of the Dart handlers, and values.
+//! Movable lists: the calls of the Dart handlers.
 
 use super::super::common::{list, text};
+use super::list::element;
 use serde_json::Value as Json;
-use syncline::codec::{Change, ElementId, HandlerRef, Reader, Value};
-use syncline::document::{Document, DocumentError, HandlerIdx, HandlerKind};
-
-/// A value of a list or list of references.
-fn element(kind: HandlerKind, json: &Json) -> Value {
-    match kind {
-        HandlerKind::MovableListRef => Value::Reference(HandlerRef {
-            id: text(&json["id"]).to_owned(),
-            type_tag: text(&json["type"]).to_owned(),
-        }),
-        _ => super::value(json),
-    }
-}
+use syncline::codec::{Change, ElementId, Reader, Value};
+use syncline::document::{Document, DocumentError, HandlerIdx};
 
 /// A local call as the Dart handlers take it: what is out of range is clipped or nothing, but for
 /// insertions, which throw.
 pub fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
     let int = |nth: usize| call[nth].as_i64().unwrap();
-    let kind = document.handler_kind(handler);
-    let length = document.movable_len(handler) as i64;
+    let length = document.list_len(handler) as i64;
     let exists = |index: i64| (0..length).contains(&index);
     match text(&call[0]) {
         method @ ("insert" | "insertAll") => {
             let values: Vec<Value> = match method {
-                "insert" => vec![element(kind, &call[2])],
+                "insert" => vec![element(document, handler, &call[2])],
                 _ => list(&call[2])
                     .iter()
-                    .map(|json| element(kind, json))
+                    .map(|json| element(document, handler, json))
                     .collect(),
             };
-            let done = document.movable_insert(handler, int(1) as u64, &values);
+            let done = document.list_insert(handler, int(1) as u64, &values);
             match (0..=length).contains(&int(1)) {
                 true => done.unwrap(),
                 false => assert!(matches!(done, Err(DocumentError::OutOfRange { .. }))),
@@ -40,18 +29,22 @@ pub fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
         }
         "move" if exists(int(1)) => {
             let to = int(2).clamp(0, length) as u64;
-            document.movable_move(handler, int(1) as u64, to).unwrap();
+            document.list_move(handler, int(1) as u64, to).unwrap();
         }
         "update" if exists(int(1)) => {
             document
-                .movable_update(handler, int(1) as u64, &element(kind, &call[2]))
+                .list_update(
+                    handler,
+                    int(1) as u64,
+                    &element(document, handler, &call[2]),
+                )
                 .unwrap();
         }
         "delete" if exists(int(1)) => {
             let count = call.get(2).map_or(1, |count| count.as_i64().unwrap());
             let count = count.clamp(0, length - int(1));
             document
-                .movable_remove(handler, int(1) as u64, count as u64)
+                .list_remove(handler, int(1) as u64, count as u64)
                 .unwrap();
         }
         "move" | "update" | "delete" => (),
@@ -87,20 +80,4 @@ fn write_of(change: &Change) -> Option<(u8, Vec<u8>)> {
     let (mut key, element) = (written.0.to_vec(), written.1);
     ElementId::write(Some(element), &mut key);
     Some((envelope.kind, key))
-}
-
-pub fn compare_values(document: &Document, handler: HandlerIdx, expected: &Json) {
-    let kind = document.handler_kind(handler);
-    let wanted: Vec<Value> = list(expected)
-        .iter()
-        .map(|json| element(kind, json))
-        .collect();
-    assert_eq!(document.movable_values(handler), wanted);
-    assert_eq!(document.movable_len(handler), wanted.len() as u64);
-    for (index, value) in wanted.iter().enumerate() {
-        assert_eq!(
-            document.movable_get(handler, index as u64).as_ref(),
-            Some(value)
-        );
-    }
 }

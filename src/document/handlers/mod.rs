@@ -6,11 +6,14 @@
 //! transaction, `discard_pending` takes those back, `snapshot_state` writes the blob.
 
 pub(crate) mod custom;
+pub(crate) mod fugue;
+pub(crate) mod fugue_body;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod map;
 pub(crate) mod movable_list;
 pub(crate) mod movable_list_body;
+pub(crate) mod movable_list_edit;
 pub(crate) mod movable_list_ids;
 pub(crate) mod operation;
 pub(crate) mod or_map;
@@ -19,8 +22,7 @@ pub(crate) mod plain_list;
 pub(crate) mod plain_text;
 pub(crate) mod register;
 pub(crate) mod state;
-pub(crate) mod text;
-pub(crate) mod text_body;
+
 pub(crate) mod value_codec;
 
 #[cfg(test)]

@@ -12,17 +12,11 @@
 //! Operations of the open transaction are folded like any other, as writes that come behind all;
 //! at commit they learn their clocks.
 
-use super::movable_list_body::{
-    MovableBlob, MovableBody, NewElement, SeededElement, ValueBytes, write_delete, write_insert,
-    write_move, write_update,
-};
+use super::movable_list_body::{MovableBlob, MovableBody, NewElement, SeededElement, ValueBytes};
 use super::movable_list_ids::MadeIds;
-use super::operation::{Operation, kind};
 use super::state::ByteState;
-use super::text_body::COUNTER_MAX;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey, PeerId};
 use crate::codec::bytes::write_uvarint;
-use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, ElementId, Value};
 use crate::document::ValueCodec;
 use crate::document::handler::{Recorder, Visible};
@@ -32,7 +26,7 @@ use std::collections::HashMap;
 
 /// What wrote a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writer {
+pub(super) enum Writer {
     /// The element's insertion, or a snapshot.
     Origin,
     /// A later change.
@@ -43,18 +37,18 @@ enum Writer {
 
 /// The write that won so far.
 #[derive(Clone, Debug)]
-struct Register<T> {
-    content: T,
-    clock: Hlc,
-    writer: Writer,
+pub(super) struct Register<T> {
+    pub content: T,
+    pub clock: Hlc,
+    pub writer: Writer,
 }
 
 #[derive(Clone, Debug)]
-struct Element {
-    identity: ElementKey,
-    value: Register<ValueBytes>,
+pub(super) struct Element {
+    pub identity: ElementKey,
+    pub value: Register<ValueBytes>,
     /// Its slot.
-    position: Register<ElementKey>,
+    pub position: Register<ElementKey>,
     /// For good. Then it has no value any more, and its slot shows nothing.
     deleted: bool,
 }
@@ -62,14 +56,14 @@ struct Element {
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct MovableListState {
-    codec: ValueCodec,
-    authors: Authors,
+    pub(super) codec: ValueCodec,
+    pub(super) authors: Authors,
     /// The slots. Invariant: the current slots of elements that are not deleted are live and have
     /// one unit, whose content is the element's number; all others are deleted or have no units.
-    slots: Sequence,
+    pub(super) slots: Sequence,
     elements: Vec<Element>,
     numbers: HashMap<ElementKey, u32>,
-    made: MadeIds,
+    pub(super) made: MadeIds,
     /// Per element: the last update of each author, where it lost and the winner's author may not
     /// have known it. Their values are in the log.
     rivals: HashMap<u32, Vec<(AuthorIdx, Hlc)>>,
@@ -78,6 +72,8 @@ pub(crate) struct MovableListState {
     /// Operations of the open transaction.
     pending: u32,
     order_sensitive: bool,
+    /// A snapshot was taken of it: a replay would start from that and know less.
+    pub outlives_snapshot: bool,
 }
 
 impl MovableListState {
@@ -93,6 +89,7 @@ impl MovableListState {
             newest: None,
             pending: 0,
             order_sensitive: false,
+            outlives_snapshot: false,
         }
     }
 
@@ -101,19 +98,29 @@ impl MovableListState {
         self.slots.len_units()
     }
 
-    /// The element at an index. O(log n).
-    fn at(&self, index: u32) -> Option<&Element> {
-        let (content, _) = self.slots.visible_from(index).next()?;
-        self.elements.get(content.offset() as usize)
-    }
-
-    /// The elements in order.
-    fn shown(&self) -> impl Iterator<Item = &Element> {
-        let numbers = self.slots.visible().flat_map(|(content, units)| {
+    /// The elements from an index on. O(log n), and O(1) each.
+    pub(super) fn shown_from(&self, index: u32) -> impl Iterator<Item = &Element> {
+        let numbers = self.slots.visible_from(index).flat_map(|(content, units)| {
             let first = content.offset() as usize;
             first..first + units as usize
         });
         numbers.map(|number| &self.elements[number])
+    }
+
+    /// The element at an index. O(log n).
+    pub(super) fn at(&self, index: u32) -> Option<&Element> {
+        self.shown_from(index).next()
+    }
+
+    /// The element with this identity.
+    pub(super) fn element(&self, identity: ElementKey) -> Option<&Element> {
+        self.elements.get(*self.numbers.get(&identity)? as usize)
+    }
+
+    /// Updates of an element that lost; see the field.
+    pub(super) fn rivals(&self, identity: ElementKey) -> Option<&[(AuthorIdx, Hlc)]> {
+        let rivals = self.rivals.get(self.numbers.get(&identity)?);
+        rivals.map(Vec::as_slice)
     }
 
     /// The value at an index. O(log n).
@@ -124,161 +131,16 @@ impl MovableListState {
     /// All values, in order.
     pub(crate) fn values(&self) -> Vec<Value> {
         let values = self
-            .shown()
+            .shown_from(0)
             .map(|element| self.codec.stored(&element.value.content));
         values.collect()
     }
 
-    fn id(&self, key: ElementKey) -> Option<ElementId> {
+    pub(super) fn id(&self, key: ElementKey) -> Option<ElementId> {
         (!key.is_null()).then(|| ElementId {
             peer: self.authors.peer(key.author),
             counter: u64::from(key.counter),
         })
-    }
-
-    /// The id of the slot at an index; None where there is none.
-    fn slot_id(&self, index: Option<u32>) -> Option<ElementId> {
-        self.id(self.at(index?)?.position.content)
-    }
-
-    /// The next `count` counters of a peer; None if there are not so many any more.
-    pub(crate) fn counters(&self, own: PeerId, count: u32) -> Option<u32> {
-        let author = self.authors.find(&own);
-        let first = author.map_or(0, |author| self.made.next_counter(author));
-        let end = first.checked_add(u64::from(count))?;
-        (end <= COUNTER_MAX).then_some(first as u32)
-    }
-
-    /// An insertion of `values` before an index, which is in range, with two counters each.
-    ///
-    /// # Errors
-    /// The codec cannot carry a value.
-    pub(crate) fn insertion(
-        &self,
-        index: u32,
-        values: &[Value],
-        own: PeerId,
-        first: u32,
-    ) -> Result<Operation, UnsupportedValue> {
-        let values: Result<Vec<Vec<u8>>, _> = values
-            .iter()
-            .map(|value| self.codec.encode(value))
-            .collect();
-        let origins = [
-            self.slot_id(index.checked_sub(1)),
-            self.slot_id(Some(index)),
-        ];
-        let mut body = Vec::new();
-        write_insert(
-            origins,
-            own,
-            first,
-            values?.iter().map(Vec::as_slice),
-            &mut body,
-        );
-        Ok(Operation {
-            kind: kind::INSERT,
-            body,
-        })
-    }
-
-    /// The removal of elements, of which there are so many.
-    pub(crate) fn removal(&self, index: u32, count: u32) -> Operation {
-        let mut identities = Vec::new();
-        let mut left = count;
-        for (content, units) in self.slots.visible_from(index) {
-            let first = content.offset() as usize;
-            let found = &self.elements[first..first + units.min(left) as usize];
-            identities.extend(found.iter().map(|element| self.id(element.identity)));
-            left -= found.len() as u32;
-            if left == 0 {
-                break;
-            }
-        }
-        let mut body = Vec::new();
-        write_delete(identities.into_iter(), &mut body);
-        Operation {
-            kind: kind::DELETE,
-            body,
-        }
-    }
-
-    /// A new value of the element at an index, which exists. None: no clock wins any more.
-    ///
-    /// # Errors
-    /// The codec cannot carry the value.
-    pub(crate) fn update(
-        &self,
-        index: u32,
-        value: &Value,
-        now: Hlc,
-    ) -> Result<Option<Operation>, UnsupportedValue> {
-        let value = self.codec.encode(value)?;
-        let operation = self.at(index).and_then(|element| {
-            let mut body = Vec::new();
-            let clock = winning_clock(now, element.value.clock)?;
-            write_update(clock, self.id(element.identity), &value, &mut body);
-            Some(Operation {
-                kind: kind::UPDATE,
-                body,
-            })
-        });
-        Ok(operation)
-    }
-
-    /// The element at `from` goes to where it has `to` others before it; both exist.
-    /// None: no clock wins any more.
-    pub(crate) fn relocation(
-        &self,
-        from: u32,
-        to: u32,
-        own: PeerId,
-        counter: u32,
-        now: Hlc,
-    ) -> Option<Operation> {
-        let element = self.at(from)?;
-        let clock = winning_clock(now, element.position.clock)?;
-        // Among the others those behind it have one more before them.
-        let other = |index: u32| index + u32::from(index >= from);
-        let origins = [
-            self.slot_id(to.checked_sub(1).map(other)),
-            self.slot_id(Some(other(to))),
-        ];
-        let position = ElementId {
-            peer: own,
-            counter: u64::from(counter),
-        };
-        let mut body = Vec::new();
-        write_move(
-            self.id(element.identity),
-            position,
-            origins,
-            clock,
-            &mut body,
-        );
-        Some(Operation {
-            kind: kind::MOVE,
-            body,
-        })
-    }
-
-    /// The element at an index, what wrote its value, and other updates of it that its writer may
-    /// not have known, each by its change.
-    pub(crate) fn contest(
-        &self,
-        index: u32,
-    ) -> Option<(Option<ElementId>, Option<OperationId>, Vec<OperationId>)> {
-        let element = self.at(index)?;
-        let change = |author, clock| OperationId::new(self.authors.peer(author), clock);
-        let winner = match element.value.writer {
-            Writer::Change { author, clock } => Some(change(author, clock)),
-            // It knows all that is here.
-            Writer::Pending => return None,
-            Writer::Origin => None,
-        };
-        let rivals = self.rivals.get(self.numbers.get(&element.identity)?)?;
-        let rivals = rivals.iter().map(|(author, clock)| change(*author, *clock));
-        Some((self.id(element.identity), winner, rivals.collect()))
     }
 
     /// Whether `writer` comes before `other` in replay order.
@@ -604,14 +466,6 @@ impl MovableListState {
     }
 }
 
-/// The clock of a write: the document's, unless that would lose (defect 13.12). None if no clock
-/// wins.
-fn winning_clock(now: Hlc, known: Hlc) -> Option<Hlc> {
-    // Without wall time a local event is the next clock.
-    let next = known.local_event(0);
-    (next > known).then_some(now.max(next))
-}
-
 impl ByteState for MovableListState {
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError> {
         let blob = MovableBlob::decode(blob, self.codec)?;
@@ -724,7 +578,7 @@ impl ByteState for MovableListState {
     fn snapshot_state(&self) -> Vec<u8> {
         let mut blob = Vec::new();
         write_uvarint(&mut blob, u64::from(self.len()));
-        for element in self.shown() {
+        for element in self.shown_from(0) {
             let seeded = SeededElement {
                 identity: self.id(element.identity),
                 position: self.id(element.position.content),

@@ -1,7 +1,7 @@
 //! Bodies and snapshot blobs of movable lists (specification 9.12), read and written.
 
+use super::fugue_body::{COUNTER_MAX, ElementReader};
 use super::operation::kind;
-use super::text_body::{COUNTER_MAX, ElementReader};
 use crate::clock::{AuthorIdx, Authors, Hlc, PeerId};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{DecodeError, ElementId, Reader};
