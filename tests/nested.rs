@@ -329,10 +329,10 @@ fn forged_references_cannot_ask_for_any_size() {
         document.resolved(handlers[0]),
         Err(DocumentError::Limit(_))
     ));
-    assert!(start.elapsed().as_secs() < 60);
-    // 2^19 - 1 containers fit.
-    let fits = handlers[30 - 19];
-    assert!((1 << 19) < RESOLVED_VALUES_MAX);
+    assert!(start.elapsed().as_secs() < 120);
+    // 2^15 - 1 containers fit.
+    let fits = handlers[30 - 15];
+    assert!((1 << 15) < RESOLVED_VALUES_MAX);
     assert!(document.resolved(fits).is_ok());
 
     // Few values, but long ones.

@@ -6,7 +6,7 @@ use super::handlers::fugue_body::FugueBody;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, LogPosition, Origin};
 use super::{AuthorIdx, Document};
-use crate::clock::Hlc;
+use crate::clock::{Hlc, OperationId};
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
@@ -159,8 +159,12 @@ impl Document {
         self.discard_pending(&queue);
         for Queued { handler, op } in &queue {
             self.commit_operation(*handler, op.operation());
-            if let QueuedOp::Bytes { .. } = op {
-                self.fold_last(*handler);
+            match op {
+                QueuedOp::Bytes { kind, body } if self.keeps_pending(*handler) => {
+                    self.confirm_last(*handler, *kind, body);
+                }
+                QueuedOp::Bytes { .. } => self.fold_last(*handler),
+                _ => (),
             }
             open.origin = Some(Origin::Local);
         }
@@ -179,10 +183,7 @@ impl Document {
         let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
             open.start == self.log.change_count() && open.generation == self.generation;
-        for queued in queue
-            .iter()
-            .filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. }))
-        {
+        for queued in queue.iter().filter(|queued| !self.can_discard(queued)) {
             if sequences.iter().all(|(known, _)| *known != queued.handler) {
                 let before = match nothing_imported && self.is_seeded {
                     true => self
@@ -448,11 +449,31 @@ impl Document {
         }
     }
 
+    fn keeps_pending(&self, handler: HandlerIdx) -> bool {
+        let state = self.handler_ref(handler).state.bytes();
+        state.is_some_and(|state| state.keeps_pending())
+    }
+
+    /// Whether the state forgets a queued operation without being folded anew.
+    fn can_discard(&self, queued: &Queued) -> bool {
+        matches!(queued.op, QueuedOp::Bytes { .. }) && !self.keeps_pending(queued.handler)
+    }
+
+    /// Tells a handler that has the operation already which change it became.
+    fn confirm_last(&mut self, handler: HandlerIdx, kind: u8, body: &[u8]) {
+        let order = OperationId::new(self.peer, self.handler_ref(handler).newest_own);
+        if let Some(state) = self.handlers[handler.0 as usize].state.bytes_mut() {
+            // The body was encoded here.
+            let _ = state.confirm(order, kind, body);
+        }
+    }
+
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
     fn discard_pending(&mut self, queue: &[Queued]) {
         let mut done: Vec<HandlerIdx> = Vec::new();
-        for Queued { handler, op } in queue {
-            if !matches!(op, QueuedOp::Bytes { .. }) || done.contains(handler) {
+        for queued in queue {
+            let handler = &queued.handler;
+            if !self.can_discard(queued) || done.contains(handler) {
                 continue;
             }
             done.push(*handler);

@@ -353,6 +353,17 @@ pub struct MapOp {
     pub new: Option<Value>,
 }
 
+/// A concurrent write that lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// What was written.
+    pub value: Value,
+    /// Who wrote it.
+    pub peer: PeerId,
+    /// The clock of the change; with `peer`, its id.
+    pub clock: Hlc,
+}
+
 /// One step of a list delta. [`Retain`](Self::Retain), [`Insert`](Self::Insert) and
 /// [`Remove`](Self::Remove) apply in order from index 0, as those of a text; then the steps that
 /// name an index of the list as the steps before them left it.
