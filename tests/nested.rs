@@ -78,6 +78,43 @@ fn references_are_replaced_by_what_they_lead_to() {
 }
 
 #[test]
+fn lists_of_references_lead_to_handlers_too() {
+    for kind in [HandlerKind::ListRef, HandlerKind::MovableListRef] {
+        let mut document = document(1);
+        let list = handler(&mut document, kind, "list");
+        let [a, b] = ["a", "b"].map(|id| text(&mut document, id, id));
+        document.insert_ref(list, 0, b).unwrap();
+        document.insert_ref(list, 0, a).unwrap();
+        document.insert_ref(list, 2, list).unwrap();
+        assert_eq!(resolved(&mut document, list), r#"["a","b",["a","b",null]]"#);
+        let reference = document.get_ref_at(list, 1).unwrap();
+        assert_eq!(document.resolve(&reference), Some(b));
+        assert_eq!(document.get_ref_at(list, 3), None);
+        assert_eq!(document.path_to(list, b), Some(vec![PathStep::Index(1)]));
+        assert_eq!(
+            document.insert_ref(list, 4, a),
+            Err(DocumentError::OutOfRange {
+                index: 4,
+                length: 3
+            })
+        );
+        assert_eq!(
+            document.insert_ref(a, 0, b),
+            Err(DocumentError::TypeMismatch)
+        );
+        assert_eq!(
+            document.set_ref(list, "k", a),
+            Err(DocumentError::TypeMismatch)
+        );
+        if kind == HandlerKind::MovableListRef {
+            document.list_move(list, 0, 1).unwrap();
+            assert_eq!(document.path_to(list, b), Some(vec![PathStep::Index(0)]));
+        }
+        document.check();
+    }
+}
+
+#[test]
 fn circles_end_where_they_would_begin_again() {
     let mut document = document(1);
     let root = map_ref(&mut document, "root");

@@ -166,9 +166,6 @@ fn scenario(case: &Json) -> Outcome {
         if let Some(new) = step.get("new") {
             used.push(text(&new[0]));
         }
-        if let Some(made) = step.get("do").and_then(|call| call[2].get("type")) {
-            used.push(text(made).split('<').next().unwrap());
-        }
     }
     if let Some(other) = used.iter().find(|handler| !HANDLERS.contains(handler)) {
         return skip(format!("{other} is not built yet"));
