@@ -241,7 +241,7 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
             .unwrap();
     } else if let Some(vector) = step.get("gc") {
         let vector = codec::version_vector::decode(&hex(vector)).unwrap();
-        player.documents[peer].garbage_collect(&vector).unwrap();
+        player.documents[peer].garbage_collect(&vector);
     } else if let Some(expected) = step.get("export") {
         let exported: Vec<String> = player.documents[peer]
             .all_changes()

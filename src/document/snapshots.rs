@@ -7,7 +7,7 @@ use super::handlers::fugue_body::FugueBody;
 use super::handlers::movable_list_body::{MovableBlob, MovableBody, SeededElement};
 use super::handlers::state::ByteState;
 use super::log::{Operation, Pruned};
-use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
+use super::types::{CLOCK_AHEAD_MS_MAX, HandlerIdx, Origin};
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{Change, ElementId, Envelope, Snapshot, manifest};
@@ -239,17 +239,16 @@ impl Document {
 
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
     /// `garbageCollect`); returns how many. O(history).
-    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> Result<u64, DocumentError> {
-        self.ensure_open()?;
+    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> u64 {
         let Some(snapshot) = &self.snapshot else {
-            return Ok(0);
+            return 0;
         };
         let version = VersionVector::intersection([protect_until, snapshot.vector()]);
         let removed = self.prune(&version);
         if removed > 0 {
             self.generation += 1;
         }
-        Ok(removed)
+        removed
     }
 
     fn prune(&mut self, version: &VersionVector) -> u64 {
