@@ -257,7 +257,8 @@ pub enum DocumentError {
         /// The tag.
         type_tag: String,
     },
-    /// The id is reserved by the format.
+    /// The id is reserved by the format, or it or the tag begins with a byte order mark, which
+    /// peers do not see.
     ReservedId,
     /// A change id that is not in the document.
     UnknownChange,
