@@ -171,6 +171,9 @@ fn scenario(case: &Json) -> Outcome {
         return skip(format!("{other} is not built yet"));
     }
     let name = text(&case["name"]);
+    if name == "snapshot/handler not registered when the snapshot is taken" {
+        return skip("loses the handler (defect 13.7), which is not imitated");
+    }
     let recompute = case["mode"] == "recompute";
     let mut player = Player::new(case);
     for step in list(&case["steps"]) {
