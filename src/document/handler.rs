@@ -419,8 +419,8 @@ impl Handler {
         }
         self.recorder = match &self.state {
             State::Fugue(fugue) if many => Recorder::Before(fugue.visible(content)),
-            State::Fugue(fugue) => fugue.recorder(),
-            state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
+            State::MovableList(list) if many => Recorder::Before(list.visible()),
+            state => empty_recorder(state),
         };
         true
     }
@@ -490,8 +490,8 @@ impl Handler {
 
     /// Ends the record; None if nothing changed.
     pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
-        if let (Recorder::Before(_), State::Fugue(fugue)) = (&self.recorder, &self.state) {
-            let recorder = std::mem::replace(&mut self.recorder, fugue.recorder());
+        if let Recorder::Before(_) = self.recorder {
+            let recorder = std::mem::replace(&mut self.recorder, empty_recorder(&self.state));
             if let Recorder::Before(before) = recorder {
                 self.record_difference(before, content);
             }
@@ -550,6 +550,13 @@ pub(crate) enum Replaced {
     /// A text of so many units; which ones, is not known any more.
     Text(u64),
     List(Vec<Value>),
+}
+
+fn empty_recorder(state: &State) -> Recorder {
+    match state {
+        State::Fugue(fugue) => fugue.recorder(),
+        state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
+    }
 }
 
 /// What a handler shows.

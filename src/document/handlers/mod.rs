@@ -26,6 +26,8 @@ pub(crate) mod state;
 pub(crate) mod value_codec;
 
 #[cfg(test)]
+mod movable_list_oracle;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod vectors;
