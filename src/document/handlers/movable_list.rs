@@ -181,6 +181,7 @@ impl MovableListState {
         read
     }
 
+    /// Ids that are taken do not rise, either.
     fn note_made(&mut self, body: &MovableBody, author: AuthorIdx, clock: Hlc) {
         let mut made = Vec::new();
         body.for_each_made(|id| made.push(id));
@@ -207,7 +208,7 @@ impl MovableListState {
                 clock,
             } => {
                 if position.is_null() || self.slots.contains(position) {
-                    self.order_sensitive = true;
+                    // No operation at all. Ids that are taken were noticed before.
                     return;
                 }
                 let from = self.leave_slot(identity, clock, writer, delta.is_some());
@@ -245,11 +246,9 @@ impl MovableListState {
             } = item;
             if position.is_null() || self.slots.contains(position) {
                 // The rest of a chain behind a taken id has no place.
-                self.order_sensitive = true;
                 break;
             }
             let is_new = !self.numbers.contains_key(&identity);
-            self.order_sensitive |= !is_new;
             // The log holds fewer elements than 2^31: each has dozens of bytes there.
             let number = is_new.then_some(self.elements.len() as u32);
             let unit = self.make_slot(position, [left, right], number, delta.is_some());
