@@ -427,6 +427,21 @@ impl MovableListState {
         }
     }
 
+    fn settle_value(&mut self, identity: ElementKey, written: Hlc, change: Writer) {
+        let Some(number) = self.numbers.get(&identity).copied() else {
+            return;
+        };
+        let element = &mut self.elements[number as usize];
+        match element.value.writer {
+            Writer::Pending if element.value.clock == written => element.value.writer = change,
+            // The transaction wrote it again.
+            Writer::Pending => (),
+            _ if element.deleted => (),
+            // What came during the transaction won, and was not known when this was written.
+            winner => self.note_rival(number, change, change, winner),
+        }
+    }
+
     /// Gives the values of writes that were pending the place of their change.
     fn settle(&mut self, body: &MovableBody, author: AuthorIdx, clock: Hlc) {
         let change = Writer::Change { author, clock };
@@ -442,12 +457,7 @@ impl MovableListState {
                 items,
             } => {
                 for (identity, _) in items {
-                    if let Some(number) = self.numbers.get(identity) {
-                        let value = &mut self.elements[*number as usize].value;
-                        if value.writer == Writer::Pending && value.clock == *written {
-                            value.writer = change;
-                        }
-                    }
+                    self.settle_value(*identity, *written, change);
                 }
             }
             MovableBody::Move {
