@@ -503,9 +503,9 @@ fn random_documents_converge() {
             document.replay_all();
             assert_eq!(shown(document), before, "seed {seed}, step {step}");
         }
-        for at in 0..count {
-            if documents[at].in_transaction() {
-                documents[at].commit().unwrap();
+        for document in &mut documents {
+            if document.in_transaction() {
+                document.commit().unwrap();
             }
         }
         for _ in 0..2 {
