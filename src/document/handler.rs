@@ -219,6 +219,14 @@ impl Handler {
         is_late
     }
 
+    /// The operations of the open transaction became changes with these places.
+    pub fn promote_pending(&mut self, places: &[OrderKey]) {
+        self.newest = self.newest.max(places.last().copied());
+        if let Some(state) = self.state.bytes_mut() {
+            state.promote_pending(places);
+        }
+    }
+
     fn fold_operation(
         &mut self,
         place: Place,

@@ -150,6 +150,11 @@ impl Document {
         let Some(pruned) = self.rewrite_log(version, false) else {
             return 0;
         };
+        for handler in &mut self.handlers {
+            if let Some(state) = handler.state.bytes_mut() {
+                state.forget(&|order| version.covers(&order.peer, order.hlc));
+            }
+        }
         self.is_seeded = true;
         self.vector_order.remove_all(&pruned.authors);
         self.frontiers = pruned.frontiers.into_iter().collect();
