@@ -532,7 +532,7 @@ fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> TextSin
 }
 
 /// Kind and body of an operation that is stored as bytes.
-fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
+pub(super) fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
     match op {
         Operation::Other { kind, body } => Some((kind, body)),
         Operation::Opaque { payload } => {

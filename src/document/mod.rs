@@ -4,6 +4,7 @@
 //! data for one thread; [`SharedDocument`] guards one for many. Specification: crdt_lf, chapters
 //! 8 to 10.
 
+mod conflicts;
 mod content;
 mod delta;
 mod frontiers;
@@ -28,7 +29,7 @@ mod wire;
 
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
-    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
+    CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
     HandlerKind, HandlerSpec, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec,
     WallClock,
 };

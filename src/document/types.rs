@@ -318,6 +318,17 @@ pub struct MapOp {
     pub new: Option<Value>,
 }
 
+/// A value that lost against one written concurrently.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// The value.
+    pub value: Value,
+    /// Who wrote it.
+    pub peer: PeerId,
+    /// The clock of the change that did.
+    pub clock: Hlc,
+}
+
 /// One step of a list delta. [`Retain`](Self::Retain), [`Insert`](Self::Insert) and
 /// [`Remove`](Self::Remove) apply in order from index 0, as those of a text; then the steps that
 /// name an index of the list as the steps before them left it.

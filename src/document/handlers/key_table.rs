@@ -137,6 +137,11 @@ impl<T: Default> KeyTable<T> {
         (0..self.entries.len() as u32).map(KeyIdx)
     }
 
+    /// Gives room back that only new keys would need.
+    pub fn shrink_to_fit(&mut self) {
+        self.texts.shrink_to_fit();
+    }
+
     /// Memory held, in bytes, without what the entries hold.
     pub fn heap_bytes(&self) -> usize {
         let index = self.index.capacity() * size_of::<Slot>();

@@ -270,6 +270,7 @@ impl MapState {
         for key in self.keys.numbers() {
             self.keys.get_mut(key).history.forget(covers, &self.writers);
         }
+        self.keys.shrink_to_fit();
     }
 
     /// Number of keys present. O(1).
@@ -295,6 +296,12 @@ impl MapState {
         let settled = key.filter(|key| key.pending == NOT_PENDING);
         let history = settled.map(|key| key.history.newest_first(&self.writers));
         history.into_iter().flatten()
+    }
+
+    /// The value that an operation brings.
+    pub(crate) fn value_of(&self, kind: u8, body: &[u8]) -> Option<Value> {
+        let op = self.decode(kind, body).ok()??;
+        (op.effect != Effect::Delete).then(|| self.codec.stored(op.value.as_slice()))
     }
 
     fn is_present(&self, key: KeyIdx) -> bool {

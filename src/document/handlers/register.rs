@@ -109,6 +109,12 @@ impl RegisterState {
         Ok(Some(InlineBytes::from(&*value)))
     }
 
+    /// The value that an operation brings.
+    pub(crate) fn value_of(&self, kind: u8, body: &[u8]) -> Option<Value> {
+        let value = self.read(kind, body).ok()??;
+        Some(self.codec.stored(value.as_slice()))
+    }
+
     fn change(&mut self, events: Events<'_>, change: impl FnOnce(&mut Self)) {
         let Some(events) = events else {
             return change(self);

@@ -13,6 +13,7 @@ mod prune;
 mod row;
 
 pub(crate) use export::write_unit;
+pub(crate) use graph::SeenChanges;
 pub(crate) use prune::Pruned;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
