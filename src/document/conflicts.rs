@@ -11,6 +11,7 @@ use super::log::{ChangeKey, Place, SeenChanges};
 use super::types::{Conflict, HandlerIdx};
 use crate::clock::{OperationId, PeerId};
 use crate::codec::Value;
+use std::cmp::Reverse;
 
 /// A write of a value, or what takes values away.
 type Write = (OperationId, Effect);
@@ -42,7 +43,7 @@ impl Document {
                     return Vec::new();
                 }
                 // The winner has the largest tag, which need not be the newest change.
-                values[1..].sort_unstable_by(|a, b| b.0.cmp(&a.0));
+                values[1..].sort_unstable_by_key(|(place, _)| Reverse(*place));
                 let writes = committed(values.iter().map(|(place, _)| (*place, Effect::Set)));
                 let lost = self.concurrent(writes);
                 let is_lost = |id: OperationId| lost.iter().any(|(other, _)| *other == id);

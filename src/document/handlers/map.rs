@@ -465,6 +465,7 @@ fn prefixed_len(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::clock::{Hlc, PeerId};
+    use crate::testing::Rng;
     use std::borrow::Cow;
 
     fn order(clock: u64) -> OrderKey {
@@ -525,6 +526,91 @@ mod tests {
         assert!(bytes.set("k", &1.into()).is_err());
         let operation = bytes.set("k", &Value::Bytes(vec![0xff, 0])).unwrap();
         assert_eq!(operation.body, [1, b'k', 2, 0xff, 0]);
+    }
+
+    fn random_op(rng: &mut Rng, number: usize) -> Operation {
+        let map = MapState::new(ValueCodec::Json);
+        let key = ["a", "b", "c"][rng.below(3)];
+        // Some too long to live in place.
+        let value = Value::from("x".repeat(rng.below(30)) + &number.to_string());
+        match rng.below(4) {
+            0 => MapState::delete(key),
+            1 => map.update(key, &value).unwrap(),
+            _ => map.set(key, &value).unwrap(),
+        }
+    }
+
+    /// What a transaction showed becomes committed as if it had been taken back and committed.
+    #[test]
+    fn promoted_operations_equal_committed_ones() {
+        for seed in 0..300 {
+            let mut rng = Rng::new(seed);
+            let mut promoted = MapState::new(ValueCodec::Json);
+            let mut clock = 0;
+            for _ in 0..6 {
+                let committed = promoted.clone();
+                let mut folded = committed;
+                let mut places = Vec::new();
+                for number in 0..rng.below(8) {
+                    let op = random_op(&mut rng, number);
+                    promoted.apply_pending(op.kind, &op.body, None).unwrap();
+                    promoted.check();
+                    clock += 2;
+                    places.push(order(clock));
+                    let place = order(clock);
+                    folded.apply(place, op.kind, &op.body, None).unwrap();
+                }
+                let shown = promoted.entries();
+                assert!(promoted.can_promote(places.len()));
+                assert!(!promoted.can_promote(places.len() + 1));
+                promoted.promote_pending(&places);
+                promoted.check();
+                assert_eq!(promoted.entries(), shown, "seed {seed}");
+                assert_eq!(promoted.snapshot_state(), folded.snapshot_state());
+                assert_eq!(promoted.len(), folded.len());
+                // A late one lands between the same operations.
+                let op = random_op(&mut rng, 99);
+                let late = order(1 + 2 * rng.below(clock as usize / 2 + 1) as u64);
+                for map in [&mut promoted, &mut folded] {
+                    map.apply(late, op.kind, &op.body, None).unwrap();
+                    map.check();
+                }
+                assert_eq!(promoted.entries(), folded.entries(), "seed {seed}");
+            }
+        }
+    }
+
+    /// Forgetting changes nothing that shows, now or after operations behind what was forgotten.
+    #[test]
+    fn a_map_that_forgot_goes_on_as_before() {
+        for seed in 0..300 {
+            let mut rng = Rng::new(seed);
+            let mut full = MapState::new(ValueCodec::Json);
+            for number in 0..20 {
+                let op = random_op(&mut rng, number);
+                let place = order(rng.below(50) as u64);
+                full.apply(place, op.kind, &op.body, None).unwrap();
+            }
+            let limit = rng.below(60) as u64;
+            let mut short = full.clone();
+            short.forget(&|place| place.hlc.to_u64() <= limit);
+            short.check();
+            assert_eq!(short.snapshot_state(), full.snapshot_state());
+            if limit >= 50 {
+                for key in ["a", "b", "c"] {
+                    assert!(short.newest_first(key).count() <= 2);
+                }
+            }
+            for number in 0..10 {
+                let op = random_op(&mut rng, number);
+                let place = order(limit + 1 + rng.below(60) as u64);
+                for map in [&mut full, &mut short] {
+                    map.apply(place, op.kind, &op.body, None).unwrap();
+                    map.check();
+                }
+                assert_eq!(short.snapshot_state(), full.snapshot_state(), "seed {seed}");
+            }
+        }
     }
 
     /// A key that is deleted and put again moves to the end; one that is only put again does not.

@@ -11,6 +11,8 @@ mod graph;
 mod produced;
 mod prune;
 mod row;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use graph::SeenChanges;
 pub(crate) use prune::Pruned;
