@@ -112,7 +112,7 @@ impl State {
             HandlerKind::FugueList | HandlerKind::ListRef => {
                 State::Fugue(FugueState::new(Elements::Values(codec)))
             }
-            HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
+            HandlerKind::Text => State::PlainText(PlainTextState::default()),
             HandlerKind::List => State::PlainList(PlainListState::new(codec)),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
                 State::MovableList(MovableListState::new(codec))
@@ -260,6 +260,14 @@ impl Handler {
         }
         self.fold_operation(place, key, order, log, own);
         is_late
+    }
+
+    /// The operations of the open transaction became changes with these places.
+    pub fn promote_pending(&mut self, places: &[OrderKey]) {
+        self.newest = self.newest.max(places.last().copied());
+        if let Some(state) = self.state.bytes_mut() {
+            state.promote_pending(places);
+        }
     }
 
     fn fold_operation(
@@ -419,8 +427,11 @@ impl Handler {
         }
         self.recorder = match &self.state {
             State::Fugue(fugue) if many => Recorder::Before(fugue.visible(content)),
-            State::MovableList(list) if many => Recorder::Before(list.visible()),
-            state => empty_recorder(state),
+            State::Fugue(fugue) => fugue.recorder(),
+            State::PlainText(_) | State::PlainList(_) | State::MovableList(_) if many => {
+                Recorder::Before(self.visible(content))
+            }
+            state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
     }
@@ -491,8 +502,11 @@ impl Handler {
     /// Ends the record; None if nothing changed.
     pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
         if let Recorder::Before(_) = self.recorder {
-            let recorder = std::mem::replace(&mut self.recorder, empty_recorder(&self.state));
-            if let Recorder::Before(before) = recorder {
+            let fresh = match &self.state {
+                State::Fugue(fugue) => fugue.recorder(),
+                state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
+            };
+            if let Recorder::Before(before) = std::mem::replace(&mut self.recorder, fresh) {
                 self.record_difference(before, content);
             }
         }
@@ -552,13 +566,6 @@ pub(crate) enum Replaced {
     List(Vec<Value>),
 }
 
-fn empty_recorder(state: &State) -> Recorder {
-    match state {
-        State::Fugue(fugue) => fugue.recorder(),
-        state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
-    }
-}
-
 /// What a handler shows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Visible {
@@ -577,7 +584,7 @@ fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> FugueSi
 }
 
 /// Kind and body of an operation that is stored as bytes.
-fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
+pub(super) fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
     match op {
         Operation::Other { kind, body } => Some((kind, body)),
         Operation::Opaque { payload } => {

@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::State;
 use super::handlers::fugue::FugueState;
 use super::handlers::fugue_body::Elements;
-use super::types::{Conflict, DocumentError, HandlerIdx, ValueCodec};
+use super::types::{DocumentError, HandlerIdx, ValueCodec};
 use crate::codec::Value;
 
 impl Document {
@@ -32,6 +32,7 @@ impl Document {
                 list.map_or(0, |(fugue, _)| u64::from(fugue.sequence.len_units()))
             }
             Ok(State::MovableList(list)) => u64::from(list.len()),
+            Ok(State::PlainList(list)) => list.len(),
             _ => 0,
         }
     }
@@ -45,6 +46,7 @@ impl Document {
                 fugue.values(&self.log.content, index).next()
             }
             State::MovableList(list) => list.get(u32::try_from(index).ok()?),
+            State::PlainList(list) => list.get(index),
             _ => None,
         }
     }
@@ -59,12 +61,13 @@ impl Document {
                 })
             }
             Ok(State::MovableList(list)) => list.values(),
+            Ok(State::PlainList(list)) => list.values(),
             _ => Vec::new(),
         }
     }
 
-    /// Inserts elements before an index, in one change. A null in a Fugue list is never seen, as
-    /// in crdt_lf (specification 9.11).
+    /// Inserts elements before an index, in one change; into a list by positions in one change
+    /// each. A null in a Fugue list is never seen, as in crdt_lf (specification 9.11).
     ///
     /// # Errors
     /// `OutOfRange` past the end; `UnsupportedValue` if the codec cannot carry a value; `Closed`;
@@ -78,6 +81,7 @@ impl Document {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_insert(handler, index, values),
             State::MovableList(_) => self.movable_insert(handler, index, values),
+            State::PlainList(_) => self.plain_list_insert(handler, index, values),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -111,6 +115,7 @@ impl Document {
                 self.remove_elements(handler, index, count)
             }
             State::MovableList(_) => self.movable_remove(handler, index, count),
+            State::PlainList(_) => self.plain_list_remove(handler, index, count),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -129,6 +134,7 @@ impl Document {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_update(handler, index, value),
             State::MovableList(_) => self.movable_update(handler, index, value),
+            State::PlainList(_) => self.plain_list_update(handler, index, value),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -146,8 +152,8 @@ impl Document {
         to: u64,
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
-            State::Fugue(_) => Err(DocumentError::TypeMismatch),
             State::MovableList(_) => self.movable_move(handler, from, to),
+            State::Fugue(_) | State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -170,6 +176,7 @@ impl Document {
                 self.position_at(handler, index)
             }
             State::MovableList(list) => Ok(list.position_at(index)),
+            State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -190,17 +197,8 @@ impl Document {
                 self.position_index(handler, position)
             }
             State::MovableList(list) => Ok(list.position_index(position)?),
+            State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
-        }
-    }
-
-    /// The values that lost against that of an element of a movable list: of updates that were made
-    /// without knowledge of it and of each other, newest first, as far as their changes are
-    /// stored. Nothing for other lists. O(history) if there are any.
-    pub fn list_conflicts(&self, handler: HandlerIdx, index: u64) -> Vec<Conflict> {
-        match self.list_state(handler) {
-            Ok(State::MovableList(_)) => self.movable_conflicts(handler, index),
-            _ => Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! data for one thread; [`SharedDocument`] guards one for many. Specification: crdt_lf, chapters
 //! 8 to 10.
 
+mod conflicts;
 mod content;
 pub mod custom;
 mod delta;
@@ -17,10 +18,12 @@ mod incoming;
 mod list;
 mod list_delta;
 mod log;
+mod maps;
 mod movable;
 pub mod myers;
 mod nested;
 mod nested_path;
+mod plain;
 mod registry;
 mod shared;
 mod snapshots;

@@ -179,9 +179,11 @@ impl Document {
         }
         for handler in &mut self.handlers {
             match &mut handler.state {
-                State::Fugue(sequence) => sequence.outlives_snapshot = true,
-                State::MovableList(list) => list.outlives_snapshot = true,
-                _ => (),
+                State::Fugue(text) => text.outlives_snapshot = true,
+                state => state
+                    .bytes_mut()
+                    .into_iter()
+                    .for_each(ByteState::snapshot_taken),
             }
         }
         self.generation += 1;
@@ -252,6 +254,11 @@ impl Document {
         let Some(pruned) = self.rewrite_log(version, false) else {
             return 0;
         };
+        for handler in &mut self.handlers {
+            if let Some(state) = handler.state.bytes_mut() {
+                state.forget(&|order| version.covers(&order.peer, order.hlc));
+            }
+        }
         self.is_seeded = true;
         let lost = self.pruned.get_or_insert_default();
         for (author, clock) in &pruned.authors {

@@ -3,7 +3,7 @@
 
 use super::fugue_body::COUNTER_MAX;
 use super::movable_list::{MovableListState, Writer};
-use super::movable_list_body::{write_delete, write_insert, write_move, write_update};
+use super::movable_list_body::{MovableBody, write_delete, write_insert, write_move, write_update};
 use super::operation::{Operation, kind};
 use crate::clock::{Hlc, OperationId, PeerId};
 use crate::codec::json::UnsupportedValue;
@@ -155,6 +155,17 @@ impl MovableListState {
             winner,
             rivals: rivals.collect(),
         })
+    }
+
+    /// The value that the body of an update has for an element.
+    pub(crate) fn value_of(
+        &self,
+        identity: Option<ElementId>,
+        kind: u8,
+        body: &[u8],
+    ) -> Option<Value> {
+        let value = (kind == kind::UPDATE).then(|| MovableBody::updated_value(body, identity));
+        self.codec.decode(value??).ok()
     }
 
     /// A position that follows the element before an index: its identity.

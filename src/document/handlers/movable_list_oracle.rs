@@ -402,10 +402,10 @@ fn honest_step(
             assert_eq!(peer.state.values(), wanted, "{context}");
         }
         3 if !peer.pending.is_empty() => {
-            for op in std::mem::take(&mut peer.pending) {
-                let order = commit(peer, ops, &op);
-                peer.state.confirm(order, op.kind, &op.body).unwrap();
-            }
+            let pending = std::mem::take(&mut peer.pending);
+            assert!(peer.state.can_promote(pending.len()));
+            let places: Vec<_> = pending.iter().map(|op| commit(peer, ops, op)).collect();
+            peer.state.promote_pending(&places);
         }
         4 if !peer.pending.is_empty() && rng.below(2) == 0 => {
             peer.pending.clear();
@@ -586,10 +586,11 @@ impl Replica {
 
     /// Ends it. The clock of a document is larger than all that it has seen.
     fn commit(&mut self, latest: &mut u64, context: &str) {
+        let mut places = Vec::new();
         for op in std::mem::take(&mut self.peer.pending) {
             *latest += 1;
             let order = OrderKey::new(peer_id(0), Hlc::from_u64(*latest));
-            self.peer.state.confirm(order, op.kind, &op.body).unwrap();
+            places.push(order);
             self.peer.known.push(self.ops.len());
             self.ops.push(Op {
                 order,
@@ -599,6 +600,7 @@ impl Replica {
             });
             self.newest = self.newest.max(Some(order));
         }
+        self.peer.state.promote_pending(&places);
         self.compare(context);
     }
 }

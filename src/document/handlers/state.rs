@@ -3,6 +3,7 @@
 
 use super::map::MapState;
 use super::operation::QueuedOperation;
+use super::or_map::OrMapState;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::OrderKey;
@@ -16,7 +17,8 @@ pub(crate) trait ByteState {
     /// Forgets everything and starts from a snapshot's blob; an empty blob is an empty state.
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError>;
 
-    /// Adds the operation of a change.
+    /// Adds the operation of a change. If it is not the youngest, [`settle`](Self::settle) must
+    /// follow before anything is read.
     fn apply(
         &mut self,
         order: OrderKey,
@@ -33,20 +35,37 @@ pub(crate) trait ByteState {
         recorder: &mut Recorder,
     ) -> Result<(), DecodeError>;
 
+    /// Follows changes from the past, before anything is read: states that undo younger operations
+    /// for them do those again, once for all changes of an import.
+    fn settle(&mut self, recorder: &mut Recorder) {
+        let _ = recorder;
+    }
+
     /// Takes back all operations of the open transaction.
     fn discard_pending(&mut self, recorder: &mut Recorder);
 
-    /// Whether what [`apply_pending`](Self::apply_pending) showed stays: then nobody calls
-    /// [`discard_pending`](Self::discard_pending), a commit [confirms](Self::confirm) the
-    /// operations one by one, and a rollback folds the state anew.
-    fn keeps_pending(&self) -> bool {
+    /// Whether [`discard_pending`](Self::discard_pending) can do its work. If not, all that is pending
+    /// is [promoted](Self::promote_pending) at a commit, and a rollback folds the state anew.
+    fn can_discard(&self) -> bool {
+        true
+    }
+
+    /// Whether [`promote_pending`](Self::promote_pending) can take so many operations.
+    fn can_promote(&self, count: usize) -> bool {
+        let _ = count;
         false
     }
 
-    /// The oldest pending operation became a change.
-    fn confirm(&mut self, order: OrderKey, kind: u8, body: &[u8]) -> Result<(), DecodeError> {
-        let _ = (order, kind, body);
-        Ok(())
+    /// All operations of the open transaction became changes with these places, in call order and
+    /// behind all others.
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        let _ = places;
+    }
+
+    /// The log forgot the changes that `covers` knows: what serves only to place others among
+    /// them may go.
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        let _ = covers;
     }
 
     /// Joins two neighbours of a transaction's queue (specification 8.8).
@@ -68,6 +87,10 @@ pub(crate) trait ByteState {
     /// The blob of a crdt_lf snapshot; committed state only (defect 13.6). Of a movable list only
     /// the elements: the document knows the floor table.
     fn snapshot_state(&self) -> Vec<u8>;
+
+    /// A snapshot was taken that covers all that is committed. States whose operations act on what
+    /// is there need not know any longer how it came there.
+    fn snapshot_taken(&mut self) {}
 
     /// What can be seen, to be compared after a replay.
     fn visible(&self) -> Visible;
@@ -137,6 +160,15 @@ keyed_state!(MapState {
     ) -> Option<QueuedOperation<'a>> {
         MapState::compound(last, next)
     }
+    fn can_promote(&self, count: usize) -> bool {
+        MapState::can_promote(self, count)
+    }
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        MapState::promote_pending(self, places)
+    }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        MapState::forget(self, covers)
+    }
     fn visible(&self) -> Visible {
         Visible::Entries(self.entries())
     }
@@ -154,6 +186,9 @@ keyed_state!(RegisterState {
     ) -> Option<QueuedOperation<'a>> {
         RegisterState::compound(last, next)
     }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        RegisterState::forget(self, covers)
+    }
     fn visible(&self) -> Visible {
         let value = self.get().into_iter();
         Visible::Entries(value.map(|value| (String::new(), value)).collect())
@@ -169,5 +204,19 @@ keyed_state!(OrSetState {
     }
     fn value(&self) -> Value {
         Value::Array(self.values())
+    }
+});
+
+keyed_state!(OrMapState {
+    fn visible(&self) -> Visible {
+        let entries = self.text_entries().into_iter();
+        Visible::Entries(
+            entries
+                .map(|(key, value)| (key.to_string_lossy(), value))
+                .collect(),
+        )
+    }
+    fn value(&self) -> Value {
+        Value::Object(self.text_entries())
     }
 });
