@@ -243,10 +243,16 @@ impl Sequence {
         self.climb(key, below)
     }
 
+    /// Looks for `key` among the ancestors of the first element at `from`. A subtree has no gaps:
+    /// once an ancestor comes before `key`, which comes before `from`, `key` is inside of that
+    /// ancestor's subtree, and thus not above it.
     fn climb(&self, key: ElementKey, from: RunPos) -> Above {
+        let (key_at, _) = self.find(key).expect("the caller looked");
+        let is_before = self.tree.is_in_order(key_at, from);
         let mut pos = from;
         loop {
-            let parent = self.tree.run(pos).parent();
+            let below = self.tree.run(pos);
+            let parent = below.parent();
             if parent.is_null() {
                 return Above::No;
             }
@@ -256,12 +262,17 @@ impl Sequence {
                 && key.counter >= run_start.counter
                 && key.counter <= run_start.counter + offset
             {
-                let is_left_child = key == parent && self.tree.run(pos).side() == Side::Left;
+                let is_left_child = key == parent && below.side() == Side::Left;
                 return if is_left_child {
                     Above::ToTheRight(run)
                 } else {
                     Above::Yes
                 };
+            }
+            // The parent, or the element before it in its run, comes before what is below.
+            let comes_before = below.side() == Side::Right || offset > 0;
+            if is_before && comes_before && self.tree.is_in_order(run, key_at) {
+                return Above::No;
             }
             pos = run;
         }
