@@ -87,7 +87,7 @@ impl Sequence {
         let gap = match (left, right) {
             (Some(left), Some(right)) if self.is_below(left, right, &mut depends_on_order) => {
                 place.side = Side::Left;
-                self.gap_for_left_child(&chain, right, Some(left), authors)
+                self.gap_for_left_child(&chain, right, chain.left, authors)
             }
             (Some(left), right) => {
                 let siblings = Siblings {
@@ -98,7 +98,7 @@ impl Sequence {
             }
             (None, Some(right)) => {
                 place.side = Side::Left;
-                self.gap_for_left_child(&chain, right, None, authors)
+                self.gap_for_left_child(&chain, right, self.ancestor_before(right), authors)
             }
             (None, None) => {
                 place.below_root = true;
@@ -158,7 +158,7 @@ impl Sequence {
         // It names no origin, but the scan for what comes to its left wants a place to stop at.
         chain.left = self.ancestor_before(right);
         chain.right = parent;
-        let gap = self.gap_for_left_child(&chain, right, None, authors);
+        let gap = self.gap_for_left_child(&chain, right, chain.left, authors);
         let place = Place {
             side: Side::Left,
             below_root: false,
@@ -378,12 +378,13 @@ impl Sequence {
         }
     }
 
-    /// Scans backwards from before the parent: the mirror image.
+    /// Scans backwards from before the parent: the mirror image. `stop` is an ancestor of it, if one
+    /// is known.
     fn gap_for_left_child(
         &self,
         chain: &Chain,
         parent: (RunPos, u32),
-        stop: Option<(RunPos, u32)>,
+        stop: ElementKey,
         authors: &Authors,
     ) -> Gap {
         let (pos, offset) = parent;
@@ -392,7 +393,6 @@ impl Sequence {
             // The element before is the parent of `parent`: there are no left children.
             return gap;
         }
-        let stop = stop.or_else(|| self.find_origin(self.ancestor_before(parent)));
         let siblings = Siblings {
             parent: self.tree.run(pos).id,
             side: Side::Left,
@@ -402,10 +402,10 @@ impl Sequence {
         // As above, in the other direction.
         let mut inside_through: Option<RunPos> = None;
         while let Some(pos) = cursor {
-            if stop.is_some_and(|(stop, _)| stop == pos) {
+            let run = *self.tree.run(pos);
+            if run.contains(stop) {
                 break;
             }
-            let run = *self.tree.run(pos);
             let class = if is_sibling(&run, siblings) {
                 if compare(run.id, chain.id, authors) == Ordering::Less {
                     break;
