@@ -6,8 +6,8 @@ mod testing;
 use syncline::clock::{Hlc, PeerId};
 use syncline::codec::{Change, Value};
 use syncline::document::{
-    Conflict, Document, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind,
-    HandlerSpec, ListOp, Origin, WallClock,
+    Affinity, Conflict, Document, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
+    HandlerKind, HandlerSpec, ListOp, Origin, WallClock,
 };
 use syncline::replica::Replica;
 use testing::Rng;
@@ -437,6 +437,18 @@ fn positions_follow_their_element() {
     assert_eq!(at(&a, &behind_two), Some(5));
     a.list_remove(list, 4, 1).unwrap();
     assert_eq!(at(&a, &behind_two), Some(4));
+    let before_four = a.list_position_beside(list, 3, Affinity::After).unwrap();
+    let after = |document: &Document| {
+        document
+            .list_position_index_beside(list, &before_four, Affinity::After)
+            .unwrap()
+    };
+    assert_eq!(after(&a), Some(3));
+    a.list_move(list, 3, 0).unwrap();
+    assert_eq!(after(&a), Some(0));
+    a.list_move(list, 0, 3).unwrap();
+    let end = a.list_position_beside(list, 4, Affinity::After).unwrap();
+    assert_eq!(end, [0]);
     let start = a.list_position_at(list, 0).unwrap();
     assert_eq!(start, [0]);
     assert_eq!(at(&a, &start), Some(0));

@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::State;
 use super::handlers::fugue::FugueState;
 use super::handlers::fugue_body::Elements;
-use super::types::{DocumentError, HandlerIdx, ValueCodec};
+use super::types::{Affinity, DocumentError, HandlerIdx, ValueCodec};
 use crate::codec::Value;
 
 impl Document {
@@ -158,7 +158,7 @@ impl Document {
         }
     }
 
-    /// A position that stays behind its element while the list changes: the bytes of the element
+    /// A position that stays with its element while the list changes: the bytes of the element
     /// before the index (specification 9.9, FugueElementID). In a movable list it follows the
     /// element where that moves.
     ///
@@ -169,16 +169,7 @@ impl Document {
         handler: HandlerIdx,
         index: u64,
     ) -> Result<Vec<u8>, DocumentError> {
-        match self.list_state(handler)? {
-            State::Fugue(_) => {
-                self.fugue_list(handler)
-                    .ok_or(DocumentError::UnknownHandler)?;
-                self.position_at(handler, index)
-            }
-            State::MovableList(list) => Ok(list.position_at(index)),
-            State::PlainList(_) => Err(DocumentError::TypeMismatch),
-            _ => Err(DocumentError::UnknownHandler),
-        }
+        self.list_position_beside(handler, index, Affinity::Before)
     }
 
     /// Where such a position is now. None: the element is unknown here.
@@ -190,13 +181,49 @@ impl Document {
         handler: HandlerIdx,
         position: &[u8],
     ) -> Result<Option<u64>, DocumentError> {
+        self.list_position_index_beside(handler, position, Affinity::Before)
+    }
+
+    /// As [`list_position_at`](Self::list_position_at), with the element on either side.
+    ///
+    /// # Errors
+    /// As [`list_position_at`](Self::list_position_at).
+    pub fn list_position_beside(
+        &self,
+        handler: HandlerIdx,
+        index: u64,
+        affinity: Affinity,
+    ) -> Result<Vec<u8>, DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => {
                 self.fugue_list(handler)
                     .ok_or(DocumentError::UnknownHandler)?;
-                self.position_index(handler, position)
+                self.position_at(handler, index, affinity)
             }
-            State::MovableList(list) => Ok(list.position_index(position)?),
+            State::MovableList(list) => Ok(list.position_at(index, affinity)),
+            State::PlainList(_) => Err(DocumentError::TypeMismatch),
+            _ => Err(DocumentError::UnknownHandler),
+        }
+    }
+
+    /// Where a position of [`list_position_beside`](Self::list_position_beside) is now, given its
+    /// affinity. None: the element is unknown here.
+    ///
+    /// # Errors
+    /// As [`list_position_index`](Self::list_position_index).
+    pub fn list_position_index_beside(
+        &self,
+        handler: HandlerIdx,
+        position: &[u8],
+        affinity: Affinity,
+    ) -> Result<Option<u64>, DocumentError> {
+        match self.list_state(handler)? {
+            State::Fugue(_) => {
+                self.fugue_list(handler)
+                    .ok_or(DocumentError::UnknownHandler)?;
+                self.position_index(handler, position, affinity)
+            }
+            State::MovableList(list) => Ok(list.position_index(position, affinity)?),
             State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
