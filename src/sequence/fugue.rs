@@ -88,7 +88,7 @@ impl Sequence {
         let gap = match (left, right) {
             (Some(left), Some(right)) if self.is_below(left, right, &mut depends_on_order) => {
                 place.side = Side::Left;
-                self.gap_for_left_child(&chain, right, Some(left), authors)
+                self.gap_for_left_child(&chain, right, chain.left, authors)
             }
             (Some(left), right) => {
                 let siblings = Siblings {
@@ -99,7 +99,7 @@ impl Sequence {
             }
             (None, Some(right)) => {
                 place.side = Side::Left;
-                self.gap_for_left_child(&chain, right, None, authors)
+                self.gap_for_left_child(&chain, right, self.ancestor_before(right), authors)
             }
             (None, None) => {
                 place.below_root = true;
@@ -156,14 +156,15 @@ impl Sequence {
     ) -> Result<Integrated, DuplicateElement> {
         self.caret = None;
         self.new_prefix(chain.id, 1).ok_or(DuplicateElement)?;
-        chain.left = ElementKey::NULL;
-        chain.right = parent;
         let right = self.find(parent).expect("the caller looked");
-        let gap = self.gap_for_left_child(&chain, right, None, authors);
+        // It names no origin, but the scan for what comes to its left wants a place to stop at.
+        chain.left = self.ancestor_before(right);
+        chain.right = parent;
+        let gap = self.gap_for_left_child(&chain, right, chain.left, authors);
         let place = Place {
             side: Side::Left,
             below_root: false,
-            left_unknown: true,
+            left_unknown: chain.left.is_null(),
             right_unknown: false,
         };
         let (pos, offset) = self.fill(gap, &chain, place);
@@ -244,10 +245,16 @@ impl Sequence {
         self.climb(key, below)
     }
 
+    /// Looks for `key` among the ancestors of the first element at `from`. A subtree has no gaps:
+    /// once an ancestor comes before `key`, which comes before `from`, `key` is inside of that
+    /// ancestor's subtree, and thus not above it.
     fn climb(&self, key: ElementKey, from: RunPos) -> Above {
+        let (key_at, _) = self.find(key).expect("the caller looked");
+        let is_before = self.tree.is_in_order(key_at, from);
         let mut pos = from;
         loop {
-            let parent = self.tree.run(pos).parent();
+            let below = self.tree.run(pos);
+            let parent = below.parent();
             if parent.is_null() {
                 return Above::No;
             }
@@ -257,12 +264,17 @@ impl Sequence {
                 && key.counter >= run_start.counter
                 && key.counter <= run_start.counter + offset
             {
-                let is_left_child = key == parent && self.tree.run(pos).side() == Side::Left;
+                let is_left_child = key == parent && below.side() == Side::Left;
                 return if is_left_child {
                     Above::ToTheRight(run)
                 } else {
                     Above::Yes
                 };
+            }
+            // The parent, or the element before it in its run, comes before what is below.
+            let comes_before = below.side() == Side::Right || offset > 0;
+            if is_before && comes_before && self.tree.is_in_order(run, key_at) {
+                return Above::No;
             }
             pos = run;
         }
@@ -356,12 +368,25 @@ impl Sequence {
         gap
     }
 
-    /// Scans backwards from before the parent: the mirror image.
+    /// An ancestor of the element: unless its author named origins in reverse order, one that comes
+    /// before it and thus before everything to its left below it. Null if there is none or it is
+    /// not known at once.
+    fn ancestor_before(&self, (pos, offset): (RunPos, u32)) -> ElementKey {
+        let run = self.tree.run(pos);
+        match offset {
+            0 if run.left_was_known() => run.left,
+            0 => ElementKey::NULL,
+            _ => run.id.plus(offset - 1),
+        }
+    }
+
+    /// Scans backwards from before the parent: the mirror image. `stop` is an ancestor of it, if one
+    /// is known.
     fn gap_for_left_child(
         &self,
         chain: &Chain,
         parent: (RunPos, u32),
-        stop: Option<(RunPos, u32)>,
+        stop: ElementKey,
         authors: &Authors,
     ) -> Gap {
         let (pos, offset) = parent;
@@ -379,10 +404,10 @@ impl Sequence {
         // As above, in the other direction.
         let mut inside_through: Option<RunPos> = None;
         while let Some(pos) = cursor {
-            if stop.is_some_and(|(stop, _)| stop == pos) {
+            let run = *self.tree.run(pos);
+            if run.contains(stop) {
                 break;
             }
-            let run = *self.tree.run(pos);
             let class = if is_sibling(&run, siblings) {
                 if compare(run.id, chain.id, authors) == Ordering::Less {
                     break;
