@@ -2,9 +2,13 @@
 //! written without a look at the engine. Only the primitive forms are read by the library's codec.
 
 pub mod clock;
+pub mod compaction;
+pub mod local;
+pub mod movable;
 pub mod ops;
 pub mod peer;
 pub mod state;
+pub mod tagged;
 pub mod tree;
 
 /// SplitMix64: every seed gives an independent, reproducible stream.
