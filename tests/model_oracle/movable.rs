@@ -32,7 +32,7 @@ impl Movable {
     ) {
         let chain: Vec<_> = items
             .iter()
-            .map(|(identity, position, _)| (*position, Some(*identity)))
+            .map(|(identity, position, _)| (*position, *identity))
             .collect();
         self.slots.insert_chain(left, right, &chain);
         for (identity, position, value) in items {
@@ -73,7 +73,7 @@ impl Movable {
         clock: Hlc,
     ) {
         self.slots
-            .insert_chain(left, right, &[(position, Some(identity))]);
+            .insert_chain(left, right, &[(position, identity)]);
         match self.elements.get_mut(&identity) {
             Some(element) if clock > element.position_clock => {
                 element.position = position;

@@ -34,25 +34,26 @@ impl States {
     }
 }
 
-/// A null value makes an element that nobody sees (9.11).
-fn visible(item: &Item) -> Option<Item> {
-    Some(item.clone()).filter(|item| *item != Item::Value(Value::Null))
+/// Whether it is null, which makes an element that nobody ever sees (9.11).
+fn is_null(item: &Item) -> bool {
+    *item == Item::Value(Value::Null)
 }
 
 impl State {
     fn apply(&mut self, action: &Action) {
         match action {
             Action::Insert { left, right, items } => {
-                let items: Vec<_> = items
-                    .iter()
-                    .map(|(id, item)| (*id, visible(item)))
-                    .collect();
-                self.tree.insert_chain(*left, *right, &items);
+                self.tree.insert_chain(*left, *right, items);
+                let unseen = items.iter().filter(|(_, item)| is_null(item));
+                unseen.for_each(|(id, _)| self.tree.delete(*id));
             }
             Action::Delete(ids) => ids.iter().for_each(|id| self.tree.delete(*id)),
             Action::Replace(items) => {
                 for (old, new, item) in items {
-                    self.tree.update(*old, *new, visible(item));
+                    self.tree.update(*old, *new, item.clone());
+                    if is_null(item) {
+                        self.tree.delete(*new);
+                    }
                 }
             }
             Action::InsertAt(index, Item::Text(units)) => {

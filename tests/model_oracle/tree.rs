@@ -1,4 +1,4 @@
-//! The Fugue tree, node by node (specification chapter 10).
+//! The Fugue tree, node by node (specification chapter 10). Values are texts or elements of lists.
 
 use std::collections::HashMap;
 use syncline::codec::ElementId;
@@ -53,7 +53,7 @@ impl<V: Clone> Tree<V> {
         &mut self,
         left: Option<ElementId>,
         right: Option<ElementId>,
-        items: &[(ElementId, Option<V>)],
+        items: &[(ElementId, V)],
     ) {
         let mut left = left;
         for (id, value) in items {
@@ -69,7 +69,7 @@ impl<V: Clone> Tree<V> {
     fn insert(
         &mut self,
         id: ElementId,
-        value: Option<V>,
+        value: V,
         left: Option<ElementId>,
         right: Option<ElementId>,
     ) {
@@ -96,11 +96,11 @@ impl<V: Clone> Tree<V> {
         false
     }
 
-    fn add(&mut self, id: ElementId, value: Option<V>, parent: usize, side: Side) {
+    fn add(&mut self, id: ElementId, value: V, parent: usize, side: Side) {
         let new = self.nodes.len();
         self.nodes.push(Node {
             id: Some(id),
-            value,
+            value: Some(value),
             parent,
             left: Vec::new(),
             right: Vec::new(),
@@ -127,7 +127,7 @@ impl<V: Clone> Tree<V> {
     }
 
     /// 10.4.
-    pub fn update(&mut self, old: ElementId, new: ElementId, value: Option<V>) {
+    pub fn update(&mut self, old: ElementId, new: ElementId, value: V) {
         let Some(at) = self.known(Some(old)) else {
             return;
         };
@@ -171,10 +171,10 @@ impl<V: Clone> Tree<V> {
             .collect()
     }
 
-    /// What the live nodes hold.
+    /// The values of the live nodes in order.
     pub fn values(&self) -> Vec<V> {
-        let order = self.order().into_iter();
-        order.filter_map(|(_, value)| value.cloned()).collect()
+        let live = self.order().into_iter().filter_map(|(_, value)| value);
+        live.cloned().collect()
     }
 
     /// Origins of an insertion before live node `index` (9.9).
