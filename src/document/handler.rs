@@ -112,7 +112,7 @@ impl State {
             HandlerKind::FugueList | HandlerKind::ListRef => {
                 State::Fugue(FugueState::new(Elements::Values(codec)))
             }
-            HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
+            HandlerKind::Text => State::PlainText(PlainTextState::default()),
             HandlerKind::List => State::PlainList(PlainListState::new(codec)),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
                 State::MovableList(MovableListState::new(codec))
@@ -420,6 +420,9 @@ impl Handler {
         self.recorder = match &self.state {
             State::Fugue(fugue) if many => Recorder::Before(fugue.visible(content)),
             State::Fugue(fugue) => fugue.recorder(),
+            State::PlainText(_) | State::PlainList(_) if many => {
+                Recorder::Before(self.visible(content))
+            }
             state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
@@ -488,9 +491,12 @@ impl Handler {
 
     /// Ends the record; None if nothing changed.
     pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
-        if let (Recorder::Before(_), State::Fugue(fugue)) = (&self.recorder, &self.state) {
-            let recorder = std::mem::replace(&mut self.recorder, fugue.recorder());
-            if let Recorder::Before(before) = recorder {
+        if let Recorder::Before(_) = self.recorder {
+            let fresh = match &self.state {
+                State::Fugue(fugue) => fugue.recorder(),
+                state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
+            };
+            if let Recorder::Before(before) = std::mem::replace(&mut self.recorder, fresh) {
                 self.record_difference(before, content);
             }
         }

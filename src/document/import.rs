@@ -282,9 +282,13 @@ impl Document {
         }
     }
 
-    /// Replays the handlers for which the order of arrival mattered.
+    /// Settles the handlers for which the order of arrival mattered, or replays them.
     pub(super) fn settle_replays(&mut self) {
         for number in std::mem::take(&mut self.unsettled) {
+            let handler = &mut self.handlers[number.0 as usize];
+            if let Some(state) = handler.state.bytes_mut() {
+                state.settle(&mut handler.recorder);
+            }
             if self.handlers[number.0 as usize].needs_replay() {
                 self.replay(number);
             }

@@ -20,6 +20,7 @@ mod log;
 pub mod myers;
 mod nested;
 mod nested_path;
+mod plain;
 mod registry;
 mod shared;
 mod snapshots;

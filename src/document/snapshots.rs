@@ -4,6 +4,7 @@ use super::Document;
 use super::handler::State;
 use super::handlers::fugue::{FugueBlob, FugueState};
 use super::handlers::fugue_body::{Elements, FugueBody};
+use super::handlers::state::ByteState;
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
@@ -176,8 +177,12 @@ impl Document {
             self.prune(&vector);
         }
         for handler in &mut self.handlers {
-            if let State::Fugue(text) = &mut handler.state {
-                text.outlives_snapshot = true;
+            match &mut handler.state {
+                State::Fugue(text) => text.outlives_snapshot = true,
+                state => state
+                    .bytes_mut()
+                    .into_iter()
+                    .for_each(ByteState::snapshot_taken),
             }
         }
         self.generation += 1;
