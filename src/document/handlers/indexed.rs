@@ -4,9 +4,8 @@
 //! order of replay (specification 9.3, 9.4). A change from the past therefore undoes the younger
 //! operations, acts, and has them done again. For that each operation leaves a record of 24 bytes,
 //! and what it took out lies on a stack; undone, what it put in lies on another. So each element
-//! is in one place only, in the sequence or on one of the stacks. Records stand in two stacks like
-//! the text around a caret: where the last change went, the next one from the past costs O(1);
-//! [`settle`](Indexed::settle) does the undone ones again, once for all changes of an import.
+//! is in one place only, in the sequence or on one of the stacks. Changes from the past wait until
+//! [`settle`](Indexed::settle), so that all of an import together undo and do again only once.
 
 use super::watched::{Watch, Watched, Watcher};
 use crate::clock::{Hlc, OrderKey, PeerId};
@@ -23,6 +22,16 @@ pub(crate) enum Edit<'a, T> {
     Remove { index: u64, count: u64 },
     /// Overwrites as far as there is something; the rest has no effect.
     Replace { index: u64, elements: &'a [T] },
+}
+
+impl<'a, T> Edit<'a, T> {
+    /// The elements that it brings.
+    fn elements(self) -> &'a [T] {
+        match self {
+            Edit::Insert { elements, .. } | Edit::Replace { elements, .. } => elements,
+            Edit::Remove { .. } => &[],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +106,8 @@ pub(crate) struct Indexed<T> {
     sequence: Watched<T>,
     /// What the sequence shows, in the order of replay; last the open transaction's.
     done: Vec<Record>,
-    /// Younger ones that are to be done again, from the last to the first.
+    /// Younger ones that are to be done again, from the last to the first. Empty, except while
+    /// changes from the past are settled.
     undone: Vec<Record>,
     /// What the done operations took out, or had no place for.
     taken: Vec<T>,
@@ -107,6 +117,9 @@ pub(crate) struct Indexed<T> {
     author_numbers: HashMap<PeerId, u32>,
     /// How many operations are of the open transaction.
     pending: usize,
+    /// Changes from the past that wait to be settled, and what they bring, in order of arrival.
+    waiting: Vec<Record>,
+    waiting_elements: Vec<T>,
 }
 
 impl<T> Default for Indexed<T> {
@@ -120,6 +133,8 @@ impl<T> Default for Indexed<T> {
             authors: Vec::new(),
             author_numbers: HashMap::new(),
             pending: 0,
+            waiting: Vec::new(),
+            waiting_elements: Vec::new(),
         }
     }
 }
@@ -134,7 +149,7 @@ impl<T: Element + PartialEq> Indexed<T> {
 
     /// The sequence, with the open transaction. After changes from the past it has to be settled.
     pub fn rope(&self) -> &Rope<T> {
-        debug_assert!(self.undone.is_empty(), "read before it was settled");
+        debug_assert!(self.waiting.is_empty(), "read before it was settled");
         self.sequence.rope()
     }
 
@@ -152,30 +167,22 @@ impl<T: Element + PartialEq> Indexed<T> {
     }
 
     /// Adds the operation of a change; one that is known already has no effect. Amortised O(1)
-    /// plus O(log n) for the youngest, else that for each operation between the last change and
-    /// this one; then [`settle`](Self::settle) must follow before the sequence is read.
+    /// plus O(log n) for the youngest; others wait to be settled.
     pub fn apply(
         &mut self,
         order: OrderKey,
         edit: Edit<'_, T>,
         watcher: Option<&mut dyn Watcher<T>>,
     ) {
-        let is_youngest = self.undone.is_empty()
-            && self.sequence.is_told()
-            && self
-                .done
-                .last()
-                .is_none_or(|last| self.compare(last, order) == Ordering::Less);
-        let watch = &mut match watcher {
-            None => Watch::Off,
-            Some(watcher) if is_youngest => Watch::Each(watcher),
-            Some(_) => Watch::Together,
-        };
-        if !is_youngest && self.seek(order, watch) {
-            return;
+        let record = Record::new(self.author(order.peer), order.hlc, edit);
+        let last = self.done.last();
+        if last.is_none_or(|last| self.compare(last, order) == Ordering::Less) {
+            let watch = &mut watcher.map_or(Watch::Off, Watch::Each);
+            self.do_new(record, edit.elements(), watch);
+        } else {
+            self.waiting.push(record);
+            self.waiting_elements.extend_from_slice(edit.elements());
         }
-        let author = self.author(order.peer);
-        self.do_edit(Record::new(author, order.hlc, edit), edit, watch);
     }
 
     /// Does and undoes until all older operations are done and no younger one. Returns whether
@@ -220,7 +227,11 @@ impl<T: Element + PartialEq> Indexed<T> {
     pub fn apply_pending(&mut self, edit: Edit<'_, T>, mut watcher: Option<&mut dyn Watcher<T>>) {
         self.settle(reborrowed(&mut watcher));
         let watch = &mut watcher.map_or(Watch::Off, Watch::Each);
-        self.do_edit(Record::new(PENDING, Hlc::ZERO, edit), edit, watch);
+        self.do_new(
+            Record::new(PENDING, Hlc::ZERO, edit),
+            edit.elements(),
+            watch,
+        );
         self.pending += 1;
     }
 
@@ -236,13 +247,32 @@ impl<T: Element + PartialEq> Indexed<T> {
         self.shrink();
     }
 
-    /// Does all operations again that changes from the past have undone, and tells what they all
-    /// did together. O(1) if there are none.
+    /// Gives the changes from the past that wait their places, and tells what they all did
+    /// together. O(log n) for each operation behind the oldest of them; O(1) if there are none.
     pub fn settle(&mut self, watcher: Option<&mut dyn Watcher<T>>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let elements = std::mem::take(&mut self.waiting_elements);
+        let mut rest = elements.as_slice();
+        let mut waiting: Vec<(OrderKey, Record, &[T])> = Vec::with_capacity(self.waiting.len());
+        for record in std::mem::take(&mut self.waiting) {
+            let brought;
+            (brought, rest) = rest.split_at(record.brought());
+            let author = self.authors[record.author() as usize];
+            waiting.push((OrderKey::new(author, record.clock), record, brought));
+        }
+        // Stable: of two with one place the first one counts.
+        waiting.sort_by_key(|(order, ..)| *order);
         let watch = &mut match watcher {
             Some(_) => Watch::Together,
             None => Watch::Off,
         };
+        for (order, record, brought) in waiting {
+            if !self.seek(order, watch) {
+                self.do_new(record, brought, watch);
+            }
+        }
         while !self.undone.is_empty() {
             self.redo(watch);
         }
@@ -255,7 +285,7 @@ impl<T: Element + PartialEq> Indexed<T> {
     /// Makes the sequence one without history, as if it were seeded with it: a snapshot was taken,
     /// and changes that it does not cover are folded on top of it (specification 9.1).
     pub fn forget_history(&mut self) {
-        if self.pending == 0 && self.undone.is_empty() {
+        if self.pending == 0 && self.waiting.is_empty() {
             *self = Indexed {
                 sequence: std::mem::take(&mut self.sequence),
                 ..Indexed::default()
@@ -264,11 +294,7 @@ impl<T: Element + PartialEq> Indexed<T> {
     }
 
     /// Does an operation that is new.
-    fn do_edit(&mut self, mut record: Record, edit: Edit<'_, T>, watch: &mut Watch<'_, T>) {
-        let elements = match edit {
-            Edit::Insert { elements, .. } | Edit::Replace { elements, .. } => elements,
-            Edit::Remove { .. } => &[],
-        };
+    fn do_new(&mut self, mut record: Record, elements: &[T], watch: &mut Watch<'_, T>) {
         do_record(
             &mut self.sequence,
             &mut self.taken,
@@ -346,6 +372,8 @@ impl<T: Element + PartialEq> Indexed<T> {
         self.sequence.heap_bytes()
             + (self.done.capacity() + self.undone.capacity()) * size_of::<Record>()
             + (self.taken.capacity() + self.held.capacity()) * size_of::<T>()
+            + self.waiting.capacity() * size_of::<Record>()
+            + self.waiting_elements.capacity() * size_of::<T>()
             + self.authors.capacity() * size_of::<PeerId>()
             + self.author_numbers.capacity() * size_of::<(PeerId, u32)>()
     }

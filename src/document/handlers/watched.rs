@@ -124,11 +124,6 @@ impl<T: Element + PartialEq> Watched<T> {
         }
     }
 
-    /// Whether no edits wait to be told together.
-    pub fn is_told(&self) -> bool {
-        self.stretch.is_none()
-    }
-
     /// Tells the edits since the last call that were to be told together. O(stretch that they
     /// touched).
     pub fn tell(&mut self, watcher: &mut dyn Watcher<T>) {
