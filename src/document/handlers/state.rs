@@ -16,7 +16,8 @@ pub(crate) trait ByteState {
     /// Forgets everything and starts from a snapshot's blob; an empty blob is an empty state.
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError>;
 
-    /// Adds the operation of a change.
+    /// Adds the operation of a change. If it is not the youngest, [`settle`](Self::settle) must
+    /// follow before anything is read.
     fn apply(
         &mut self,
         order: OrderKey,
