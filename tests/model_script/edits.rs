@@ -7,6 +7,9 @@ use syncline::codec::{Envelope, HandlerRef, Value};
 use syncline::document::{HandlerIdx, HandlerKind};
 use syncline::replica::Replica as _;
 
+/// The tag of a type that no library has.
+pub const UNKNOWN_TAG: &str = "CRDTUnknown";
+
 pub const KEYS: [&str; 4] = ["a", "b", "\u{e9}", ""];
 
 impl Peer {
@@ -260,8 +263,8 @@ impl Peer {
         let kind = *rng.pick(&HandlerKind::ALL);
         let tag = kind.default_tag();
         let (handler_type, operation, body): (&str, u8, &[u8]) = match rng.below(4) {
-            0 => ("CRDTUnknown", 7, b"body"),
-            1 => ("CRDTUnknown", 0, b""),
+            0 if self.makes_unknown => (UNKNOWN_TAG, 7, b"body"),
+            1 if self.makes_unknown => (UNKNOWN_TAG, 0, b""),
             2 => (&tag, rng.below(4) as u8, b"\x05cut"),
             _ => (&tag, 9, b"\x01a"),
         };

@@ -20,6 +20,8 @@ pub struct Peer {
     pub model: ModelPeer,
     /// The handlers that this script edits.
     pub kinds: Vec<HandlerKind>,
+    /// Whether it makes changes of a type that nobody knows.
+    pub makes_unknown: bool,
     shadow: Shadow,
     /// Number of the last commit seen.
     commits: u64,
@@ -46,6 +48,7 @@ impl Peer {
             document,
             model: ModelPeer::new(id, wall_ms),
             kinds: kinds.to_vec(),
+            makes_unknown: rng.once_in(8),
             shadow: Shadow::default(),
             commits: 0,
         };
@@ -104,6 +107,18 @@ impl Peer {
             return;
         }
         self.register_all();
+        let unknown = |change: &Change| {
+            let envelope = change.envelope();
+            envelope.is_ok_and(|envelope| envelope.handler_type == super::edits::UNKNOWN_TAG)
+        };
+        if self.model.stored.iter().any(unknown) {
+            // It would cover changes whose effect it lacks.
+            assert!(matches!(
+                self.document.take_snapshot(false),
+                Err(ApplyError::UnknownHandler { .. })
+            ));
+            return;
+        }
         let snapshot = self.document.take_snapshot(false).unwrap().clone();
         assert_eq!(snapshot.vector(), &self.document.version_vector());
         let mut other = Peer::new(rng, 0xff, &self.kinds);
