@@ -2,8 +2,10 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
-use super::delta::{ListDelta, TextDelta, joined_events, joined_set_events, replaced_stretch};
+use super::delta::{TextDelta, joined_events, joined_set_events};
 use super::handlers::custom::CustomState;
+use super::handlers::fugue::{FugueBlob, FugueSink, FugueState};
+use super::handlers::fugue_body::FugueBody;
 use super::handlers::map::MapState;
 use super::handlers::movable_list::MovableListState;
 use super::handlers::operation::Events;
@@ -13,10 +15,9 @@ use super::handlers::plain_list::PlainListState;
 use super::handlers::plain_text::PlainTextState;
 use super::handlers::register::RegisterState;
 use super::handlers::state::ByteState;
-use super::handlers::text::{TextBlob, TextSink, TextState};
-use super::handlers::text_body::TextBody;
+use super::list_delta::ListDelta;
 use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
-use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
+use super::types::{HandlerDelta, HandlerKind, MapOp, ValueCodec};
 use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
@@ -34,7 +35,7 @@ struct Seed {
 /// What a handler's operations add up to.
 #[derive(Clone, Debug)]
 pub(crate) enum State {
-    Text(TextState),
+    Fugue(FugueState),
     PlainText(PlainTextState),
     PlainList(PlainListState),
     MovableList(MovableListState),
@@ -66,6 +67,14 @@ impl Recorder {
             _ => None,
         }
     }
+
+    /// Where lists report.
+    pub fn list(&mut self) -> Option<&mut ListDelta> {
+        match self {
+            Recorder::List(delta) => Some(delta),
+            _ => None,
+        }
+    }
 }
 
 /// See the module.
@@ -82,7 +91,7 @@ pub(crate) struct Handler {
     pub recorder: Recorder,
     /// Decoded text bodies without compact rows: their text is in the content pool only once,
     /// however often the state is replayed.
-    bodies: HashMap<ChangeKey, TextBody>,
+    bodies: HashMap<ChangeKey, FugueBody>,
     seed: Option<Seed>,
     /// Largest replay position folded.
     newest: Option<OrderKey>,
@@ -95,8 +104,8 @@ pub(crate) struct Handler {
 impl State {
     fn new(kind: HandlerKind, codec: ValueCodec) -> Self {
         match kind {
-            HandlerKind::FugueText => State::Text(TextState::default()),
-            HandlerKind::FugueList | HandlerKind::ListRef => State::Text(TextState::default()),
+            HandlerKind::FugueText => State::Fugue(FugueState::default()),
+            HandlerKind::FugueList | HandlerKind::ListRef => State::Fugue(FugueState::default()),
             HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
             HandlerKind::List => State::PlainList(PlainListState::new(codec)),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
@@ -113,7 +122,7 @@ impl State {
     /// The state, if its operations are bytes.
     pub fn bytes(&self) -> Option<&dyn ByteState> {
         match self {
-            State::Text(_) => None,
+            State::Fugue(_) => None,
             State::PlainText(state) => Some(state),
             State::PlainList(state) => Some(state),
             State::MovableList(state) => Some(state),
@@ -128,7 +137,7 @@ impl State {
     /// As [`bytes`](Self::bytes).
     pub fn bytes_mut(&mut self) -> Option<&mut dyn ByteState> {
         match self {
-            State::Text(_) => None,
+            State::Fugue(_) => None,
             State::PlainText(state) => Some(state),
             State::PlainList(state) => Some(state),
             State::MovableList(state) => Some(state),
@@ -160,9 +169,9 @@ impl Handler {
         }
     }
 
-    pub fn text(&self) -> Option<&TextState> {
+    pub fn text(&self) -> Option<&FugueState> {
         match &self.state {
-            State::Text(text) => Some(text),
+            State::Fugue(text) => Some(text),
             _ => None,
         }
     }
@@ -177,7 +186,7 @@ impl Handler {
             return;
         };
         let seeded = match &mut self.state {
-            State::Text(text) => match TextBlob::decode(blob) {
+            State::Fugue(text) => match FugueBlob::decode(blob) {
                 Ok(blob) => {
                     // Replays of one snapshot share its text.
                     let known = self.seed.filter(|seed| {
@@ -227,7 +236,7 @@ impl Handler {
         log: &mut Log,
         own: AuthorIdx,
     ) {
-        if let State::Text(text) = &mut self.state {
+        if let State::Fugue(text) = &mut self.state {
             let recorder = &mut self.recorder;
             let compact = log.with_operation(place, |op| {
                 let sink = &mut sink(recorder, log, own);
@@ -290,13 +299,13 @@ impl Handler {
                 let Log {
                     authors, content, ..
                 } = log;
-                match TextBody::decode(kind, &body, key.author, authors, content) {
+                match FugueBody::decode(kind, &body, key.author, authors, content) {
                     Ok(Some(body)) => slot.insert(body),
                     _ => return,
                 }
             }
         };
-        if let State::Text(text) = &mut self.state {
+        if let State::Fugue(text) = &mut self.state {
             text.order_sensitive |= body.makes_foreign_elements(key.author);
             text.apply(body, &mut sink(&mut self.recorder, log, own));
         }
@@ -315,7 +324,7 @@ impl Handler {
         self.out_of_order = true;
         let order = log.operation_id(key);
         let bodies = &self.bodies;
-        let State::Text(text) = &mut self.state else {
+        let State::Fugue(text) = &mut self.state else {
             return;
         };
         let mut check = |element: ElementKey| {
@@ -339,8 +348,8 @@ impl Handler {
     }
 
     /// Folds a body that is not in the log yet.
-    pub fn fold_pending_text(&mut self, body: &TextBody, log: &Log, own: AuthorIdx) {
-        if let State::Text(text) = &mut self.state {
+    pub fn fold_pending_text(&mut self, body: &FugueBody, log: &Log, own: AuthorIdx) {
+        if let State::Fugue(text) = &mut self.state {
             text.apply(body, &mut sink(&mut self.recorder, log, own));
         }
     }
@@ -349,7 +358,7 @@ impl Handler {
     /// replay.
     pub fn needs_replay(&self) -> bool {
         let is_sensitive = match &self.state {
-            State::Text(text) => text.order_sensitive,
+            State::Fugue(text) => text.order_sensitive,
             state => state.bytes().is_some_and(ByteState::is_order_sensitive),
         };
         self.out_of_order && is_sensitive
@@ -357,7 +366,7 @@ impl Handler {
 
     /// Content moved to another pool.
     pub fn move_content(&mut self, old: &ContentPool, new: &mut ContentPool) {
-        if let State::Text(text) = &mut self.state {
+        if let State::Fugue(text) = &mut self.state {
             text.sequence
                 .move_content(|content, units| new.copy_from(old, content, units));
         }
@@ -373,12 +382,12 @@ impl Handler {
             return false;
         }
         self.recorder = match &self.state {
-            State::Text(text) if many => {
+            State::Fugue(text) if many => {
                 let mut before = Vec::new();
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut before);
                 Recorder::TextBefore(before)
             }
-            State::Text(_) => Recorder::Text(TextDelta::default()),
+            State::Fugue(_) => Recorder::Text(TextDelta::default()),
             state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
@@ -387,7 +396,7 @@ impl Handler {
     /// What can be seen now, to be compared after a replay.
     pub fn visible(&self, content: &ContentPool) -> Visible {
         match &self.state {
-            State::Text(text) => {
+            State::Fugue(text) => {
                 let mut units = Vec::new();
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
                 Visible::Text(units)
@@ -410,7 +419,7 @@ impl Handler {
     /// Records that the text is another than the one of `len_before` units, as far as is known.
     pub fn record_replacement(&mut self, len_before: u64, content: &ContentPool) {
         let mut after = Vec::new();
-        if let State::Text(text) = &self.state {
+        if let State::Fugue(text) = &self.state {
             text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
         }
         self.recorder = Recorder::Text(TextDelta::replacement(len_before, after));
@@ -421,17 +430,10 @@ impl Handler {
         let after = self.visible(content);
         match (&mut self.recorder, before, after) {
             (Recorder::Text(delta), Visible::Text(before), Visible::Text(after)) => {
-                let mut at = 0;
-                for step in replaced_stretch(&before, &after) {
-                    match step {
-                        TextOp::Retain(count) => at += count as u32,
-                        TextOp::Insert(units) => {
-                            delta.insert(at, &units);
-                            at += units.len() as u32;
-                        }
-                        TextOp::Remove(count) => delta.remove(at, count as u32),
-                    }
-                }
+                delta.replace(&before, &after);
+            }
+            (Recorder::List(delta), Visible::Elements(before), Visible::Elements(after)) => {
+                delta.replace(&before, &after);
             }
             (Recorder::Values(events), Visible::Entries(before), Visible::Entries(after)) => {
                 entry_differences(before, after, events);
@@ -447,10 +449,12 @@ impl Handler {
     pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
         let delta = match (std::mem::take(&mut self.recorder), &self.state) {
             (Recorder::Text(delta), _) => HandlerDelta::Text(delta.finish()),
-            (Recorder::TextBefore(before), State::Text(text)) => {
+            (Recorder::TextBefore(before), State::Fugue(text)) => {
                 let mut after = Vec::new();
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
-                HandlerDelta::Text(replaced_stretch(&before, &after))
+                let mut delta = TextDelta::default();
+                delta.replace(&before, &after);
+                HandlerDelta::Text(delta.finish())
             }
             (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),
             (Recorder::Values(events), State::Register(_)) => {
@@ -475,7 +479,7 @@ impl Handler {
     /// The value as a JSON-like tree.
     pub fn value(&self, content: &ContentPool) -> Value {
         match &self.state {
-            State::Text(text) => {
+            State::Fugue(text) => {
                 let mut units = Vec::new();
                 text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
                 Value::String(crate::codec::Wtf8String::from_utf16(&units))
@@ -487,16 +491,16 @@ impl Handler {
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
         let state = match &self.state {
-            State::Text(text) => text.sequence.heap_bytes(),
+            State::Fugue(text) => text.sequence.heap_bytes(),
             state => state.bytes().map_or(0, ByteState::heap_bytes),
         };
-        state + self.id.len() + self.bodies.len() * size_of::<(ChangeKey, TextBody)>()
+        state + self.id.len() + self.bodies.len() * size_of::<(ChangeKey, FugueBody)>()
     }
 
     /// Panics if an invariant is broken.
     pub fn check(&self) {
         match &self.state {
-            State::Text(text) => text.sequence.check(),
+            State::Fugue(text) => text.sequence.check(),
             state => state.bytes().into_iter().for_each(ByteState::check),
         }
     }
@@ -510,12 +514,12 @@ pub(crate) enum Visible {
     Elements(Vec<Value>),
 }
 
-fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> TextSink<'a> {
+fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> FugueSink<'a> {
     let delta = match recorder {
         Recorder::Text(delta) => Some(delta),
         _ => None,
     };
-    TextSink {
+    FugueSink {
         delta,
         content: &log.content,
         authors: &log.authors,

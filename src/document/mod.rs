@@ -11,6 +11,7 @@ mod handler;
 mod handlers;
 mod import;
 mod incoming;
+mod list_delta;
 mod log;
 pub mod myers;
 mod registry;

@@ -2,8 +2,8 @@
 
 use super::Document;
 use super::handler::State;
-use super::handlers::text::TextBlob;
-use super::handlers::text_body::TextBody;
+use super::handlers::fugue::FugueBlob;
+use super::handlers::fugue_body::FugueBody;
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
 use crate::clock::{Hlc, PeerId, VersionVector};
@@ -123,7 +123,7 @@ impl Document {
             self.prune(&vector);
         }
         for handler in &mut self.handlers {
-            if let State::Text(text) = &mut handler.state {
+            if let State::Fugue(text) = &mut handler.state {
                 text.outlives_snapshot = true;
             }
         }
@@ -176,7 +176,7 @@ impl Document {
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
     pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
         match &self.handler_ref(number).state {
-            State::Text(_) => self.text_snapshot(number),
+            State::Fugue(_) => self.text_snapshot(number),
             state => state
                 .bytes()
                 .map_or_else(Vec::new, |state| state.snapshot_state()),
@@ -185,7 +185,7 @@ impl Document {
 
     fn text_snapshot(&self, number: HandlerIdx) -> Vec<u8> {
         let mut blob = Vec::new();
-        let State::Text(text) = &self.handler_ref(number).state else {
+        let State::Fugue(text) = &self.handler_ref(number).state else {
             return blob;
         };
         let live: u64 = text
@@ -256,12 +256,12 @@ impl Document {
         floor.entries
     }
 
-    fn seed_blob(&self, number: HandlerIdx) -> TextBlob {
+    fn seed_blob(&self, number: HandlerIdx) -> FugueBlob {
         let blob = self
             .snapshot
             .as_ref()
             .and_then(|snapshot| snapshot.entry(self.handler_id(number)));
-        blob.and_then(|blob| TextBlob::decode(blob).ok())
+        blob.and_then(|blob| FugueBlob::decode(blob).ok())
             .unwrap_or_default()
     }
 
@@ -290,7 +290,7 @@ impl Floor {
 
     /// The ids that a body produces: inserted ones and replacements.
     fn raise_all(&mut self, kind: u8, body: &[u8]) {
-        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| {
+        let _ = FugueBody::for_each_produced(kind, body, |id: ElementId| {
             self.raise(id.peer, id.counter)
         });
     }

@@ -2,8 +2,8 @@
 
 use super::Document;
 use super::handler::{Recorder, State};
-use super::handlers::text::TextState;
-use super::handlers::text_body::{Item, TextBody, write_update};
+use super::handlers::fugue::FugueState;
+use super::handlers::fugue_body::{FugueBody, Item, write_update};
 use super::log::{Operation, Spans};
 use super::myers::{SegmentKind, diff};
 use super::transaction::QueuedOp;
@@ -13,7 +13,7 @@ use crate::sequence::{Chain, Content, ElementKey, Inserted, UNITS_MAX};
 use std::ops::Range;
 
 impl Document {
-    fn text_state(&self, handler: HandlerIdx) -> Result<&TextState, DocumentError> {
+    fn text_state(&self, handler: HandlerIdx) -> Result<&FugueState, DocumentError> {
         self.handlers
             .get(handler.0 as usize)
             .and_then(|handler| handler.text())
@@ -95,7 +95,7 @@ impl Document {
         self.record(number, false);
         let own = self.own;
         let handler = &mut self.handlers[number.0 as usize];
-        let State::Text(text) = &mut handler.state else {
+        let State::Fugue(text) = &mut handler.state else {
             return Err(DocumentError::UnknownHandler);
         };
         let id = ElementKey {
@@ -148,7 +148,7 @@ impl Document {
         self.ensure_editable(0)?;
         self.record(number, false);
         let handler = &mut self.handlers[number.0 as usize];
-        let State::Text(text) = &mut handler.state else {
+        let State::Fugue(text) = &mut handler.state else {
             return Err(DocumentError::UnknownHandler);
         };
         let mut spans = Spans::default();
@@ -229,14 +229,14 @@ impl Document {
                 },
             )
         });
-        let decoded = TextBody::Update {
+        let decoded = FugueBody::Update {
             items: decoded.collect(),
         };
         self.record(number, false);
         self.handlers[number.0 as usize].fold_pending_text(&decoded, &self.log, self.own);
         self.submit(
             number,
-            QueuedOp::TextBytes {
+            QueuedOp::FugueBytes {
                 kind: 2,
                 body,
                 decoded,
@@ -251,7 +251,7 @@ impl Document {
         index: u32,
         count: u32,
     ) -> Result<Vec<ElementKey>, DocumentError> {
-        let State::Text(text) = &mut self.handlers[number.0 as usize].state else {
+        let State::Fugue(text) = &mut self.handlers[number.0 as usize].state else {
             return Err(DocumentError::UnknownHandler);
         };
         let mut found = Vec::new();

@@ -2,8 +2,8 @@
 //! neighbours that cancel or join are compacted first (specification 8.8).
 
 use super::handler::State;
-use super::handlers::text::TextSink;
-use super::handlers::text_body::TextBody;
+use super::handlers::fugue::FugueSink;
+use super::handlers::fugue_body::FugueBody;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
@@ -48,10 +48,10 @@ pub(super) enum QueuedOp {
         spans: Vec<Span>,
     },
     /// Text operations without a compact row.
-    TextBytes {
+    FugueBytes {
         kind: u8,
         body: Vec<u8>,
-        decoded: TextBody,
+        decoded: FugueBody,
     },
     /// Operations of value handlers.
     Bytes {
@@ -77,7 +77,7 @@ impl QueuedOp {
                 content: *content,
             },
             QueuedOp::Remove { spans } => Operation::Remove { spans },
-            QueuedOp::TextBytes { kind, body, .. } | QueuedOp::Bytes { kind, body } => {
+            QueuedOp::FugueBytes { kind, body, .. } | QueuedOp::Bytes { kind, body } => {
                 Operation::Other { kind: *kind, body }
             }
         }
@@ -89,8 +89,8 @@ impl QueuedOp {
     fn first_made(&self) -> Option<u32> {
         match self {
             QueuedOp::Insert { first, .. } => Some(*first),
-            QueuedOp::TextBytes {
-                decoded: TextBody::Update { items },
+            QueuedOp::FugueBytes {
+                decoded: FugueBody::Update { items },
                 ..
             } => items.first().map(|(_, item)| item.id.counter),
             _ => None,
@@ -104,8 +104,8 @@ impl Transaction {
         for queued in &mut self.queue {
             match &mut queued.op {
                 QueuedOp::Insert { content, len, .. } => *content = moved(*content, *len),
-                QueuedOp::TextBytes {
-                    decoded: TextBody::Update { items },
+                QueuedOp::FugueBytes {
+                    decoded: FugueBody::Update { items },
                     ..
                 } => {
                     items
@@ -492,7 +492,7 @@ impl Document {
         for Queued { op, .. } in queue.iter().filter(|queued| queued.handler == number) {
             let own = self.own;
             match op {
-                QueuedOp::TextBytes { decoded, .. } => {
+                QueuedOp::FugueBytes { decoded, .. } => {
                     self.handlers[number.0 as usize].fold_pending_text(decoded, &self.log, own);
                 }
                 QueuedOp::Bytes { kind, body } => self.apply_pending(number, *kind, body),
@@ -530,10 +530,10 @@ impl Document {
     fn with_text(
         &mut self,
         number: HandlerIdx,
-        body: impl FnOnce(&mut super::handlers::text::TextState, &mut TextSink<'_>),
+        body: impl FnOnce(&mut super::handlers::fugue::FugueState, &mut FugueSink<'_>),
     ) {
-        if let State::Text(text) = &mut self.handlers[number.0 as usize].state {
-            let sink = &mut TextSink {
+        if let State::Fugue(text) = &mut self.handlers[number.0 as usize].state {
+            let sink = &mut FugueSink {
                 delta: None,
                 content: &self.log.content,
                 authors: &self.log.authors,

@@ -64,7 +64,7 @@ impl Document {
         from: TextUnit,
         to: TextUnit,
     ) -> Result<u64, DocumentError> {
-        let State::Text(text) = &self
+        let State::Fugue(text) = &self
             .handlers
             .get(handler.0 as usize)
             .ok_or(DocumentError::UnknownHandler)?

@@ -1,7 +1,7 @@
 //! Payload bytes of foreign changes into the log: what has a compact row gets one, if the bytes
 //! come back the same; the rest is kept as it came.
 
-use super::handlers::text_body::{DenseInsert, dense_insert, dense_remove};
+use super::handlers::fugue_body::{DenseInsert, dense_insert, dense_remove};
 use super::log::{ChangeKey, Log, NameIdx, Operation};
 use super::types::HandlerKind;
 use crate::codec::Envelope;

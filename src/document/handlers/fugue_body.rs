@@ -18,7 +18,7 @@ pub(crate) struct Item {
 
 /// A body as it is folded.
 #[derive(Clone, Debug)]
-pub(crate) enum TextBody {
+pub(crate) enum FugueBody {
     Insert {
         left: ElementKey,
         right: ElementKey,
@@ -107,7 +107,7 @@ pub(crate) struct DenseInsert {
 const UNITS_ON_STACK: usize = 32;
 
 /// Reads a body of kind 0 that has a compact row; its text is added to `content`. None: read it
-/// with [`TextBody::decode`].
+/// with [`FugueBody::decode`].
 pub(crate) fn dense_insert(
     body: &[u8],
     author: AuthorIdx,
@@ -186,7 +186,7 @@ fn read_spans(ids: &mut ElementReader<'_, '_>) -> Result<Spans, DecodeError> {
     Ok(spans)
 }
 
-impl TextBody {
+impl FugueBody {
     /// Reads any body; the text of its items is added to `content`, in order.
     pub fn decode(
         kind: u8,
@@ -194,7 +194,7 @@ impl TextBody {
         author: AuthorIdx,
         authors: &mut Authors,
         content: &mut ContentPool,
-    ) -> Result<Option<TextBody>, DecodeError> {
+    ) -> Result<Option<FugueBody>, DecodeError> {
         let mut reader = Reader::new(body);
         let mut ids = ElementReader::new(&mut reader, authors, author);
         // All text is read before any is kept: a body that is cut off leaves nothing behind.
@@ -212,13 +212,13 @@ impl TextBody {
                     id: *id,
                     ..placed.next().expect("one per item")
                 });
-                TextBody::Insert {
+                FugueBody::Insert {
                     left,
                     right,
                     items: items.collect(),
                 }
             }
-            1 => TextBody::Remove {
+            1 => FugueBody::Remove {
                 spans: read_spans(&mut ids)?.as_slice().to_vec(),
             },
             2 => {
@@ -238,7 +238,7 @@ impl TextBody {
                         },
                     )
                 });
-                TextBody::Update {
+                FugueBody::Update {
                     items: items.collect(),
                 }
             }
@@ -247,24 +247,24 @@ impl TextBody {
     }
 }
 
-impl TextBody {
+impl FugueBody {
     /// The elements it builds on: origins, removed and replaced ones; of a stretch the last.
     pub fn for_each_named(&self, mut named: impl FnMut(ElementKey)) {
         match self {
-            TextBody::Insert { left, right, .. } => [*left, *right].into_iter().for_each(named),
-            TextBody::Remove { spans } => spans
+            FugueBody::Insert { left, right, .. } => [*left, *right].into_iter().for_each(named),
+            FugueBody::Remove { spans } => spans
                 .iter()
                 .for_each(|span| named(span.id.plus(span.len - 1))),
-            TextBody::Update { items } => items.iter().for_each(|(old, _)| named(*old)),
+            FugueBody::Update { items } => items.iter().for_each(|(old, _)| named(*old)),
         }
     }
 
     /// Whether it makes elements of another author than its own.
     pub fn makes_foreign_elements(&self, author: AuthorIdx) -> bool {
         match self {
-            TextBody::Insert { items, .. } => items.iter().any(|item| item.id.author != author),
-            TextBody::Remove { .. } => false,
-            TextBody::Update { items } => items.iter().any(|(_, item)| item.id.author != author),
+            FugueBody::Insert { items, .. } => items.iter().any(|item| item.id.author != author),
+            FugueBody::Remove { .. } => false,
+            FugueBody::Update { items } => items.iter().any(|(_, item)| item.id.author != author),
         }
     }
 

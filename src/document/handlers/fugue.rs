@@ -5,7 +5,7 @@
 //! elements, or breaks that order, makes the state `order_sensitive`: from then on the document
 //! replays it whenever a change from the past arrives, which gives the canonical value.
 
-use super::text_body::{Item, TextBody};
+use super::fugue_body::{FugueBody, Item};
 use crate::clock::{AuthorIdx, Authors};
 use crate::codec::{DecodeError, ElementId, Reader, wtf8};
 use crate::document::content::{ContentPool, Utf8Builder};
@@ -15,7 +15,7 @@ use crate::sequence::{Chain, Content, ElementKey, Removed, Sequence};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TextState {
+pub(crate) struct FugueState {
     pub sequence: Sequence,
     pub next_counter: u32,
     pub order_sensitive: bool,
@@ -24,16 +24,16 @@ pub(crate) struct TextState {
 }
 
 /// Where a fold reports what became visible and what vanished.
-pub(crate) struct TextSink<'a> {
+pub(crate) struct FugueSink<'a> {
     pub delta: Option<&'a mut TextDelta>,
     pub content: &'a ContentPool,
     pub authors: &'a Authors,
     pub own: AuthorIdx,
 }
 
-impl TextState {
+impl FugueState {
     /// Inserts a chain of one author's elements.
-    pub fn insert(&mut self, chain: Chain, sink: &mut TextSink<'_>) {
+    pub fn insert(&mut self, chain: Chain, sink: &mut FugueSink<'_>) {
         if chain.id.author == sink.own {
             self.next_counter = self
                 .next_counter
@@ -62,7 +62,7 @@ impl TextState {
     }
 
     /// Removes elements by id.
-    pub fn remove(&mut self, spans: &[Span], sink: &mut TextSink<'_>) {
+    pub fn remove(&mut self, spans: &[Span], sink: &mut FugueSink<'_>) {
         for span in spans {
             let delta = sink.delta.as_deref_mut();
             let report =
@@ -73,13 +73,13 @@ impl TextState {
     }
 
     /// Folds a body that has no compact form.
-    pub fn apply(&mut self, body: &TextBody, sink: &mut TextSink<'_>) {
+    pub fn apply(&mut self, body: &FugueBody, sink: &mut FugueSink<'_>) {
         match body {
-            TextBody::Insert { left, right, items } => {
+            FugueBody::Insert { left, right, items } => {
                 self.insert_items(*left, *right, items, sink)
             }
-            TextBody::Remove { spans } => self.remove(spans, sink),
-            TextBody::Update { items } => items
+            FugueBody::Remove { spans } => self.remove(spans, sink),
+            FugueBody::Update { items } => items
                 .iter()
                 .for_each(|(old, item)| self.replace(*old, item, sink)),
         }
@@ -90,7 +90,7 @@ impl TextState {
         left: ElementKey,
         right: ElementKey,
         items: &[Item],
-        sink: &mut TextSink<'_>,
+        sink: &mut FugueSink<'_>,
     ) {
         let mut left = left;
         for item in items {
@@ -115,7 +115,7 @@ impl TextState {
         }
     }
 
-    fn replace(&mut self, old: ElementKey, item: &Item, sink: &mut TextSink<'_>) {
+    fn replace(&mut self, old: ElementKey, item: &Item, sink: &mut FugueSink<'_>) {
         let Item { id, content, units } = *item;
         if !self.sequence.contains(old) || id.is_null() {
             self.order_sensitive = true;
@@ -155,7 +155,7 @@ impl TextState {
     /// (specification 9.9, 10.5).
     pub fn seed(
         &mut self,
-        blob: &TextBlob,
+        blob: &FugueBlob,
         mut place: Content,
         own: AuthorIdx,
         authors: &mut Authors,
@@ -225,7 +225,7 @@ impl TextState {
 
 /// A Fugue snapshot blob, decoded.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TextBlob {
+pub(crate) struct FugueBlob {
     /// Live elements, with how many units each has.
     pub nodes: Vec<(ElementId, u32)>,
     /// Their text, joined.
@@ -234,11 +234,11 @@ pub(crate) struct TextBlob {
     pub floor: Vec<(crate::clock::PeerId, u64)>,
 }
 
-impl TextBlob {
+impl FugueBlob {
     /// Reads `uv(n) ‖ n × (lp(eid) lp(text)) ‖ floor table`. An empty blob is an empty text; a
     /// missing table is an empty one.
     pub fn decode(blob: &[u8]) -> Result<Self, DecodeError> {
-        let mut result = TextBlob::default();
+        let mut result = FugueBlob::default();
         if blob.is_empty() {
             return Ok(result);
         }
@@ -248,7 +248,7 @@ impl TextBlob {
             let before = result.units.len();
             wtf8::decode_to_utf16(reader.prefixed()?, &mut result.units)?;
             // The null id and counters out of range name no element that could be edited.
-            match id.filter(|id| id.counter <= super::text_body::COUNTER_MAX) {
+            match id.filter(|id| id.counter <= super::fugue_body::COUNTER_MAX) {
                 Some(id) => result
                     .nodes
                     .push((id, (result.units.len() - before) as u32)),
