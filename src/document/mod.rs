@@ -13,6 +13,7 @@ mod import;
 mod incoming;
 mod list_delta;
 mod log;
+mod maps;
 pub mod myers;
 mod registry;
 mod shared;

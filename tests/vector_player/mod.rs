@@ -1,5 +1,7 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
+pub mod or_map;
+
 use super::common::{hex, list, text, to_hex, units};
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -7,7 +9,7 @@ use syncline::clock::{Hlc, PeerId};
 use syncline::codec::bytes::write_uvarint;
 use syncline::codec::{Change, ElementId, Reader, Snapshot, Value, Wtf8String, wtf8};
 use syncline::document::{
-    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, ValueCodec, WallClock,
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, WallClock,
 };
 use syncline::replica::Replica;
 
@@ -44,6 +46,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
+        "CRDTORMapHandler" => HandlerKind::OrMap,
+        "CRDTMapRefHandler" => HandlerKind::MapRef,
         other => panic!("{other} is not built yet"),
     };
     let type_tag = if kind.is_generic() {
@@ -52,9 +56,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         handler.to_owned()
     };
     HandlerSpec {
-        kind,
-        codec: ValueCodec::Json,
         type_tag,
+        ..HandlerSpec::new(kind)
     }
 }
 
@@ -201,7 +204,8 @@ impl Player {
         let prune = step["prune"] == Json::Bool(true);
         let snapshot = self.documents[peer].take_snapshot(prune).unwrap().clone();
         assert_eq!(snapshot.id(), text(&step["id"]));
-        assert_eq!(to_hex(&snapshot.encode()), text(&step["hex"]));
+        let bytes = or_map::snapshot_bytes(&self.documents[peer]);
+        assert_eq!(to_hex(&bytes), text(&step["hex"]));
         self.snapshots
             .insert(text(&step["snapshot"]).to_owned(), snapshot);
     }
@@ -258,6 +262,9 @@ impl Player {
 /// A local call as the Dart handlers take it: indexes of nodes, lenient at the edges. The engine
 /// takes text positions and refuses what is out of range.
 fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
+    if or_map::perform(document, handler, call) {
+        return;
+    }
     let int = |nth: usize| call[nth].as_i64().unwrap();
     match (document.handler_kind(handler), text(&call[0])) {
         (HandlerKind::FugueText, "insert") => {
@@ -380,6 +387,9 @@ pub fn value(json: &Json) -> Value {
 /// Compares what a handler shows; the order of maps and sets only where it is defined.
 pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: bool) {
     let handler = document.find_handler(id).unwrap();
+    if or_map::compare(document, handler, expected, in_order) {
+        return;
+    }
     match document.handler_kind(handler) {
         HandlerKind::FugueText => {
             let mut shown = Vec::new();
@@ -432,7 +442,12 @@ pub fn same_change(made: &Change, expected: &Change) {
 
 fn sorted_tags(change: &Change) -> Option<Vec<u8>> {
     let envelope = change.envelope().ok()?;
-    if !envelope.handler_type.starts_with("CRDTORSetHandler") || envelope.kind != 1 {
+    let tagged = ["CRDTORSetHandler", "CRDTORMapHandler"];
+    if !tagged
+        .iter()
+        .any(|tag| envelope.handler_type.starts_with(tag))
+        || envelope.kind != 1
+    {
         return None;
     }
     let mut reader = Reader::new(envelope.body);

@@ -5,6 +5,7 @@
 //! Cost per typed character: one byte of content and, while the typing goes on, a byte or less
 //! of log. Appending is O(1), finding a change O(log rows).
 
+mod bodies;
 mod export;
 mod graph;
 mod produced;
@@ -20,6 +21,7 @@ use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
 use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
 use crate::tree::ChunkedVec;
+use bodies::{Bodies, BodyPool};
 use row::{Clocks, Row, RowDeps, RowOp, Turn, read_clock_step};
 use std::collections::{BTreeMap, HashMap};
 
@@ -69,7 +71,9 @@ pub(crate) struct Log {
     /// Clock of the last change of the last row.
     last_clock: Hlc,
     clock_pool: Vec<u8>,
-    byte_pool: Vec<u8>,
+    bodies: BodyPool,
+    /// Where the body of the change stored last begins, if its row has bodies.
+    last_body: u32,
     span_pool: Vec<Span>,
     dep_pool: Vec<Box<[ChangeKey]>>,
     change_count: u64,
@@ -130,7 +134,8 @@ impl Log {
     }
 
     /// The changes of a handler row by row: the first one that `keep` wants, and how many there
-    /// are from it to the end of the row. For what needs no single changes.
+    /// are from it to the end of the row; changes with bodies one by one. For what needs no single
+    /// changes where they have a compact form.
     pub fn stretches(
         &self,
         name: NameIdx,
@@ -145,18 +150,21 @@ impl Log {
                     clock: *clock,
                 })
             };
-            if let Some((nth, clock)) = self
+            let each = matches!(row.op, RowOp::Other { .. });
+            let first = self
                 .clocks(row)
                 .enumerate()
-                .find(|(_, clock)| wanted(clock))
-            {
+                .filter(|(_, clock)| wanted(clock))
+                .take(if each { row.changes as usize } else { 1 });
+            found.extend(first.map(|(nth, clock)| {
                 let place = Place {
                     row: number,
                     nth: nth as u32,
                 };
                 let key = OperationId::new(self.authors.peer(row.author), clock);
-                found.push((key, place, row.changes - nth as u32));
-            }
+                let count = if each { 1 } else { row.changes - nth as u32 };
+                (key, place, count)
+            }));
         }
         found.sort_unstable_by_key(|(key, ..)| *key);
         found
@@ -322,26 +330,22 @@ impl Log {
                 }
             }
             Operation::Other { kind, body } => {
-                let (start, len) = self.store_bytes(body);
-                RowOp::Other { kind, start, len }
+                self.last_body = self.bodies.push(kind, body);
+                RowOp::Other {
+                    start: self.last_body,
+                }
             }
-            Operation::Opaque { payload } => {
-                let (start, len) = self.store_bytes(payload);
-                RowOp::Opaque { start, len }
-            }
+            Operation::Opaque { payload } => RowOp::Opaque {
+                start: self.bodies.push_plain(payload),
+                len: payload.len() as u32,
+            },
         }
-    }
-
-    fn store_bytes(&mut self, bytes: &[u8]) -> (u32, u32) {
-        let start = self.byte_pool.len() as u32;
-        self.byte_pool.extend_from_slice(bytes);
-        (start, bytes.len() as u32)
     }
 
     /// Whether so many more bytes of operations fit: pools are addressed by 32 bits.
     pub fn has_room(&self, bytes: usize) -> bool {
         const POOL_MAX: usize = u32::MAX as usize;
-        self.byte_pool.len() + bytes < POOL_MAX
+        self.bodies.has_room(bytes)
             && self.content.has_room(bytes)
             && self.clock_pool.len() + 16 < POOL_MAX
     }
@@ -383,6 +387,9 @@ impl Log {
             row.turn_backwards();
         }
         row.changes += 1;
+        if let Operation::Other { kind, body } = op {
+            self.last_body = self.bodies.push(*kind, body);
+        }
         true
     }
 
@@ -462,18 +469,26 @@ impl Log {
             RowOp::RemoveSpans { start, count } => Operation::Remove {
                 spans: &self.span_pool[start as usize..(start + count) as usize],
             },
-            RowOp::Other { kind, start, len } => Operation::Other {
-                kind,
-                body: self.bytes(start, len),
-            },
+            RowOp::Other { start } => {
+                let mut bodies = match self.last_place() == Some(place) {
+                    true => self.bodies.from(self.last_body),
+                    false => self.bodies.from(start).skip(place.nth),
+                };
+                let (kind, body) = bodies.take();
+                Operation::Other { kind, body }
+            }
             RowOp::Opaque { start, len } => Operation::Opaque {
-                payload: self.bytes(start, len),
+                payload: self.bodies.plain(start, len),
             },
         }
     }
 
-    fn bytes(&self, start: u32, len: u32) -> &[u8] {
-        &self.byte_pool[start as usize..start as usize + len as usize]
+    /// The bodies of a row that has some: for whoever walks it.
+    fn row_bodies(&self, row: &Row) -> Option<Bodies<'_>> {
+        match row.op {
+            RowOp::Other { start } => Some(self.bodies.from(start)),
+            _ => None,
+        }
     }
 
     /// Hands the operation of a change to `body`; the spans of a removal live on its stack.
@@ -538,7 +553,7 @@ impl Log {
                 .map(|name| name.rows.capacity() * 4 + 2 * name.prefix.len())
                 .sum::<usize>()
             + self.clock_pool.capacity()
-            + self.byte_pool.capacity()
+            + self.bodies.heap_bytes()
             + self.span_pool.capacity() * size_of::<Span>()
             + self
                 .dep_pool

@@ -95,9 +95,9 @@ pub(super) enum RowOp {
     },
     /// One change; its spans in the span pool.
     RemoveSpans { start: u32, count: u32 },
-    /// One change; its body in the byte pool.
-    Other { kind: u8, start: u32, len: u32 },
-    /// One change; its whole payload in the byte pool.
+    /// Kinds and bodies in the pool of bodies, from here on.
+    Other { start: u32 },
+    /// One change; its whole payload in the pool of bodies.
     Opaque { start: u32, len: u32 },
 }
 
@@ -183,6 +183,9 @@ impl Row {
                     && first.checked_sub(1) == Some(span.id.counter);
                 backwards.then_some(Turn::Backwards)
             }
+            (RowOp::Other { .. }, Operation::Other { .. }) => {
+                (self.changes < BODIES_MAX).then_some(Turn::Straight)
+            }
             _ => None,
         }
     }
@@ -253,6 +256,9 @@ pub(crate) struct Place {
 
 /// Most changes in a row whose clocks are in the pool: bounds the walk to one of them.
 pub(super) const POOLED_CHANGES_MAX: u32 = 256;
+
+/// Most changes in a row of bodies: bounds the walk to one of them.
+pub(super) const BODIES_MAX: u32 = if cfg!(any(test, fuzzing)) { 5 } else { 32 };
 
 /// The distance of two clocks of a row as a varint: mostly one byte. Bit 0 tells whether the
 /// millisecond stayed; then the counter's growth follows, else the milliseconds, and bit 1 tells
