@@ -26,6 +26,11 @@ pub struct RunPos {
 }
 
 const LEAF_MAX: usize = if cfg!(any(test, fuzzing)) { 4 } else { 32 };
+
+/// Leaves take memory for so many runs more at a time. Most are little more than half full, which
+/// is how splitting leaves them: whole leaves would be a third of the memory of a document.
+const LEAF_GROWTH: usize = LEAF_MAX / 4;
+
 #[derive(Clone, Debug)]
 struct Leaf<R> {
     parent: u32,
@@ -388,7 +393,11 @@ impl<R: Run> RunTree<R> {
                 at -= keep;
             }
         }
-        self.leaves[target as usize].runs.insert(at, run);
+        let runs = &mut self.leaves[target as usize].runs;
+        if runs.len() == runs.capacity() && runs.len() >= LEAF_GROWTH {
+            runs.reserve_exact(LEAF_GROWTH);
+        }
+        runs.insert(at, run);
         self.grow(target, run.measure());
         let pos = RunPos {
             leaf: LeafIdx(target),
@@ -467,8 +476,9 @@ impl<R: Run> RunTree<R> {
         self.cache = None;
         let right = self.leaves.len() as u32;
         let left = &mut self.leaves[leaf as usize];
-        let mut runs = Vec::with_capacity(LEAF_MAX);
+        let mut runs = Vec::with_capacity(LEAF_MAX - keep + LEAF_GROWTH);
         runs.extend(left.runs.drain(keep..));
+        left.runs.shrink_to(keep + LEAF_GROWTH);
         if runs.is_empty() {
             runs.push(lone);
             self.total = self.total.plus(lone.measure());
