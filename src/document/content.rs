@@ -81,6 +81,11 @@ impl ContentPool {
         self.garbage * 2 > self.narrow.len() + self.wide.len()
     }
 
+    /// No pool holds more units than this.
+    pub fn units_max(&self) -> usize {
+        self.narrow.len() | self.wide.len()
+    }
+
     /// Whether so many more units fit: pools hold less than 2^31 units.
     pub fn has_room(&self, units: usize) -> bool {
         const POOL_MAX: usize = (1 << 31) - 1;

@@ -1,6 +1,8 @@
 //! Editing and reading text. Positions and lengths are UTF-16 units, as in both wire formats.
 
 use super::Document;
+use super::content::ContentPool;
+use super::delta::TextDelta;
 use super::handler::{Recorder, State};
 use super::handlers::fugue::FugueState;
 use super::handlers::fugue_body::{FugueBody, Item, write_update};
@@ -85,6 +87,7 @@ impl Document {
         Ok(index as u32)
     }
 
+    #[inline]
     fn insert_content(
         &mut self,
         number: HandlerIdx,
@@ -113,9 +116,7 @@ impl Document {
         let Inserted { left, right, unit } = text.sequence.insert_local(index, chain);
         text.next_counter += units;
         if let Recorder::Text(delta) = &mut handler.recorder {
-            let mut inserted = Vec::with_capacity(units as usize);
-            self.log.content.copy_utf16(content, units, &mut inserted);
-            delta.insert(unit, &inserted);
+            record_insertion(delta, unit, content, units, &self.log.content);
         }
         self.submit_text(
             number,
@@ -344,4 +345,18 @@ impl Document {
             .units_through(ElementKey { author, counter })
             .map(u64::from))
     }
+}
+
+/// Out of the way of the edits that nobody observes.
+#[inline(never)]
+fn record_insertion(
+    delta: &mut TextDelta,
+    unit: u32,
+    content: Content,
+    units: u32,
+    pool: &ContentPool,
+) {
+    let mut inserted = Vec::with_capacity(units as usize);
+    pool.copy_utf16(content, units, &mut inserted);
+    delta.insert(unit, &inserted);
 }

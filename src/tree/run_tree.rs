@@ -364,6 +364,32 @@ impl<R: Run> RunTree<R> {
         self.keep_cache_before(pos);
     }
 
+    /// As [`update`](Self::update), for whoever knows by how much the run grows.
+    #[inline]
+    pub fn update_by(&mut self, pos: RunPos, growth: Measure, change: impl FnOnce(&mut R)) {
+        let run = &mut self.leaves[pos.leaf.0 as usize].runs[pos.at];
+        change(run);
+        self.grow(pos.leaf.0, growth);
+        self.keep_cache_before(pos);
+    }
+
+    /// Changes a run and the one behind it in its leaf, which together grow by `growth`. The
+    /// first one keeps its beginning.
+    #[inline]
+    pub fn update_both_by(
+        &mut self,
+        pos: RunPos,
+        growth: Measure,
+        change: impl FnOnce(&mut R, &mut R),
+    ) {
+        let runs = &mut self.leaves[pos.leaf.0 as usize].runs[pos.at..];
+        if let [first, second, ..] = runs {
+            change(first, second);
+        }
+        self.grow(pos.leaf.0, growth);
+        self.keep_cache_before(pos);
+    }
+
     /// Inserts a run at `pos`, which may be one past the last of its leaf. If the leaf had to be
     /// split, the runs that moved are now in the leaf that is returned beside the place.
     pub fn insert(&mut self, pos: RunPos, run: R) -> (RunPos, Option<LeafIdx>) {
@@ -426,6 +452,7 @@ impl<R: Run> RunTree<R> {
     }
 
     /// Drops a cached cursor that a change at `pos` may have moved.
+    #[inline]
     fn keep_cache_before(&mut self, pos: RunPos) {
         if let Some(cache) = &mut self.cache {
             if cache.leaf != pos.leaf.0 {
@@ -437,6 +464,7 @@ impl<R: Run> RunTree<R> {
         }
     }
 
+    #[inline]
     fn grow(&mut self, leaf: u32, growth: Measure) {
         if growth == Measure::default() {
             return;
