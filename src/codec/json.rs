@@ -5,6 +5,7 @@
 //! be equal. Reading is one pass of recursive descent over text that is known to be UTF-8.
 
 use super::bytes::text as utf8;
+use super::value_tree::{Position, Step};
 use super::wtf8::{Wtf8String, decode_to_utf16};
 use super::{DecodeError, Value};
 use std::fmt;
@@ -22,8 +23,8 @@ impl fmt::Display for UnsupportedValue {
 
 impl std::error::Error for UnsupportedValue {}
 
-/// How deep lists and objects may be nested, when read and when written: recursion needs a bound
-/// that any thread's stack can take.
+/// How deep lists and objects may be nested, when read and when written as the value of a handler:
+/// reading recurses and needs a bound that any thread's stack can take.
 pub const DEPTH_MAX: usize = 128;
 
 /// Reads one value.
@@ -280,50 +281,111 @@ fn unique(mut members: Vec<(Wtf8String, Value)>) -> Vec<(Wtf8String, Value)> {
 /// Appends the text Dart writes for the value.
 ///
 /// # Errors
-/// JSON cannot carry the value; nothing has been appended.
+/// JSON cannot carry the value, or it is nested deeper than [`DEPTH_MAX`], so that it could not be
+/// read again; nothing has been appended.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
+    encode_within(value, DEPTH_MAX, out)
+}
+
+/// As [`encode`], however deeply the value is nested: for resolved trees, which nobody reads back
+/// into a handler.
+///
+/// # Errors
+/// JSON cannot carry the value; nothing has been appended.
+pub fn encode_tree(value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
+    encode_within(value, usize::MAX, out)
+}
+
+fn encode_within(
+    value: &Value,
+    depth_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), UnsupportedValue> {
     let start = out.len();
-    let result = write_value(value, 0, out);
+    let result = value.walk(|step, at| write_step(step, at, depth_max, out));
     if result.is_err() {
         out.truncate(start);
     }
     result
 }
 
-fn write_value(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
+fn write_step(
+    step: Step<'_>,
+    at: Position<'_>,
+    depth_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), UnsupportedValue> {
+    let value = match step {
+        Step::Enter(value) => value,
+        Step::Leave(value) => {
+            out.push(if matches!(value, Value::Array(_)) {
+                b']'
+            } else {
+                b'}'
+            });
+            return Ok(());
+        }
+    };
+    if at.nth > 0 {
+        out.push(b',');
+    }
+    if let Some(key) = at.key {
+        encode_string(key, out);
+        out.push(b':');
+    }
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(number) => write!(out, "{number}").expect("writing to memory cannot fail"),
+        Value::Int(number) => write_int(*number, out),
         Value::Double(number) => write_double(*number, out)?,
         Value::String(text) => encode_string(text, out),
         Value::Bytes(_) | Value::Reference(_) => return Err(UnsupportedValue),
-        Value::Array(_) | Value::Object(_) if depth == DEPTH_MAX => return Err(UnsupportedValue),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write_value(item, depth + 1, out)?;
-            }
-            out.push(b']');
+        Value::Array(_) | Value::Object(_) if at.depth >= depth_max => {
+            return Err(UnsupportedValue);
         }
-        Value::Object(members) => {
-            out.push(b'{');
-            for (at, (key, member)) in members.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                encode_string(key, out);
-                out.push(b':');
-                write_value(member, depth + 1, out)?;
-            }
-            out.push(b'}');
-        }
+        Value::Array(_) => out.push(b'['),
+        Value::Object(_) => out.push(b'{'),
     }
     Ok(())
+}
+
+fn write_int(number: i64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Whether these bytes are what [`encode`] writes for the value that they are, and that can be told
+/// at a glance: null, true, false, integers, strings without escapes. False may mean either.
+pub fn is_plainly_canonical(bytes: &[u8]) -> bool {
+    // One digit less than the largest integer has.
+    const DIGITS_MAX: usize = 18;
+    match bytes {
+        b"null" | b"true" | b"false" | b"0" => true,
+        [b'-', digits @ ..] | digits @ [b'1'..=b'9', ..] => {
+            matches!(digits[..], [b'1'..=b'9', ..])
+                && digits.len() <= DIGITS_MAX
+                && digits.iter().all(u8::is_ascii_digit)
+        }
+        [b'"', text @ .., b'"'] => {
+            let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+            text.iter().all(is_plain) && (text.is_ascii() || std::str::from_utf8(text).is_ok())
+        }
+        _ => false,
+    }
 }
 
 /// Shortest digits that read back as the same number; plain decimal from 1e-6 up to below 1e21.
@@ -454,6 +516,36 @@ mod tests {
             encode(&Value::Double(number), &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), text);
         }
+    }
+
+    /// What is told at a glance is so; and what is written for plain values can be told.
+    #[test]
+    fn plainly_canonical_text_is_canonical() {
+        let mut plain = 0;
+        let pieces = [
+            "-", "0", "1", "9", "\"", "a", "\\", "\u{e9}", "\u{1}", "\u{7f}", " ", "null",
+            "\u{feff}",
+        ];
+        for a in pieces {
+            for b in pieces {
+                for c in pieces {
+                    let text = [a, b, c].concat();
+                    if is_plainly_canonical(text.as_bytes()) {
+                        assert_eq!(reencoded(&text), text);
+                        plain += 1;
+                    }
+                }
+            }
+        }
+        assert!(plain > 30, "{plain}");
+        for number in [0, 7, -7, 10, 999_999_999_999_999_999, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            encode(&Value::Int(number), &mut out).unwrap();
+            assert_eq!(String::from_utf8(out.clone()).unwrap(), number.to_string());
+            assert_eq!(is_plainly_canonical(&out), out.len() < 19);
+        }
+        assert!(!is_plainly_canonical(b"\"\xff\""));
+        assert!(!is_plainly_canonical(b"\xed\xa0\x80"));
     }
 
     #[test]

@@ -205,6 +205,11 @@ impl<E: Clone, R: Removed> Delta<E, R> {
         })
     }
 
+    /// The steps so far.
+    pub fn steps(&self) -> &[Step<E, R>] {
+        &self.steps
+    }
+
     /// The delta: nothing behind the last change.
     pub fn finish<Op: From<Step<E, R>>>(mut self) -> Vec<Op> {
         self.join();

@@ -2,10 +2,11 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
+use super::custom::CustomType;
 use super::delta::{TextDelta, joined_events, joined_set_events};
 use super::handlers::custom::CustomState;
 use super::handlers::fugue::{FugueBlob, FugueSink, FugueState};
-use super::handlers::fugue_body::FugueBody;
+use super::handlers::fugue_body::{Elements, FugueBody};
 use super::handlers::map::MapState;
 use super::handlers::movable_list::MovableListState;
 use super::handlers::operation::Events;
@@ -23,8 +24,9 @@ use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
-/// The text of a snapshot in the content pool.
+/// The content of a snapshot in the pool.
 #[derive(Clone, Copy, Debug)]
 struct Seed {
     /// None: it was moved, run by run.
@@ -53,8 +55,8 @@ pub(crate) enum Recorder {
     Off,
     /// Edit by edit.
     Text(TextDelta),
-    /// The text before: for imports of so many changes that the difference is cheaper.
-    TextBefore(Vec<u16>),
+    /// The text or list before: for imports of so many changes that the difference is cheaper.
+    Before(Visible),
     List(ListDelta),
     Values(Vec<MapOp>),
 }
@@ -89,8 +91,8 @@ pub(crate) struct Handler {
     /// How many observers want its deltas.
     pub observers: u32,
     pub recorder: Recorder,
-    /// Decoded text bodies without compact rows: their text is in the content pool only once,
-    /// however often the state is replayed.
+    /// Decoded bodies without compact rows: their content is in the pool only once, however often
+    /// the state is replayed.
     bodies: HashMap<ChangeKey, FugueBody>,
     seed: Option<Seed>,
     /// Largest replay position folded.
@@ -102,11 +104,15 @@ pub(crate) struct Handler {
 }
 
 impl State {
-    fn new(kind: HandlerKind, codec: ValueCodec) -> Self {
+    /// # Panics
+    /// If the kind is custom and `custom` is missing.
+    fn new(kind: HandlerKind, codec: ValueCodec, custom: Option<Arc<dyn CustomType>>) -> Self {
         match kind {
-            HandlerKind::FugueText => State::Fugue(FugueState::default()),
-            HandlerKind::FugueList | HandlerKind::ListRef => State::Fugue(FugueState::default()),
-            HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
+            HandlerKind::FugueText => State::Fugue(FugueState::new(Elements::Units)),
+            HandlerKind::FugueList | HandlerKind::ListRef => {
+                State::Fugue(FugueState::new(Elements::Values(codec)))
+            }
+            HandlerKind::Text => State::PlainText(PlainTextState::default()),
             HandlerKind::List => State::PlainList(PlainListState::new(codec)),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
                 State::MovableList(MovableListState::new(codec))
@@ -115,7 +121,9 @@ impl State {
             HandlerKind::OrMap => State::OrMap(OrMapState::new(codec)),
             HandlerKind::Register => State::Register(RegisterState::new(codec)),
             HandlerKind::OrSet => State::Set(OrSetState::new(codec)),
-            HandlerKind::Custom => State::Custom(CustomState::new(codec)),
+            HandlerKind::Custom => State::Custom(CustomState::new(
+                custom.expect("custom handlers are made from registered types"),
+            )),
         }
     }
 
@@ -151,13 +159,20 @@ impl State {
 }
 
 impl Handler {
-    pub fn new(id: &str, kind: HandlerKind, codec: ValueCodec, name: NameIdx) -> Self {
+    /// `custom` belongs to custom kinds.
+    pub fn new(
+        id: &str,
+        kind: HandlerKind,
+        codec: ValueCodec,
+        name: NameIdx,
+        custom: Option<Arc<dyn CustomType>>,
+    ) -> Self {
         Handler {
             id: id.into(),
             kind,
             codec,
             name,
-            state: State::new(kind, codec),
+            state: State::new(kind, codec, custom),
             revision: 0,
             observers: 0,
             recorder: Recorder::Off,
@@ -169,16 +184,39 @@ impl Handler {
         }
     }
 
-    pub fn text(&self) -> Option<&FugueState> {
+    /// The state of a Fugue text or list.
+    pub fn fugue(&self) -> Option<&FugueState> {
         match &self.state {
-            State::Fugue(text) => Some(text),
+            State::Fugue(fugue) => Some(fugue),
+            _ => None,
+        }
+    }
+
+    /// The state of a Fugue text.
+    pub fn text(&self) -> Option<&FugueState> {
+        self.fugue()
+            .filter(|fugue| fugue.elements == Elements::Units)
+    }
+
+    /// Hands the state of a Fugue text or list to `body`, and where it reports.
+    pub fn with_fugue<R>(
+        &mut self,
+        log: &Log,
+        own: AuthorIdx,
+        body: impl FnOnce(&mut FugueState, &mut FugueSink<'_>) -> R,
+    ) -> Option<R> {
+        match &mut self.state {
+            State::Fugue(fugue) => Some(body(fugue, &mut sink(&mut self.recorder, log, own))),
             _ => None,
         }
     }
 
     /// Starts over from a snapshot's blob, or from nothing. An undecodable blob counts as none.
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
-        self.state = State::new(self.kind, self.codec);
+        self.state = match &self.state {
+            State::Custom(custom) => State::Custom(custom.emptied()),
+            _ => State::new(self.kind, self.codec, None),
+        };
         self.newest = None;
         self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
@@ -186,28 +224,24 @@ impl Handler {
             return;
         };
         let seeded = match &mut self.state {
-            State::Fugue(text) => match FugueBlob::decode(blob) {
-                Ok(blob) => {
-                    // Replays of one snapshot share its text.
-                    let known = self.seed.filter(|seed| {
-                        seed.units == blob.units.len()
-                            && seed
-                                .place
-                                .is_some_and(|place| log.content.holds(place, &blob.units))
-                    });
-                    let place = known.and_then(|seed| seed.place).unwrap_or_else(|| {
-                        log.content.give_up(self.seed.map_or(0, |seed| seed.units));
-                        log.content.push_units(&blob.units)
-                    });
-                    self.seed = Some(Seed {
-                        place: Some(place),
-                        units: blob.units.len(),
-                    });
-                    text.seed(&blob, place, own, &mut log.authors);
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
+            State::Fugue(fugue) => FugueBlob::decode(blob, fugue.elements).map(|blob| {
+                // Replays of one snapshot share its content.
+                let known = self.seed.filter(|seed| {
+                    seed.units == blob.content_len()
+                        && seed
+                            .place
+                            .is_some_and(|place| blob.is_at(place, &log.content))
+                });
+                let place = known.and_then(|seed| seed.place).unwrap_or_else(|| {
+                    log.content.give_up(self.seed.map_or(0, |seed| seed.units));
+                    blob.store(fugue.elements, &mut log.content)
+                });
+                self.seed = Some(Seed {
+                    place: Some(place),
+                    units: blob.content_len(),
+                });
+                fugue.seed(&blob, place, own, log);
+            }),
             state => state.bytes_mut().map_or(Ok(()), |state| state.seed(blob)),
         };
         if let Err(error) = seeded {
@@ -228,6 +262,14 @@ impl Handler {
         is_late
     }
 
+    /// The operations of the open transaction became changes with these places.
+    pub fn promote_pending(&mut self, places: &[OrderKey]) {
+        self.newest = self.newest.max(places.last().copied());
+        if let Some(state) = self.state.bytes_mut() {
+            state.promote_pending(places);
+        }
+    }
+
     fn fold_operation(
         &mut self,
         place: Place,
@@ -236,11 +278,17 @@ impl Handler {
         log: &mut Log,
         own: AuthorIdx,
     ) {
-        if let State::Fugue(text) = &mut self.state {
+        if let State::Fugue(fugue) = &mut self.state {
             let recorder = &mut self.recorder;
             let compact = log.with_operation(place, |op| {
                 let sink = &mut sink(recorder, log, own);
                 match op {
+                    // Undecodable, or for a handler of another type (specification 9.1).
+                    Operation::Insert { content, len, .. }
+                        if !fugue.accepts(content, len, sink.content) =>
+                    {
+                        true
+                    }
                     Operation::Insert {
                         first,
                         len,
@@ -252,7 +300,7 @@ impl Handler {
                             author: key.author,
                             counter: first,
                         };
-                        text.insert(
+                        fugue.insert(
                             Chain {
                                 id,
                                 len,
@@ -266,14 +314,14 @@ impl Handler {
                         true
                     }
                     Operation::Remove { spans } => {
-                        text.remove(spans, sink);
+                        fugue.remove(spans, sink);
                         true
                     }
                     _ => false,
                 }
             });
             if !compact {
-                self.fold_text_body(place, key, log, own);
+                self.fold_body(place, key, log, own);
             }
             return;
         }
@@ -286,7 +334,10 @@ impl Handler {
         });
     }
 
-    fn fold_text_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+    fn fold_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+        let Some(elements) = self.fugue().map(|fugue| fugue.elements) else {
+            return;
+        };
         let body = match self.bodies.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(slot) => {
@@ -299,7 +350,7 @@ impl Handler {
                 let Log {
                     authors, content, ..
                 } = log;
-                match FugueBody::decode(kind, &body, key.author, authors, content) {
+                match FugueBody::decode(kind, &body, elements, key.author, authors, content) {
                     Ok(Some(body)) => slot.insert(body),
                     _ => return,
                 }
@@ -347,13 +398,6 @@ impl Handler {
         text.order_sensitive |= log.latest(key.author) != Some(key.clock);
     }
 
-    /// Folds a body that is not in the log yet.
-    pub fn fold_pending_text(&mut self, body: &FugueBody, log: &Log, own: AuthorIdx) {
-        if let State::Fugue(text) = &mut self.state {
-            text.apply(body, &mut sink(&mut self.recorder, log, own));
-        }
-    }
-
     /// Whether the state depends on the order in which changes came, and it was not the order of
     /// replay.
     pub fn needs_replay(&self) -> bool {
@@ -382,12 +426,11 @@ impl Handler {
             return false;
         }
         self.recorder = match &self.state {
-            State::Fugue(text) if many => {
-                let mut before = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut before);
-                Recorder::TextBefore(before)
+            State::Fugue(fugue) if many => Recorder::Before(fugue.visible(content)),
+            State::Fugue(fugue) => fugue.recorder(),
+            State::PlainText(_) | State::PlainList(_) if many => {
+                Recorder::Before(self.visible(content))
             }
-            State::Fugue(_) => Recorder::Text(TextDelta::default()),
             state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
@@ -396,33 +439,42 @@ impl Handler {
     /// What can be seen now, to be compared after a replay.
     pub fn visible(&self, content: &ContentPool) -> Visible {
         match &self.state {
-            State::Fugue(text) => {
-                let mut units = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
-                Visible::Text(units)
-            }
+            State::Fugue(fugue) => fugue.visible(content),
             state => state
                 .bytes()
                 .map_or(Visible::Elements(Vec::new()), ByteState::visible),
         }
     }
 
-    /// How long a text was before the recorded edits, if a replay may not lead back to it.
-    pub fn len_to_replace(&self) -> Option<u64> {
-        let (Recorder::Text(delta), Some(text)) = (&self.recorder, self.text()) else {
-            return None;
-        };
-        text.outlives_snapshot
-            .then(|| delta.len_before(u64::from(text.sequence.len_units())))
+    /// What was there before the recorded edits, if a replay may not lead back to it.
+    pub fn to_replace(&self, content: &ContentPool) -> Option<Replaced> {
+        let fugue = self.fugue().filter(|fugue| fugue.outlives_snapshot)?;
+        match &self.recorder {
+            Recorder::Text(delta) => {
+                let len = u64::from(fugue.sequence.len_units());
+                Some(Replaced::Text(delta.len_before(len)))
+            }
+            Recorder::List(delta) => {
+                let now = fugue.values(content, 0).collect();
+                Some(Replaced::List(delta.before(now)))
+            }
+            _ => None,
+        }
     }
 
-    /// Records that the text is another than the one of `len_before` units, as far as is known.
-    pub fn record_replacement(&mut self, len_before: u64, content: &ContentPool) {
-        let mut after = Vec::new();
-        if let State::Fugue(text) = &self.state {
-            text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
-        }
-        self.recorder = Recorder::Text(TextDelta::replacement(len_before, after));
+    /// Records that what is there now came in the place of `before`.
+    pub fn record_replacement(&mut self, before: Replaced, content: &ContentPool) {
+        self.recorder = match (before, self.visible(content)) {
+            (Replaced::Text(len), Visible::Text(after)) => {
+                Recorder::Text(TextDelta::replacement(len, after))
+            }
+            (Replaced::List(before), Visible::Elements(after)) => {
+                let mut delta = ListDelta::default();
+                delta.replace(&before, &after);
+                Recorder::List(delta)
+            }
+            _ => Recorder::Off,
+        };
     }
 
     /// Records the difference to what could be seen before a replay.
@@ -447,17 +499,19 @@ impl Handler {
 
     /// Ends the record; None if nothing changed.
     pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
+        if let Recorder::Before(_) = self.recorder {
+            let fresh = match &self.state {
+                State::Fugue(fugue) => fugue.recorder(),
+                state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
+            };
+            if let Recorder::Before(before) = std::mem::replace(&mut self.recorder, fresh) {
+                self.record_difference(before, content);
+            }
+        }
         let delta = match (std::mem::take(&mut self.recorder), &self.state) {
             (Recorder::Text(delta), _) => HandlerDelta::Text(delta.finish()),
-            (Recorder::TextBefore(before), State::Fugue(text)) => {
-                let mut after = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
-                let mut delta = TextDelta::default();
-                delta.replace(&before, &after);
-                HandlerDelta::Text(delta.finish())
-            }
             (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),
-            (Recorder::Values(events), State::Register(_)) => {
+            (Recorder::Values(events), State::Register(_) | State::Custom(_)) => {
                 HandlerDelta::Register(joined_events(events))
             }
             (Recorder::Values(events), State::Set(_)) => {
@@ -479,11 +533,7 @@ impl Handler {
     /// The value as a JSON-like tree.
     pub fn value(&self, content: &ContentPool) -> Value {
         match &self.state {
-            State::Fugue(text) => {
-                let mut units = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
-                Value::String(crate::codec::Wtf8String::from_utf16(&units))
-            }
+            State::Fugue(fugue) => fugue.value(content),
             state => state.bytes().map_or(Value::Null, ByteState::value),
         }
     }
@@ -506,6 +556,14 @@ impl Handler {
     }
 }
 
+/// What a rolled back transaction had changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Replaced {
+    /// A text of so many units; which ones, is not known any more.
+    Text(u64),
+    List(Vec<Value>),
+}
+
 /// What a handler shows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Visible {
@@ -515,12 +573,8 @@ pub(crate) enum Visible {
 }
 
 fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> FugueSink<'a> {
-    let delta = match recorder {
-        Recorder::Text(delta) => Some(delta),
-        _ => None,
-    };
     FugueSink {
-        delta,
+        recorder,
         content: &log.content,
         authors: &log.authors,
         own,
@@ -528,7 +582,7 @@ fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> FugueSi
 }
 
 /// Kind and body of an operation that is stored as bytes.
-fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
+pub(super) fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
     match op {
         Operation::Other { kind, body } => Some((kind, body)),
         Operation::Opaque { payload } => {

@@ -171,6 +171,20 @@ impl ListDelta {
         self.remove(inserted.end as u64, old);
     }
 
+    /// The list before it became `now`.
+    pub fn before(&self, mut now: Vec<Value>) -> Vec<Value> {
+        for step in self.then.iter().rev() {
+            match step {
+                Touch::Update { index, old, .. } => now[*index as usize] = old.clone(),
+                Touch::Move { from, to } => {
+                    let moved = now.remove(*to as usize);
+                    now.insert(*from as usize, moved);
+                }
+            }
+        }
+        self.base.before(now)
+    }
+
     /// The steps of the delta.
     pub fn finish(self) -> Vec<ListOp> {
         let mut steps: Vec<ListOp> = self.base.finish();
@@ -179,6 +193,22 @@ impl ListDelta {
             Touch::Move { from, to } => ListOp::Move { from, to },
         }));
         steps
+    }
+}
+
+impl Delta<Value, Vec<Value>> {
+    fn before(&self, now: Vec<Value>) -> Vec<Value> {
+        let mut before = Vec::with_capacity(now.len());
+        let mut now = now.into_iter();
+        for step in self.steps() {
+            match step {
+                Step::Retain(count) => before.extend(now.by_ref().take(*count as usize)),
+                Step::Insert(values) => drop(now.by_ref().take(values.len()).count()),
+                Step::Remove(values) => before.extend_from_slice(values),
+            }
+        }
+        before.extend(now);
+        before
     }
 }
 
@@ -259,6 +289,7 @@ mod tests {
             let mut delta = ListDelta::default();
             for _ in 0..1 + rng.below(12) {
                 edit(&mut rng, &mut made, &mut after, &mut delta);
+                assert_eq!(delta.before(after.clone()), before, "seed {seed}");
                 let steps = delta.clone().finish();
                 assert_eq!(apply(&before, &steps), after, "seed {seed}: {steps:?}");
                 is_in_documented_form(&steps);

@@ -1,13 +1,12 @@
 //! Transactions: local operations show at once, become changes at the outermost commit, and
 //! neighbours that cancel or join are compacted first (specification 8.8).
 
-use super::handler::State;
-use super::handlers::fugue::FugueSink;
+use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
-use crate::clock::Hlc;
+use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
@@ -19,10 +18,11 @@ pub(super) struct Transaction {
     depth: u32,
     tag: Vec<u8>,
     queue: Vec<Queued>,
-    /// Handlers in the queue, with the first text element that was made of each.
+    /// Handlers in the queue, with the first Fugue element that was made of each.
     edited: HashMap<HandlerIdx, Option<u32>>,
-    /// Changes in the log when it began.
-    start: u64,
+    /// How many of the changes that the log has now were there when it began.
+    pub start: u64,
+    /// That of the document when it began.
     generation: u64,
     pub origin: Option<Origin>,
     pub snapshot_applied: bool,
@@ -47,7 +47,7 @@ pub(super) enum QueuedOp {
     Remove {
         spans: Vec<Span>,
     },
-    /// Text operations without a compact row.
+    /// Operations of Fugue texts and lists without a compact row.
     FugueBytes {
         kind: u8,
         body: Vec<u8>,
@@ -58,6 +58,13 @@ pub(super) enum QueuedOp {
         kind: u8,
         body: Vec<u8>,
     },
+}
+
+/// A handler whose pending operations become changes as they are.
+struct Promoted {
+    handler: HandlerIdx,
+    /// The places of those changes.
+    places: Vec<OrderKey>,
 }
 
 impl QueuedOp {
@@ -85,7 +92,7 @@ impl QueuedOp {
 }
 
 impl QueuedOp {
-    /// The first text element that it makes.
+    /// The first Fugue element that it makes.
     fn first_made(&self) -> Option<u32> {
         match self {
             QueuedOp::Insert { first, .. } => Some(*first),
@@ -155,17 +162,56 @@ impl Document {
             .transaction
             .take()
             .ok_or(DocumentError::NoTransaction)?;
+        let queued = open.queue.len();
         let queue = self.compacted(std::mem::take(&mut open.queue));
-        self.discard_pending(&queue);
+        let mut promoted = match queue.len() == queued {
+            true => self.promoted(&queue),
+            false => Vec::new(),
+        };
+        self.discard_pending(&queue, &promoted);
         for Queued { handler, op } in &queue {
             self.commit_operation(*handler, op.operation());
             if let QueuedOp::Bytes { .. } = op {
-                self.fold_last(*handler);
+                match promoted.iter_mut().find(|known| known.handler == *handler) {
+                    Some(known) => known.places.push(OrderKey::new(
+                        self.peer,
+                        self.handlers[handler.0 as usize].newest_own,
+                    )),
+                    None => self.fold_last(*handler),
+                }
             }
             open.origin = Some(Origin::Local);
         }
+        for Promoted { handler, places } in promoted {
+            self.handlers[handler.0 as usize].promote_pending(&places);
+        }
         self.finish(open);
         Ok(())
+    }
+
+    /// The handlers that can take what they show of the queue as it is, instead of forgetting it
+    /// and folding the changes.
+    fn promoted(&self, queue: &[Queued]) -> Vec<Promoted> {
+        let mut counts: Vec<(HandlerIdx, usize)> = Vec::new();
+        for Queued { handler, op } in queue {
+            if matches!(op, QueuedOp::Bytes { .. }) {
+                match counts.iter_mut().find(|(known, _)| known == handler) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((*handler, 1)),
+                }
+            }
+        }
+        let can = |(handler, count): &(HandlerIdx, usize)| {
+            let state = self.handler_ref(*handler).state.bytes();
+            state.is_some_and(|state| state.can_promote(*count))
+        };
+        let promoted = counts.into_iter().filter(can);
+        promoted
+            .map(|(handler, count)| Promoted {
+                handler,
+                places: Vec::with_capacity(count),
+            })
+            .collect()
     }
 
     /// Takes back the uncommitted local operations of the whole transaction and ends it, all its
@@ -176,21 +222,21 @@ impl Document {
             .take()
             .ok_or(DocumentError::NoTransaction)?;
         let queue = std::mem::take(&mut open.queue);
-        let mut texts: Vec<(HandlerIdx, Option<u64>)> = Vec::new();
+        let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
             open.start == self.log.change_count() && open.generation == self.generation;
         for queued in queue
             .iter()
             .filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. }))
         {
-            if texts.iter().all(|(known, _)| *known != queued.handler) {
-                let handler = self.handler_ref(queued.handler);
-                texts.push((
-                    queued.handler,
-                    handler
-                        .len_to_replace()
-                        .filter(|_| nothing_imported && self.is_seeded),
-                ));
+            if sequences.iter().all(|(known, _)| *known != queued.handler) {
+                let before = match nothing_imported && self.is_seeded {
+                    true => self
+                        .handler_ref(queued.handler)
+                        .to_replace(&self.log.content),
+                    false => None,
+                };
+                sequences.push((queued.handler, before));
             }
         }
         if nothing_imported {
@@ -198,12 +244,12 @@ impl Document {
             open.origin = None;
             self.forget_records();
         }
-        self.discard_pending(&queue);
-        for (number, len_to_replace) in texts {
+        self.discard_pending(&queue, &[]);
+        for (number, before) in sequences {
             self.refold(number);
-            if let Some(len_before) = len_to_replace {
+            if let Some(before) = before {
                 self.recorded.push(number);
-                self.handlers[number.0 as usize].record_replacement(len_before, &self.log.content);
+                self.handlers[number.0 as usize].record_replacement(before, &self.log.content);
                 open.origin = Some(Origin::Load);
             }
         }
@@ -284,10 +330,8 @@ impl Document {
                 deltas.push((number, delta));
             }
         }
-        let change_count = match done.generation == self.generation {
-            true => self.log.change_count() - done.start,
-            false => 0,
-        };
+        let paths = self.observed_paths(&mut deltas);
+        let change_count = self.log.change_count() - done.start;
         self.commit_count += 1;
         self.commits.push(Commit {
             number: self.commit_count,
@@ -297,6 +341,7 @@ impl Document {
             change_count,
             snapshot_applied: done.snapshot_applied,
             deltas,
+            paths,
         });
     }
 
@@ -344,12 +389,12 @@ impl Document {
         }
     }
 
-    /// As [`submit`](Self::submit), for insertions and removals of text: most are committed at
-    /// once and need no memory of their own.
+    /// As [`submit`](Self::submit), for insertions into and removals from Fugue texts and lists:
+    /// most are committed at once and need no memory of their own.
     #[inline(always)]
-    pub(super) fn submit_text(&mut self, handler: HandlerIdx, op: Operation<'_>) {
+    pub(super) fn submit_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         if self.transaction.is_some() {
-            return self.queue_text(handler, op);
+            return self.queue_fugue(handler, op);
         }
         let start = self.log.change_count();
         self.commit_operation(handler, op);
@@ -358,7 +403,7 @@ impl Document {
         }
     }
 
-    fn queue_text(&mut self, handler: HandlerIdx, op: Operation<'_>) {
+    fn queue_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         self.submit(
             handler,
             match op {
@@ -428,8 +473,8 @@ impl Document {
     }
 
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
-    fn discard_pending(&mut self, queue: &[Queued]) {
-        let mut done: Vec<HandlerIdx> = Vec::new();
+    fn discard_pending(&mut self, queue: &[Queued], except: &[Promoted]) {
+        let mut done: Vec<HandlerIdx> = except.iter().map(|known| known.handler).collect();
         for Queued { handler, op } in queue {
             if !matches!(op, QueuedOp::Bytes { .. }) || done.contains(handler) {
                 continue;
@@ -492,7 +537,7 @@ impl Document {
             let own = self.own;
             match op {
                 QueuedOp::FugueBytes { decoded, .. } => {
-                    self.handlers[number.0 as usize].fold_pending_text(decoded, &self.log, own);
+                    self.with_fugue(number, |fugue, sink| fugue.apply(decoded, sink));
                 }
                 QueuedOp::Bytes { kind, body } => self.apply_pending(number, *kind, body),
                 QueuedOp::Insert {
@@ -514,31 +559,15 @@ impl Document {
                         left: *left,
                         right: *right,
                     };
-                    self.with_text(number, |text, sink| text.insert(chain, sink));
+                    self.with_fugue(number, |fugue, sink| fugue.insert(chain, sink));
                 }
                 QueuedOp::Remove { spans } => {
-                    self.with_text(number, |text, sink| text.remove(spans, sink))
+                    self.with_fugue(number, |fugue, sink| fugue.remove(spans, sink));
                 }
             }
         }
         if let Some(open) = self.transaction.as_mut() {
             open.queue = queue;
-        }
-    }
-
-    fn with_text(
-        &mut self,
-        number: HandlerIdx,
-        body: impl FnOnce(&mut super::handlers::fugue::FugueState, &mut FugueSink<'_>),
-    ) {
-        if let State::Fugue(text) = &mut self.handlers[number.0 as usize].state {
-            let sink = &mut FugueSink {
-                delta: None,
-                content: &self.log.content,
-                authors: &self.log.authors,
-                own: self.own,
-            };
-            body(text, sink);
         }
     }
 
