@@ -1,19 +1,12 @@
 //! Replays editing traces through Syncline and prints time, heap and bytes side by side with a
 //! plain rope and, with the feature `peers`, with other CRDTs. See `docs/performance.md`.
 
-mod heap;
-mod measure;
 mod peers;
 mod syncline_rows;
-mod table;
-mod trace;
 
+use bench::table::Table;
+use bench::trace::{self, Trace};
 use std::path::Path;
-use table::Table;
-use trace::Trace;
-
-#[global_allocator]
-static ALLOCATOR: heap::Counting = heap::Counting;
 
 const USAGE: &str = "\
 usage: traces [--trace NAME | --all] [--runs N] [--only-edit N | --only-apply N] [--lines FILE]
