@@ -85,6 +85,12 @@ fn b12_a_snapshot_bounds_memory() {
         (own.change_count(), own.text_string(text)),
         (0, content.clone())
     );
+    // Here the log goes, while removed elements keep their places for late edits.
+    assert!(
+        own.heap_bytes() < before,
+        "{} of {before}",
+        own.heap_bytes()
+    );
     // Whoever starts from it holds the state and no more.
     let mut copy = document(2);
     let copied = fugue(&mut copy);
