@@ -4,7 +4,7 @@
 use super::index::ElementIndex;
 use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::AuthorIdx;
-use crate::tree::{LeafIdx, RunPos, RunTree};
+use crate::tree::{LeafIdx, Measure, RunPos, RunTree};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -54,6 +54,16 @@ pub struct Inserted {
 pub struct Sequence {
     pub(super) tree: RunTree<Run>,
     index: ElementIndex,
+    /// Where the last edit was, if it was a local insertion: typing on needs no search.
+    pub(super) caret: Option<Caret>,
+}
+
+/// The end of a run that the local author made or extended. Invariant: the run is live, ends at
+/// visible unit `end`, and what stands behind it is its right origin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caret {
+    run: RunPos,
+    end: u32,
 }
 
 impl Sequence {
@@ -113,6 +123,7 @@ impl Sequence {
     /// Moves the content of every live run: `moved` is given place and units and gives the new
     /// place. What deleted runs say of their content no longer means anything.
     pub fn move_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
+        self.caret = None;
         let mut next = self.tree.first();
         while let Some(pos) = next {
             let run = *self.tree.run(pos);
@@ -169,7 +180,34 @@ impl Sequence {
 
     /// Inserts new elements of the local author before visible unit `unit`, or behind the element
     /// of several units that it lies in. `chain.left` and `chain.right` are found here.
-    pub fn insert_local(&mut self, unit: u32, mut chain: Chain) -> Inserted {
+    #[inline]
+    pub fn insert_local(&mut self, unit: u32, chain: Chain) -> Inserted {
+        match self.caret {
+            Some(caret) if caret.end == unit => {
+                let run = self.tree.run(caret.run);
+                if extends(run, &chain) {
+                    let (left, right) = (run.last(), run.right);
+                    self.extend(caret.run, &chain);
+                    self.caret = Some(Caret {
+                        end: unit + chain.units,
+                        ..caret
+                    });
+                    return Inserted { left, right, unit };
+                }
+            }
+            _ => (),
+        }
+        let (inserted, run) = self.insert_anywhere(unit, chain);
+        self.caret = Some(Caret {
+            run,
+            end: inserted.unit + chain.units,
+        });
+        inserted
+    }
+
+    /// Also returns the run that ends with the new elements.
+    #[inline(never)]
+    fn insert_anywhere(&mut self, unit: u32, mut chain: Chain) -> (Inserted, RunPos) {
         if unit == 0 {
             let first = self.tree.first();
             chain.right = first.map_or(ElementKey::NULL, |pos| self.tree.run(pos).id);
@@ -178,16 +216,12 @@ impl Sequence {
             } else {
                 Side::Left
             };
-            self.insert_run(
+            let pos = self.insert_run(
                 self.tree.start(),
                 &chain,
                 local_place(side, chain.right.is_null()),
             );
-            return Inserted {
-                left: chain.left,
-                right: chain.right,
-                unit,
-            };
+            return (inserted_at(unit, &chain), pos);
         }
         let (pos, offset) = self.tree.locate(unit - 1);
         let run = *self.tree.run(pos);
@@ -196,40 +230,29 @@ impl Sequence {
             chain.left = run.id.plus(offset);
             chain.right = run.id.plus(offset + 1);
             let tail = self.split(pos, offset + 1);
-            self.insert_run(tail, &chain, local_place(Side::Left, false));
-            return Inserted {
-                left: chain.left,
-                right: chain.right,
-                unit,
-            };
+            let pos = self.insert_run(tail, &chain, local_place(Side::Left, false));
+            return (inserted_at(unit, &chain), pos);
         }
         // Behind the run (or behind an element of several units, which cannot be parted).
         let next = self.tree.next(pos);
         chain.left = run.last();
         chain.right = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
-        let inserted = Inserted {
-            left: chain.left,
-            right: chain.right,
-            unit: unit - 1 - offset + run.units(),
-        };
+        let inserted = inserted_at(unit - 1 - offset + run.units(), &chain);
         if extends(&run, &chain) && run.right == chain.right && run.right_was_known() {
             self.extend(pos, &chain);
-            return inserted;
+            return (inserted, pos);
         }
         let below = match next {
             Some(next) => self.is_ancestor(&run, chain.left, next),
             None => false,
         };
         let side = if below { Side::Left } else { Side::Right };
-        self.insert_run(
-            RunPos {
-                at: pos.at + 1,
-                ..pos
-            },
-            &chain,
-            local_place(side, false),
-        );
-        inserted
+        let behind = RunPos {
+            at: pos.at + 1,
+            ..pos
+        };
+        let pos = self.insert_run(behind, &chain, local_place(side, false));
+        (inserted, pos)
     }
 
     /// Removes `count` visible units from `unit` on, which must exist. An element of several
@@ -240,6 +263,7 @@ impl Sequence {
         count: u32,
         mut removed: impl FnMut(u32, Removed),
     ) {
+        self.caret = None;
         let mut left = count;
         while left > 0 && unit < self.len_units() {
             let (pos, offset) = self.tree.locate(unit);
@@ -312,6 +336,7 @@ impl Sequence {
         len: u32,
         mut removed: Option<impl FnMut(u32, Removed)>,
     ) -> bool {
+        self.caret = None;
         let mut all_known = true;
         let mut done = 0;
         while done < len {
@@ -406,6 +431,14 @@ impl Sequence {
         place
     }
 
+    /// As [`split`](Self::split); returns the place of the first part, which may have moved.
+    fn split_before(&mut self, pos: RunPos, offset: u32) -> RunPos {
+        let tail = self.split(pos, offset);
+        self.tree
+            .previous(tail)
+            .expect("the first part is before it")
+    }
+
     pub(super) fn insert_run(&mut self, pos: RunPos, chain: &Chain, place: Place) -> RunPos {
         let Chain {
             id,
@@ -437,8 +470,11 @@ impl Sequence {
         pos
     }
 
+    #[inline(always)]
     fn extend(&mut self, pos: RunPos, chain: &Chain) {
-        self.tree.update(pos, |run| run.extend(chain.len));
+        let growth = self.tree.run(pos).measure_of(chain.units);
+        self.tree
+            .update_by(pos, growth, |run| run.extend(chain.len));
         let index = self.index.entry(chain.id.author);
         if chain.id.counter < index.end {
             // Between elements that came before: the interval there may lead elsewhere.
@@ -463,25 +499,23 @@ impl Sequence {
 
     /// Marks elements of a live run as deleted, keeping neighbours that are deleted in one run.
     fn mark_deleted(&mut self, pos: RunPos, offset: u32, len: u32) {
-        let run = *self.tree.run(pos);
         let end = offset + len;
-        if offset == 0 && end == run.len {
+        let run_len = self.tree.run(pos).len;
+        if offset == 0 && end == run_len {
             self.tree.update(pos, Run::delete);
             self.merge_deleted(pos);
-        } else if end == run.len {
+        } else if end == run_len {
             if !self.give_to_next(pos, len) {
                 let tail = self.split(pos, offset);
                 self.tree.update(tail, Run::delete);
             }
         } else if offset == 0 {
             if !self.give_to_previous(pos, len) {
-                self.split(pos, end);
-                let (pos, _) = self.find(run.id).expect("the first part kept its id");
+                let pos = self.split_before(pos, end);
                 self.tree.update(pos, Run::delete);
             }
         } else {
-            self.split(pos, end);
-            let (pos, _) = self.find(run.id).expect("the first part kept its id");
+            let pos = self.split_before(pos, end);
             let tail = self.split(pos, offset);
             self.tree.update(tail, Run::delete);
         }
@@ -497,11 +531,15 @@ impl Sequence {
         let Some(receiver) = runs.get(next.at) else {
             return false;
         };
-        if !receiver.is_deleted() || !runs[pos.at].is_continued_by(receiver) {
+        let run = &runs[pos.at];
+        if !receiver.is_deleted() || !run.is_continued_by(receiver) {
             return false;
         }
-        self.tree.update(pos, |run| run.drop_back(len));
-        self.tree.update(next, |run| run.extend_front(len));
+        let growth = Measure::default().minus(run.measure_of(len));
+        self.tree.update_both_by(pos, growth, |run, receiver| {
+            run.drop_back(len);
+            receiver.extend_front(len);
+        });
         true
     }
 
@@ -511,13 +549,16 @@ impl Sequence {
             return false;
         };
         let runs = self.tree.leaf_runs(pos.leaf);
-        let (receiver, run) = (&runs[at], runs[pos.at]);
-        if !receiver.is_deleted() || !receiver.is_continued_by(&run) {
+        let (receiver, run) = (&runs[at], &runs[pos.at]);
+        if !receiver.is_deleted() || !receiver.is_continued_by(run) {
             return false;
         }
-        self.tree
-            .update(RunPos { at, ..pos }, |run| run.extend(len));
-        self.tree.update(pos, |run| run.drop_front(len));
+        let growth = Measure::default().minus(run.measure_of(len));
+        let both = RunPos { at, ..pos };
+        self.tree.update_both_by(both, growth, |receiver, run| {
+            receiver.extend(len);
+            run.drop_front(len);
+        });
         true
     }
 
@@ -575,6 +616,14 @@ impl Sequence {
             *end = run.id.plus(run.len).counter.max(*end);
             next = self.tree.next(pos);
         }
+        if let Some(caret) = self.caret {
+            let run = self.tree.run(caret.run);
+            let before = self.tree.measure_before(caret.run).visible;
+            assert!(!run.is_deleted() && before + run.units() == caret.end);
+            let next = self.tree.next(caret.run);
+            let behind = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+            assert!(run.right == behind && run.right_was_known());
+        }
         for (author, index) in self.index.iter() {
             let end = ends.get(&author).copied().unwrap_or(0);
             index.leaves.check();
@@ -593,6 +642,14 @@ fn extends(run: &Run, chain: &Chain) -> bool {
         && run.is_dense()
         && chain.len == chain.units
         && run.units() + chain.units <= super::UNITS_MAX
+}
+
+fn inserted_at(unit: u32, chain: &Chain) -> Inserted {
+    Inserted {
+        left: chain.left,
+        right: chain.right,
+        unit,
+    }
 }
 
 fn local_place(side: Side, below_root: bool) -> Place {

@@ -1,8 +1,8 @@
 //! Others with the same edits: a plain rope always, other CRDTs with the feature `peers`.
 
-use crate::measure::measured;
-use crate::table::Table;
-use crate::trace::Trace;
+use bench::measure::measured;
+use bench::table::Table;
+use bench::trace::Trace;
 use jumprope::JumpRope;
 
 pub const ROPE: &str = "jumprope";
@@ -21,12 +21,12 @@ pub fn run(trace: &Trace, table: &mut Table) {
     table.add(ROPE, sample);
 }
 
-fn edit_rope(rope: &mut JumpRope, edit: &crate::trace::Edit) {
+fn edit_rope(rope: &mut JumpRope, edit: &bench::trace::Edit) {
     if edit.removed_chars > 0 {
         rope.remove(edit.at_chars..edit.at_chars + edit.removed_chars);
     }
     if !edit.inserted.is_empty() {
-        rope.insert(edit.at_chars, &edit.inserted);
+        rope.insert(edit.at_chars, edit.inserted);
     }
 }
 
@@ -73,7 +73,7 @@ pub fn run_yrs(trace: &Trace, table: &mut Table) {
                 );
             }
             if !edit.inserted.is_empty() {
-                text.insert(&mut transaction, edit.at_utf16 as u32, &edit.inserted);
+                text.insert(&mut transaction, edit.at_utf16 as u32, edit.inserted);
             }
         }
         (document, text)
