@@ -19,6 +19,7 @@ mod list;
 mod list_delta;
 mod log;
 mod maps;
+mod movable;
 pub mod myers;
 mod nested;
 mod nested_path;
