@@ -5,7 +5,7 @@ use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
 use super::handlers::state::ByteState;
 use super::log::{ChangeKey, Operation, Span};
-use super::types::{Commit, DocumentError, HandlerIdx, Origin};
+use super::types::{Commit, DocumentError, HandlerIdx, LogPosition, Origin};
 use super::{AuthorIdx, Document};
 use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
@@ -274,6 +274,23 @@ impl Document {
         std::mem::take(&mut self.commits)
     }
 
+    /// The changes that a commit added, in store order; None if history was rewritten since.
+    /// O(what was stored since).
+    pub fn changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_since(commit.start)?;
+        changes.truncate(usize::try_from(commit.change_count).unwrap_or(usize::MAX));
+        Some(changes)
+    }
+
+    /// Those of them that were made here, in replay order (crdt_lf's `localChanges`): what others
+    /// made is never among them, even if it was imported in the same transaction (defect 13.10).
+    pub fn local_changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_of(commit)?;
+        changes.retain(|change| change.id.peer == self.peer);
+        changes.sort_unstable_by_key(|change| change.id);
+        Some(changes)
+    }
+
     /// Runs `body` in a transaction; an error rolls nothing back, as `body` has checked first.
     pub(super) fn transact<R>(
         &mut self,
@@ -332,6 +349,10 @@ impl Document {
             origin,
             tag: done.tag,
             author: self.common_author(origin, change_count),
+            start: LogPosition {
+                generation: self.generation,
+                index: done.start,
+            },
             change_count,
             snapshot_applied: done.snapshot_applied,
             deltas,
@@ -346,7 +367,7 @@ impl Document {
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
-        if origin == Origin::Local {
+        if origin == Origin::Local && change_count == 0 {
             return Some(self.peer);
         }
         let mut common: Option<AuthorIdx> = None;
