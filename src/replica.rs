@@ -22,6 +22,8 @@ pub enum ApplyError {
     },
     /// The document is closed.
     Closed,
+    /// The document shows a history and cannot be changed.
+    ReadOnly,
     /// Not while a transaction is open.
     InTransaction,
     /// A handler's type is not known here, so its state cannot be written and its changes must
@@ -89,6 +91,7 @@ impl std::fmt::Display for ApplyError {
                 write!(f, "the clock of the change is {ahead_ms} ms ahead")
             }
             ApplyError::Closed => f.write_str("the document is closed"),
+            ApplyError::ReadOnly => f.write_str("a history cannot be changed"),
             ApplyError::InTransaction => f.write_str("not while a transaction is open"),
             ApplyError::UnknownHandler { type_tag } => {
                 write!(f, "handlers of type {type_tag} are not known here")

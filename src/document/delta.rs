@@ -87,6 +87,21 @@ impl TextDelta {
         self.join();
     }
 
+    /// What another delta does to the present text.
+    pub fn then(&mut self, next: &[TextOp]) {
+        let mut at = 0;
+        for step in next {
+            match step {
+                TextOp::Retain(count) => at += *count as u32,
+                TextOp::Insert(units) => {
+                    self.insert(at, units);
+                    at += units.len() as u32;
+                }
+                TextOp::Remove(count) => self.remove(at, *count as u32),
+            }
+        }
+    }
+
     /// Adds a removal at a step's place; returns the place behind it.
     fn add_removal(&mut self, index: usize, count: u64) -> usize {
         if let Some(TextOp::Remove(removed)) = index

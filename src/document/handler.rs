@@ -462,14 +462,7 @@ impl Handler {
             (Recorder::Values(events), _) => HandlerDelta::Map(joined_events(events)),
             _ => return None,
         };
-        let is_empty = match &delta {
-            HandlerDelta::Text(steps) => steps.is_empty(),
-            HandlerDelta::List(steps) => steps.is_empty(),
-            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
-                ops.is_empty()
-            }
-        };
-        (!is_empty).then_some(delta)
+        (!delta.is_empty()).then_some(delta)
     }
 
     /// The value as a JSON-like tree.

@@ -6,19 +6,26 @@
 
 mod content;
 mod delta;
+mod diff;
 mod frontiers;
 mod handler;
 mod handlers;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod import;
 mod incoming;
 mod log;
 pub mod myers;
 mod registry;
+#[cfg(test)]
+mod scripts;
 mod shared;
 mod snapshots;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 mod transaction;
 mod types;
 mod units;
@@ -26,6 +33,7 @@ mod values;
 mod wire;
 
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
+pub use timeline::Timeline;
 pub use types::{
     CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
     HandlerKind, HandlerSpec, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec,
@@ -35,6 +43,7 @@ pub use types::{
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
+use crate::replica::ApplyError;
 use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
@@ -78,6 +87,8 @@ pub struct Document {
     commit_count: u64,
     observers_of_all: u32,
     generation: u64,
+    /// The document shows a history: it is read-only.
+    timeline: Option<Box<Timeline>>,
 }
 
 impl Document {
@@ -118,6 +129,7 @@ impl Document {
             commit_count: 0,
             observers_of_all: 0,
             generation: 0,
+            timeline: None,
         }
     }
 
@@ -165,8 +177,18 @@ impl Document {
     }
 
     fn ensure_open(&self) -> Result<(), DocumentError> {
+        match self.ensure_writable() {
+            Ok(()) => Ok(()),
+            Err(ApplyError::ReadOnly) => Err(DocumentError::ReadOnly),
+            Err(_) => Err(DocumentError::Closed),
+        }
+    }
+
+    fn ensure_writable(&self) -> Result<(), ApplyError> {
         if self.closed {
-            Err(DocumentError::Closed)
+            Err(ApplyError::Closed)
+        } else if self.timeline.is_some() {
+            Err(ApplyError::ReadOnly)
         } else {
             Ok(())
         }
@@ -300,13 +322,15 @@ impl Document {
             .iter()
             .map(|handler| handler.heap_bytes() + size_of::<Handler>())
             .sum();
-        self.log.heap_bytes() + self.frontiers.heap_bytes() + handlers
+        let timeline = self.timeline.as_ref().map_or(0, |line| line.heap_bytes());
+        self.log.heap_bytes() + self.frontiers.heap_bytes() + handlers + timeline
     }
 
     /// Panics if an invariant is broken. Walks everything: for tests.
     pub fn check(&self) {
         self.handlers.iter().for_each(Handler::check);
         self.frontiers.check();
+        self.timeline.iter().for_each(|line| line.check());
         for key in self.frontiers.iter() {
             assert!(self.log.find(key).is_some() || self.is_covered(key));
         }

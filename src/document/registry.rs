@@ -14,7 +14,9 @@ impl Document {
     /// The handler with this id, registered now if it is not: then it folds what the log and the
     /// snapshot have for it, O(history).
     pub fn handler(&mut self, id: &str, spec: &HandlerSpec) -> Result<HandlerIdx, DocumentError> {
-        self.ensure_open()?;
+        if self.is_closed() {
+            return Err(DocumentError::Closed);
+        }
         if id == MANIFEST_ID {
             return Err(DocumentError::ReservedId);
         }
@@ -32,7 +34,10 @@ impl Document {
         let number = HandlerIdx(self.handlers.len() as u32);
         let name = self.log.intern(tag, id);
         let mut handler = Handler::new(id, spec.kind, spec.codec, name);
-        handler.revision = self.early_revisions.remove(id).unwrap_or(0);
+        handler.revision = match self.timeline {
+            None => self.early_revisions.remove(id).unwrap_or(0),
+            Some(_) => self.handler_change_count(id),
+        };
         self.handlers.push(handler);
         self.handler_numbers.insert(id.into(), number);
         let names = name.0 as usize + 1;

@@ -219,6 +219,12 @@ pub enum DocumentError {
     },
     /// The document was closed.
     Closed,
+    /// The document shows a history; see `Document::to_history`.
+    ReadOnly,
+    /// The document shows no history.
+    NoHistory,
+    /// Changes that this version lacks were forgotten: only the snapshot has them.
+    Forgotten,
     /// Commit or rollback without begin.
     NoTransaction,
     /// The codec cannot carry the value (a NaN in JSON, anything but bytes in BYTES).
@@ -250,6 +256,11 @@ impl fmt::Display for DocumentError {
                 write!(f, "position {index} is inside of a character")
             }
             DocumentError::Closed => f.write_str("the document is closed"),
+            DocumentError::ReadOnly => f.write_str("a history cannot be edited"),
+            DocumentError::NoHistory => f.write_str("the document shows no history"),
+            DocumentError::Forgotten => {
+                f.write_str("the version is older than what the document remembers")
+            }
             DocumentError::NoTransaction => f.write_str("no transaction is open"),
             DocumentError::UnsupportedValue => {
                 f.write_str("the handler's codec cannot carry this value")
@@ -360,6 +371,19 @@ pub enum HandlerDelta {
     Set(Vec<MapOp>),
     /// Register: at most one.
     Register(Vec<MapOp>),
+}
+
+impl HandlerDelta {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            HandlerDelta::Text(steps) => steps.is_empty(),
+            HandlerDelta::List(steps) => steps.is_empty(),
+            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
+                ops.is_empty()
+            }
+        }
+    }
 }
 
 /// What one outermost transaction did: local edits, an import, or a load.

@@ -1,5 +1,7 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
+mod history;
+
 use super::common::{hex, list, text, to_hex, units};
 use serde_json::Value as Json;
 use std::collections::HashMap;

@@ -9,10 +9,12 @@ mod export;
 mod graph;
 mod produced;
 mod prune;
+mod replay;
 mod row;
 
 pub(crate) use export::write_unit;
 pub(crate) use prune::Pruned;
+pub(crate) use replay::Stretch;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
 pub(crate) use super::content::ContentPool;
