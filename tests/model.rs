@@ -197,6 +197,7 @@ impl Peer {
             }
             HandlerKind::Register => self.shadow.register = self.document.register_get(handler),
             HandlerKind::OrSet => self.shadow.set = self.document.set_values(handler),
+            _ => unreachable!("the scripts have no other handlers"),
         }
     }
 
@@ -603,6 +604,7 @@ impl Shadow {
                 HandlerDelta::Map(_) => HandlerKind::Map,
                 HandlerDelta::Register(_) => HandlerKind::Register,
                 HandlerDelta::Set(_) => HandlerKind::OrSet,
+                HandlerDelta::List(_) => unreachable!("the scripts have no lists"),
             };
             assert_eq!(document.handler_kind(*handler), kind);
             match delta {
@@ -617,6 +619,7 @@ impl Shadow {
                 HandlerDelta::Set(events) => {
                     events.iter().for_each(|event| self.apply_to_set(event))
                 }
+                HandlerDelta::List(_) => unreachable!("the scripts have no lists"),
             }
         }
     }

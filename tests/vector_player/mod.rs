@@ -416,6 +416,7 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
             }
             assert_eq!(shown, wanted);
         }
+        kind => panic!("{kind:?} is not built yet"),
     }
 }
 
