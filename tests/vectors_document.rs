@@ -16,8 +16,10 @@ use syncline::document::{Document, DocumentOptions, Origin, WallClock};
 use syncline::replica::Replica;
 use vector_player::{Player, compare_values, replica, same_change, spec_of};
 
-const HANDLERS: [&str; 4] = [
+const HANDLERS: [&str; 6] = [
     "CRDTFugueTextHandler",
+    "CRDTFugueListHandler",
+    "CRDTListRefHandler",
     "CRDTMapHandler",
     "CRDTRegisterHandler",
     "CRDTORSetHandler",

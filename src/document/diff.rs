@@ -8,6 +8,7 @@
 use super::Document;
 use super::delta::{TextDelta, joined_events, joined_set_events};
 use super::handler::Visible;
+use super::list_delta::ListDelta;
 use super::types::{DocumentError, HandlerDelta, HandlerIdx, MapOp, Origin, TextOp};
 use crate::clock::{OperationId, VersionVector};
 use std::collections::BTreeMap;
@@ -114,6 +115,11 @@ fn inverted(delta: HandlerDelta, before: &Visible) -> HandlerDelta {
         (HandlerDelta::Text(steps), Visible::Text(before)) => {
             HandlerDelta::Text(inverted_text(steps, before))
         }
+        (HandlerDelta::List(steps), _) => {
+            let mut inverse = ListDelta::default();
+            inverse.then_inverse(&steps);
+            HandlerDelta::List(inverse.finish())
+        }
         (HandlerDelta::Map(events), _) => HandlerDelta::Map(swapped(events)),
         (HandlerDelta::Set(events), _) => HandlerDelta::Set(swapped(events)),
         (HandlerDelta::Register(events), _) => HandlerDelta::Register(swapped(events)),
@@ -150,6 +156,12 @@ fn composed(first: HandlerDelta, next: HandlerDelta) -> HandlerDelta {
             delta.then(&first);
             delta.then(&next);
             HandlerDelta::Text(delta.finish())
+        }
+        (HandlerDelta::List(first), HandlerDelta::List(next)) => {
+            let mut delta = ListDelta::default();
+            delta.then(&first);
+            delta.then(&next);
+            HandlerDelta::List(delta.finish())
         }
         (HandlerDelta::Map(first), HandlerDelta::Map(next)) => {
             HandlerDelta::Map(joined_events(joined(first, next)))

@@ -1,6 +1,7 @@
 //! Time travel and differences against documents that were given the same changes anew.
 
 use super::delta::apply;
+use super::list_delta;
 use super::scripts::{concurrent, document, edit, shown};
 use super::*;
 use crate::codec::Value;
@@ -328,6 +329,9 @@ fn applied(
             (HandlerDelta::Text(steps), Value::String(text)) => {
                 let after = apply(&text.to_utf16(), steps);
                 *text = crate::codec::Wtf8String::from_utf16(&after);
+            }
+            (HandlerDelta::List(steps), Value::Array(elements)) => {
+                *elements = list_delta::apply(elements, steps);
             }
             (HandlerDelta::Map(events), Value::Object(entries)) => {
                 for event in events {

@@ -240,7 +240,7 @@ impl Document {
             self.handlers[index].fold(place, key, &mut self.log, self.own);
         }
         let largest = self.largest_own_counter(number);
-        if let (super::handler::State::Text(text), Some(largest)) =
+        if let (super::handler::State::Fugue(text), Some(largest)) =
             (&mut self.handlers[index].state, largest)
         {
             text.next_counter = text.next_counter.max(largest.saturating_add(1));

@@ -7,11 +7,12 @@ use crate::replica::Replica;
 use crate::testing::Rng;
 
 /// The handlers that a script edits, each under its own id.
-pub(super) const KINDS: [(&str, HandlerKind); 4] = [
+pub(super) const KINDS: [(&str, HandlerKind); 5] = [
     ("text", HandlerKind::FugueText),
     ("map", HandlerKind::Map),
     ("register", HandlerKind::Register),
     ("set", HandlerKind::OrSet),
+    ("list", HandlerKind::FugueList),
 ];
 
 /// A document of peer number `peer` with all handlers.
@@ -53,7 +54,29 @@ pub(super) fn edit_handler(document: &mut Document, number: HandlerIdx, rng: &mu
             0 => document.set_remove(number, &value).unwrap(),
             _ => document.set_add(number, &value).unwrap(),
         },
+        HandlerKind::FugueList => edit_list(document, number, rng),
         kind => panic!("no edits for {kind:?}"),
+    }
+}
+
+fn edit_list(document: &mut Document, number: HandlerIdx, rng: &mut Rng) {
+    let len = document.list_len(number);
+    let at = rng.below(len as usize + 1) as u64;
+    let mut value = || match rng.below(9) {
+        0 => Value::Null,
+        number => Value::Int(number as i64),
+    };
+    match (value(), value(), value()) {
+        (Value::Null | Value::Int(1 | 2), ..) if at < len => {
+            document.list_remove(number, at, 2.min(len - at)).unwrap();
+        }
+        (Value::Int(3), value, _) if at < len => {
+            document.list_update(number, at, &value).unwrap();
+        }
+        (Value::Int(4 | 5), one, other) => {
+            document.list_insert(number, at, &[one, other]).unwrap();
+        }
+        (_, value, _) => document.list_insert(number, at, &[value]).unwrap(),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::Document;
 use super::handler::State;
-use super::handlers::text::TextBlob;
-use super::handlers::text_body::TextBody;
+use super::handlers::fugue::{FugueBlob, FugueState};
+use super::handlers::fugue_body::{Elements, FugueBody};
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
 use crate::clock::{Hlc, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
-use crate::codec::{ElementId, Envelope, Snapshot, wtf8};
+use crate::codec::{ElementId, Envelope, Snapshot};
 use crate::replica::ApplyError;
 
 impl Document {
@@ -119,7 +119,7 @@ impl Document {
             self.prune(&vector);
         }
         for handler in &mut self.handlers {
-            if let State::Text(text) = &mut handler.state {
+            if let State::Fugue(text) = &mut handler.state {
                 text.outlives_snapshot = true;
             }
         }
@@ -172,43 +172,35 @@ impl Document {
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
     pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
         match &self.handler_ref(number).state {
-            State::Text(_) => self.text_snapshot(number),
+            State::Fugue(fugue) => self.fugue_snapshot(number, fugue),
             state => state
                 .bytes()
                 .map_or_else(Vec::new, |state| state.snapshot_state()),
         }
     }
 
-    fn text_snapshot(&self, number: HandlerIdx) -> Vec<u8> {
+    fn fugue_snapshot(&self, number: HandlerIdx, fugue: &FugueState) -> Vec<u8> {
         let mut blob = Vec::new();
-        let State::Text(text) = &self.handler_ref(number).state else {
-            return blob;
-        };
-        let live: u64 = text
+        let live: u64 = fugue
             .sequence
             .live_runs()
             .map(|(_, len, ..)| u64::from(len))
             .sum();
         write_uvarint(&mut blob, live);
-        let (mut id, mut units, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, len, content, run_units) in text.sequence.live_runs() {
+        let (mut id, mut bytes) = (Vec::new(), Vec::new());
+        for (key, len, content, run_units) in fugue.sequence.live_runs() {
             let per_element = if len == run_units { 1 } else { run_units };
             for nth in 0..len {
                 id.clear();
                 self.log.write_element(key.plus(nth), &mut id);
                 write_prefixed(&mut blob, &id);
-                units.clear();
-                self.log.content.copy_utf16(
-                    content.plus(nth * per_element),
-                    per_element,
-                    &mut units,
-                );
+                let content = content.plus(nth * per_element);
                 bytes.clear();
-                wtf8::encode_utf16(&units, &mut bytes);
+                fugue.write_content(&self.log.content, content, per_element, &mut bytes);
                 write_prefixed(&mut blob, &bytes);
             }
         }
-        let floor = self.counter_floor(number);
+        let floor = self.counter_floor(number, fugue.elements);
         write_uvarint(&mut blob, floor.len() as u64);
         for (peer, counter) in floor {
             blob.extend_from_slice(peer.bytes());
@@ -217,12 +209,12 @@ impl Document {
         blob
     }
 
-    /// The largest element counter that each peer ever used in a text, in the order of the
+    /// The largest element counter that each peer ever used in a sequence, in the order of the
     /// specification (9.9): seeded elements, then what changes produced in replay order, then
     /// peers that only the previous table knows.
-    fn counter_floor(&self, number: HandlerIdx) -> Vec<(PeerId, u64)> {
+    fn counter_floor(&self, number: HandlerIdx, elements: Elements) -> Vec<(PeerId, u64)> {
         let mut floor = Floor::default();
-        let blob = self.seed_blob(number);
+        let blob = self.seed_blob(number, elements);
         for (id, _) in &blob.nodes {
             floor.raise(id.peer, id.counter);
         }
@@ -252,19 +244,19 @@ impl Document {
         floor.entries
     }
 
-    fn seed_blob(&self, number: HandlerIdx) -> TextBlob {
+    fn seed_blob(&self, number: HandlerIdx, elements: Elements) -> FugueBlob<'_> {
         let blob = self
             .snapshot
             .as_ref()
             .and_then(|snapshot| snapshot.entry(self.handler_id(number)));
-        blob.and_then(|blob| TextBlob::decode(blob).ok())
+        blob.and_then(|blob| FugueBlob::decode(blob, elements).ok())
             .unwrap_or_default()
     }
 
-    /// The largest counter of this replica's own elements in a text.
+    /// The largest counter of this replica's own elements in a Fugue sequence.
     pub(super) fn largest_own_counter(&self, number: HandlerIdx) -> Option<u32> {
-        self.handler_ref(number).text()?;
-        let floor = self.counter_floor(number);
+        let elements = self.handler_ref(number).fugue()?.elements;
+        let floor = self.counter_floor(number, elements);
         let own = floor.iter().find(|(peer, _)| *peer == self.peer)?;
         Some(own.1.min(u64::from(u32::MAX)) as u32)
     }
@@ -286,7 +278,7 @@ impl Floor {
 
     /// The ids that a body produces: inserted ones and replacements.
     fn raise_all(&mut self, kind: u8, body: &[u8]) {
-        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| {
+        let _ = FugueBody::for_each_produced(kind, body, |id: ElementId| {
             self.raise(id.peer, id.counter)
         });
     }

@@ -3,7 +3,6 @@
 
 use super::Document;
 use super::content::Units;
-use super::handler::State;
 use super::types::{DocumentError, HandlerIdx, TextUnit};
 
 /// How far a walk over the text has come, in every unit.
@@ -64,14 +63,11 @@ impl Document {
         from: TextUnit,
         to: TextUnit,
     ) -> Result<u64, DocumentError> {
-        let State::Text(text) = &self
+        let text = self
             .handlers
             .get(handler.0 as usize)
-            .ok_or(DocumentError::UnknownHandler)?
-            .state
-        else {
-            return Err(DocumentError::UnknownHandler);
-        };
+            .and_then(|handler| handler.text())
+            .ok_or(DocumentError::UnknownHandler)?;
         let length = u64::from(text.sequence.len_units());
         if text.sequence.wide_units() == 0 {
             return if index > length {

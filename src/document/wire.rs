@@ -1,7 +1,7 @@
 //! Payload bytes of foreign changes into the log: what has a compact row gets one, if the bytes
 //! come back the same; the rest is kept as it came.
 
-use super::handlers::text_body::{DenseInsert, dense_insert, dense_remove};
+use super::handlers::fugue_body::{DenseInsert, dense_insert, dense_remove};
 use super::log::{ChangeKey, Log, NameIdx, Operation};
 use super::types::HandlerKind;
 use crate::codec::Envelope;
@@ -37,9 +37,13 @@ fn store_operation(
     kind: u8,
     body: &[u8],
 ) {
-    let is_text = *log.name(name).type_tag == *HandlerKind::FugueText.base_tag();
-    match kind {
-        0 if is_text => {
+    let is_fugue = |kind| {
+        use HandlerKind::{FugueList, FugueText, ListRef};
+        matches!(kind, FugueText | FugueList | ListRef)
+    };
+    match (kind, log.name(name).kind.filter(|kind| is_fugue(*kind))) {
+        (0, Some(handler)) => {
+            let is_text = handler == HandlerKind::FugueText;
             let Log {
                 authors, content, ..
             } = log;
@@ -49,7 +53,7 @@ fn store_operation(
                 left,
                 right,
                 content,
-            }) = dense_insert(body, key.author, authors, content)
+            }) = dense_insert(body, is_text, key.author, authors, content)
             {
                 return log.push(
                     key,
@@ -65,7 +69,7 @@ fn store_operation(
                 );
             }
         }
-        1 if is_text => {
+        (1, Some(_)) => {
             if let Some(spans) = dense_remove(body, key.author, &mut log.authors) {
                 return log.push(
                     key,

@@ -1,6 +1,7 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
 mod history;
+mod list;
 
 use super::common::{hex, list, text, to_hex, units};
 use serde_json::Value as Json;
@@ -9,7 +10,7 @@ use syncline::clock::{Hlc, PeerId};
 use syncline::codec::bytes::write_uvarint;
 use syncline::codec::{Change, ElementId, Reader, Snapshot, Value, Wtf8String, wtf8};
 use syncline::document::{
-    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, ValueCodec, WallClock,
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, WallClock,
 };
 use syncline::replica::Replica;
 
@@ -43,6 +44,8 @@ fn document(peer: &str, clock: Hlc) -> Document {
 pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
     let kind = match handler {
         "CRDTFugueTextHandler" => HandlerKind::FugueText,
+        "CRDTFugueListHandler" => HandlerKind::FugueList,
+        "CRDTListRefHandler" => HandlerKind::ListRef,
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
@@ -54,9 +57,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         handler.to_owned()
     };
     HandlerSpec {
-        kind,
-        codec: ValueCodec::Json,
         type_tag,
+        ..HandlerSpec::new(kind)
     }
 }
 
@@ -234,6 +236,9 @@ impl Player {
     pub fn compare_position(&self, peer: usize, id: &str, position: &Json) {
         let document = &self.documents[peer];
         let handler = document.find_handler(id).unwrap();
+        if document.handler_kind(handler) != HandlerKind::FugueText {
+            return list::compare_position(document, handler, position);
+        }
         let nodes = node_lengths(document, handler);
         let node = (position[0].as_i64().unwrap().max(0) as usize).min(nodes.len());
         if node > 0 && nodes[node - 1] == 0 {
@@ -250,6 +255,9 @@ impl Player {
     pub fn compare_position_index(&self, peer: usize, id: &str, position: &Json) {
         let document = &self.documents[peer];
         let handler = document.find_handler(id).unwrap();
+        if document.handler_kind(handler) != HandlerKind::FugueText {
+            return list::compare_position_index(document, handler, position);
+        }
         let index = document
             .text_position_index(handler, &hex(&position[0]))
             .unwrap();
@@ -299,6 +307,9 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
             }
         }
         (HandlerKind::FugueText, "change") => document.text_set(handler, &units(&call[1])).unwrap(),
+        (HandlerKind::FugueList | HandlerKind::ListRef, _) => {
+            list::perform(document, handler, call)
+        }
         (HandlerKind::Map, "set") => document
             .map_set(handler, &key(&call[1]), &value(&call[2]))
             .unwrap(),
@@ -388,6 +399,9 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
             document.text_slice_utf16(handler, 0..u64::MAX, &mut shown);
             assert_eq!(shown, units(expected));
             assert_eq!(document.text_len_utf16(handler), shown.len() as u64);
+        }
+        HandlerKind::FugueList | HandlerKind::ListRef => {
+            list::compare_values(document, handler, expected)
         }
         HandlerKind::Map => {
             let mut shown = document.map_entries(handler);

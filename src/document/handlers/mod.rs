@@ -6,6 +6,8 @@
 //! transaction, `discard_pending` takes those back, `snapshot_state` writes the blob.
 
 pub(crate) mod custom;
+pub(crate) mod fugue;
+pub(crate) mod fugue_body;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod map;
@@ -17,8 +19,7 @@ pub(crate) mod plain_list;
 pub(crate) mod plain_text;
 pub(crate) mod register;
 pub(crate) mod state;
-pub(crate) mod text;
-pub(crate) mod text_body;
+
 pub(crate) mod value_codec;
 
 #[cfg(test)]

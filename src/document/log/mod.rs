@@ -12,12 +12,12 @@ mod prune;
 mod replay;
 mod row;
 
-pub(crate) use export::write_unit;
 pub(crate) use prune::Pruned;
 pub(crate) use replay::Stretch;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
 pub(crate) use super::content::ContentPool;
+use super::types::HandlerKind;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
 use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
@@ -37,6 +37,8 @@ pub(crate) struct ChangeKey {
 pub(crate) struct Name {
     pub type_tag: Box<str>,
     pub id: Box<str>,
+    /// What Dart calls so.
+    pub kind: Option<HandlerKind>,
     /// `lp(type) ‖ lp(id)`: how every payload for this handler begins.
     pub prefix: Box<[u8]>,
     /// How many changes name it.
@@ -98,6 +100,7 @@ impl Log {
         self.names.push(Name {
             type_tag: type_tag.into(),
             id: id.into(),
+            kind: HandlerKind::of_tag(type_tag),
             prefix: prefix.clone(),
             change_count: 0,
             rows: Vec::new(),

@@ -1,12 +1,22 @@
-//! The operation bodies of Fugue text (specification 9.9, 9.10): what most editors send becomes a
-//! compact row of the log, everything else is read item by item when it is folded.
+//! The operation bodies of Fugue texts and lists (specification 9.9 to 9.11): what most editors
+//! send becomes a compact row of the log, everything else is read item by item when it is folded.
 
 use crate::clock::{AuthorIdx, Authors, PeerId};
-use crate::codec::bytes::uvarint_len;
+use crate::codec::bytes::{uvarint_len, write_uvarint};
 use crate::codec::{DecodeError, ElementId, Reader, wtf8};
+use crate::document::ValueCodec;
 use crate::document::content::ContentPool;
-use crate::document::log::{Span, Spans};
+use crate::document::log::{Log, Span, Spans};
 use crate::sequence::{Content, ElementKey};
+
+/// What the elements of a Fugue sequence hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elements {
+    /// Text: one UTF-16 unit each, but for those of unusual writers.
+    Units,
+    /// A list: one value each.
+    Values(ValueCodec),
+}
 
 /// One element of an insertion or replacement.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +28,7 @@ pub(crate) struct Item {
 
 /// A body as it is folded.
 #[derive(Clone, Debug)]
-pub(crate) enum TextBody {
+pub(crate) enum FugueBody {
     Insert {
         left: ElementKey,
         right: ElementKey,
@@ -84,16 +94,17 @@ impl<'a, 'b> ElementReader<'a, 'b> {
         Ok(count)
     }
 
-    fn text(&mut self) -> Result<&'a [u8], DecodeError> {
+    /// The bytes of a text or value.
+    fn content(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.reader.offset();
-        let text = self.reader.prefixed()?;
+        let bytes = self.reader.prefixed()?;
         self.shortest &=
-            self.reader.offset() - start == uvarint_len(text.len() as u64) + text.len();
-        Ok(text)
+            self.reader.offset() - start == uvarint_len(bytes.len() as u64) + bytes.len();
+        Ok(bytes)
     }
 }
 
-/// An insertion of the change author's own elements of one unit each, in shortest form.
+/// An insertion of the change author's own elements of one unit or value, in shortest form.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DenseInsert {
     pub first: u32,
@@ -106,10 +117,11 @@ pub(crate) struct DenseInsert {
 /// Insertions of up to so many units are read without memory of their own.
 const UNITS_ON_STACK: usize = 32;
 
-/// Reads a body of kind 0 that has a compact row; its text is added to `content`. None: read it
-/// with [`TextBody::decode`].
+/// Reads a body of kind 0 that has a compact row; its content is added to `content`. None: read it
+/// with [`FugueBody::decode`].
 pub(crate) fn dense_insert(
     body: &[u8],
+    is_text: bool,
     author: AuthorIdx,
     authors: &mut Authors,
     content: &mut ContentPool,
@@ -119,9 +131,29 @@ pub(crate) fn dense_insert(
     let left = ids.element().ok()?;
     let right = ids.element().ok()?;
     let len = ids
-        .count(20)
+        .count(19)
         .ok()
         .filter(|len| *len > 0 && *len <= crate::sequence::UNITS_MAX as usize)?;
+    let dense = match is_text {
+        true => dense_units(&mut ids, author, len, content),
+        false => dense_values(&mut ids, author, len, content),
+    };
+    let (first, content) = dense?;
+    Some(DenseInsert {
+        first,
+        len: len as u32,
+        left,
+        right,
+        content,
+    })
+}
+
+fn dense_units(
+    ids: &mut ElementReader<'_, '_>,
+    author: AuthorIdx,
+    len: usize,
+    content: &mut ContentPool,
+) -> Option<(u32, Content)> {
     let (mut few, mut many) = ([0; UNITS_ON_STACK], Vec::new());
     let units = match few.get_mut(..len) {
         Some(few) => few,
@@ -130,8 +162,40 @@ pub(crate) fn dense_insert(
             many.as_mut_slice()
         }
     };
+    let first = dense_items(ids, author, len, |nth, text| {
+        units[nth] = single_unit(text)?;
+        Some(())
+    })?;
+    Some((first, content.push_units(units)))
+}
+
+fn dense_values(
+    ids: &mut ElementReader<'_, '_>,
+    author: AuthorIdx,
+    len: usize,
+    content: &mut ContentPool,
+) -> Option<(u32, Content)> {
+    let start = content.values_end();
+    let first = dense_items(ids, author, len, |_, value| {
+        content.push_value(value);
+        Some(())
+    });
+    if first.is_none() {
+        content.truncate_values(start);
+    }
+    Some((first?, start))
+}
+
+/// Reads the items of a body to its end. Their ids have to be the author's and consecutive, and
+/// everything so far in its shortest form. Gives the first counter.
+fn dense_items<'a>(
+    ids: &mut ElementReader<'a, '_>,
+    author: AuthorIdx,
+    len: usize,
+    mut item: impl FnMut(usize, &'a [u8]) -> Option<()>,
+) -> Option<u32> {
     let mut first = 0;
-    for (nth, unit) in units.iter_mut().enumerate() {
+    for nth in 0..len {
         let id = ids.element().ok().filter(|id| id.author == author)?;
         if nth == 0 {
             first = id.counter;
@@ -139,16 +203,9 @@ pub(crate) fn dense_insert(
         if id.counter != first.checked_add(nth as u32)? {
             return None;
         }
-        *unit = single_unit(ids.text().ok()?)?;
+        item(nth, ids.content().ok()?)?;
     }
-    let canonical = ids.shortest && reader.is_at_end();
-    canonical.then(|| DenseInsert {
-        first,
-        len: len as u32,
-        left,
-        right,
-        content: content.push_units(units),
-    })
+    (ids.shortest && ids.reader.is_at_end()).then_some(first)
 }
 
 /// The unit that these WTF-8 bytes are the shortest form of, if it is one.
@@ -186,85 +243,65 @@ fn read_spans(ids: &mut ElementReader<'_, '_>) -> Result<Spans, DecodeError> {
     Ok(spans)
 }
 
-impl TextBody {
-    /// Reads any body; the text of its items is added to `content`, in order.
+impl FugueBody {
+    /// Reads any body; the content of its items is added to `content`, in order.
     pub fn decode(
         kind: u8,
         body: &[u8],
+        elements: Elements,
         author: AuthorIdx,
         authors: &mut Authors,
         content: &mut ContentPool,
-    ) -> Result<Option<TextBody>, DecodeError> {
+    ) -> Result<Option<FugueBody>, DecodeError> {
         let mut reader = Reader::new(body);
         let mut ids = ElementReader::new(&mut reader, authors, author);
-        // All text is read before any is kept: a body that is cut off leaves nothing behind.
-        let mut units = Vec::new();
+        // All content is read before any is kept: a body that is cut off leaves nothing behind.
+        let mut read = Contents::new(elements);
         Ok(Some(match kind {
             0 => {
                 let (left, right) = (ids.element()?, ids.element()?);
-                let count = ids.count(2)?;
-                let mut read = Vec::new();
-                for _ in 0..count {
-                    read.push((ids.element()?, read_text(&mut ids, &mut units)?));
+                let mut items = Vec::new();
+                for _ in 0..ids.count(2)? {
+                    items.push(read.item(ids.element()?, ids.content()?)?);
                 }
-                let mut placed = place(read.iter().map(|(_, len)| *len), &units, content)?;
-                let items = read.iter().map(|(id, _)| Item {
-                    id: *id,
-                    ..placed.next().expect("one per item")
-                });
-                TextBody::Insert {
-                    left,
-                    right,
-                    items: items.collect(),
-                }
+                read.place(items.iter_mut(), content)?;
+                FugueBody::Insert { left, right, items }
             }
-            1 => TextBody::Remove {
+            1 => FugueBody::Remove {
                 spans: read_spans(&mut ids)?.as_slice().to_vec(),
             },
             2 => {
-                let count = ids.count(3)?;
-                let mut read = Vec::new();
-                for _ in 0..count {
+                let mut items = Vec::new();
+                for _ in 0..ids.count(3)? {
                     let (old, new) = (ids.element()?, ids.element()?);
-                    read.push((old, new, read_text(&mut ids, &mut units)?));
+                    items.push((old, read.item(new, ids.content()?)?));
                 }
-                let mut placed = place(read.iter().map(|(.., len)| *len), &units, content)?;
-                let items = read.iter().map(|(old, id, _)| {
-                    (
-                        *old,
-                        Item {
-                            id: *id,
-                            ..placed.next().expect("one per item")
-                        },
-                    )
-                });
-                TextBody::Update {
-                    items: items.collect(),
-                }
+                read.place(items.iter_mut().map(|(_, item)| item), content)?;
+                FugueBody::Update { items }
             }
             _ => return Ok(None),
         }))
     }
 }
 
-impl TextBody {
+impl FugueBody {
     /// The elements it builds on: origins, removed and replaced ones; of a stretch the last.
     pub fn for_each_named(&self, mut named: impl FnMut(ElementKey)) {
         match self {
-            TextBody::Insert { left, right, .. } => [*left, *right].into_iter().for_each(named),
-            TextBody::Remove { spans } => spans
+            FugueBody::Insert { left, right, .. } => [*left, *right].into_iter().for_each(named),
+            FugueBody::Remove { spans } => spans
                 .iter()
                 .for_each(|span| named(span.id.plus(span.len - 1))),
-            TextBody::Update { items } => items.iter().for_each(|(old, _)| named(*old)),
+            FugueBody::Update { items } => items.iter().for_each(|(old, _)| named(*old)),
         }
     }
 
     /// Whether it makes elements of another author than its own.
     pub fn makes_foreign_elements(&self, author: AuthorIdx) -> bool {
         match self {
-            TextBody::Insert { items, .. } => items.iter().any(|item| item.id.author != author),
-            TextBody::Remove { .. } => false,
-            TextBody::Update { items } => items.iter().any(|(_, item)| item.id.author != author),
+            FugueBody::Insert { items, .. } => items.iter().any(|item| item.id.author != author),
+            FugueBody::Remove { .. } => false,
+            FugueBody::Update { items } => items.iter().any(|(_, item)| item.id.author != author),
         }
     }
 
@@ -295,46 +332,76 @@ impl TextBody {
     }
 }
 
-fn read_text(ids: &mut ElementReader<'_, '_>, units: &mut Vec<u16>) -> Result<u32, DecodeError> {
-    let before = units.len();
-    wtf8::decode_to_utf16(ids.text()?, units)?;
-    Ok((units.len() - before) as u32)
+/// The content of several items, while they are read.
+struct Contents<'a> {
+    elements: Elements,
+    units: Vec<u16>,
+    values: Vec<&'a [u8]>,
 }
 
-/// Stores the text of several items in one stretch.
-fn place<'a>(
-    lengths: impl Iterator<Item = u32> + 'a,
-    units: &[u16],
-    content: &mut ContentPool,
-) -> Result<impl Iterator<Item = Item> + 'a, DecodeError> {
-    if units.len() > crate::sequence::UNITS_MAX as usize || !content.has_room(units.len()) {
-        return Err(DecodeError {
-            offset: 0,
-            expected: "the text of one operation is too long",
-        });
+impl<'a> Contents<'a> {
+    fn new(elements: Elements) -> Self {
+        Contents {
+            elements,
+            units: Vec::new(),
+            values: Vec::new(),
+        }
     }
-    let mut next = content.push_units(units);
-    Ok(lengths.map(move |units| {
-        let item = Item {
-            id: ElementKey::NULL,
-            content: next,
-            units,
+
+    /// Takes the content of an item, which has no place yet.
+    fn item(&mut self, id: ElementKey, bytes: &'a [u8]) -> Result<Item, DecodeError> {
+        let units = match self.elements {
+            Elements::Units => {
+                let before = self.units.len();
+                wtf8::decode_to_utf16(bytes, &mut self.units)?;
+                (self.units.len() - before) as u32
+            }
+            Elements::Values(codec) => {
+                codec.decode(bytes)?;
+                self.values.push(bytes);
+                1
+            }
         };
-        next = next.plus(units);
-        item
-    }))
+        let content = Content::new(0, false);
+        Ok(Item { id, content, units })
+    }
+
+    /// Stores the content in one stretch and gives each item its place.
+    fn place<'i>(
+        &self,
+        items: impl Iterator<Item = &'i mut Item>,
+        content: &mut ContentPool,
+    ) -> Result<(), DecodeError> {
+        let bytes = self
+            .values
+            .iter()
+            .map(|value| value.len() + 1)
+            .sum::<usize>();
+        let units = self.units.len();
+        if units > crate::sequence::UNITS_MAX as usize || !content.has_room(units + bytes) {
+            return Err(DecodeError {
+                offset: 0,
+                expected: "the content of one operation is too long",
+            });
+        }
+        let mut next = match self.elements {
+            Elements::Units => content.push_units(&self.units),
+            Elements::Values(_) => content.push_values(self.values.iter().copied()),
+        };
+        for item in items {
+            item.content = next;
+            next = next.plus(item.units);
+        }
+        Ok(())
+    }
 }
 
-/// Appends a body of kind 2 (update).
-pub(crate) fn write_update(
-    items: &[(ElementKey, ElementKey, u16)],
-    mut write_element: impl FnMut(ElementKey, &mut Vec<u8>),
-    out: &mut Vec<u8>,
-) {
-    crate::codec::bytes::write_uvarint(out, items.len() as u64);
-    for (old, new, unit) in items {
-        write_element(*old, out);
-        write_element(*new, out);
-        crate::document::log::write_unit(*unit, out);
+/// Appends a body of kind 2 (update). The new elements hold one unit or value each.
+pub(crate) fn write_update(items: &[(ElementKey, Item)], log: &Log, out: &mut Vec<u8>) {
+    write_uvarint(out, items.len() as u64);
+    for (old, new) in items {
+        log.write_element(*old, out);
+        log.write_element(new.id, out);
+        log.write_content(new.content, out);
     }
 }
