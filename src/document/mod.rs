@@ -19,6 +19,7 @@ mod incoming;
 mod list;
 mod list_delta;
 mod log;
+mod maps;
 pub mod myers;
 mod registry;
 #[cfg(test)]

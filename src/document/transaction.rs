@@ -345,16 +345,19 @@ impl Document {
 
     /// As [`submit`](Self::submit), for insertions into and removals from Fugue texts and lists:
     /// most are committed at once and need no memory of their own.
-    #[inline]
+    #[inline(always)]
     pub(super) fn submit_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
-        if self.transaction.is_none() {
-            let start = self.log.change_count();
-            self.commit_operation(handler, op);
-            if self.recording {
-                self.note(Origin::Local, &[], start, false);
-            }
-            return;
+        if self.transaction.is_some() {
+            return self.queue_fugue(handler, op);
         }
+        let start = self.log.change_count();
+        self.commit_operation(handler, op);
+        if self.recording {
+            self.note(Origin::Local, &[], start, false);
+        }
+    }
+
+    fn queue_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         self.submit(
             handler,
             match op {
@@ -381,8 +384,9 @@ impl Document {
         );
     }
 
-    /// Makes a change of a local operation (specification 8.3).
-    #[inline]
+    /// Makes a change of a local operation (specification 8.3). Inlined, so that the log compares
+    /// an insertion with nothing but an insertion: a tenth of the time of a typed character.
+    #[inline(always)]
     pub(super) fn commit_operation(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         let handler = &mut self.handlers[handler.0 as usize];
         handler.revision += 1;

@@ -60,6 +60,7 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
+        self.caret = None;
         let new = self
             .new_prefix(chain.id, chain.len)
             .ok_or(DuplicateElement)?;
@@ -153,6 +154,7 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
+        self.caret = None;
         self.new_prefix(chain.id, 1).ok_or(DuplicateElement)?;
         chain.left = ElementKey::NULL;
         chain.right = parent;

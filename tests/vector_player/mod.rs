@@ -2,6 +2,7 @@
 
 mod history;
 mod list;
+pub mod or_map;
 
 use super::common::{hex, list, text, to_hex, units};
 use serde_json::Value as Json;
@@ -49,6 +50,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
+        "CRDTORMapHandler" => HandlerKind::OrMap,
+        "CRDTMapRefHandler" => HandlerKind::MapRef,
         other => panic!("{other} is not built yet"),
     };
     let type_tag = if kind.is_generic() {
@@ -205,7 +208,8 @@ impl Player {
         let prune = step["prune"] == Json::Bool(true);
         let snapshot = self.documents[peer].take_snapshot(prune).unwrap().clone();
         assert_eq!(snapshot.id(), text(&step["id"]));
-        assert_eq!(to_hex(&snapshot.encode()), text(&step["hex"]));
+        let bytes = or_map::snapshot_bytes(&self.documents[peer]);
+        assert_eq!(to_hex(&bytes), text(&step["hex"]));
         self.snapshots
             .insert(text(&step["snapshot"]).to_owned(), snapshot);
     }
@@ -268,6 +272,9 @@ impl Player {
 /// A local call as the Dart handlers take it: indexes of nodes, lenient at the edges. The engine
 /// takes text positions and refuses what is out of range.
 fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
+    if or_map::perform(document, handler, call) {
+        return;
+    }
     let int = |nth: usize| call[nth].as_i64().unwrap();
     match (document.handler_kind(handler), text(&call[0])) {
         (HandlerKind::FugueText, "insert") => {
@@ -393,6 +400,9 @@ pub fn value(json: &Json) -> Value {
 /// Compares what a handler shows; the order of maps and sets only where it is defined.
 pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: bool) {
     let handler = document.find_handler(id).unwrap();
+    if or_map::compare(document, handler, expected, in_order) {
+        return;
+    }
     match document.handler_kind(handler) {
         HandlerKind::FugueText => {
             let mut shown = Vec::new();
@@ -448,7 +458,12 @@ pub fn same_change(made: &Change, expected: &Change) {
 
 fn sorted_tags(change: &Change) -> Option<Vec<u8>> {
     let envelope = change.envelope().ok()?;
-    if !envelope.handler_type.starts_with("CRDTORSetHandler") || envelope.kind != 1 {
+    let tagged = ["CRDTORSetHandler", "CRDTORMapHandler"];
+    if !tagged
+        .iter()
+        .any(|tag| envelope.handler_type.starts_with(tag))
+        || envelope.kind != 1
+    {
         return None;
     }
     let mut reader = Reader::new(envelope.body);

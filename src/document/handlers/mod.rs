@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod map;
 pub(crate) mod movable_list;
+pub(crate) mod observed_remove;
 pub(crate) mod operation;
 pub(crate) mod or_map;
 pub(crate) mod or_set;

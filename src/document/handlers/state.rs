@@ -3,6 +3,7 @@
 
 use super::map::MapState;
 use super::operation::QueuedOperation;
+use super::or_map::OrMapState;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::OrderKey;
@@ -155,5 +156,19 @@ keyed_state!(OrSetState {
     }
     fn value(&self) -> Value {
         Value::Array(self.values())
+    }
+});
+
+keyed_state!(OrMapState {
+    fn visible(&self) -> Visible {
+        let entries = self.text_entries().into_iter();
+        Visible::Entries(
+            entries
+                .map(|(key, value)| (key.to_string_lossy(), value))
+                .collect(),
+        )
+    }
+    fn value(&self) -> Value {
+        Value::Object(self.text_entries())
     }
 });
