@@ -203,6 +203,7 @@ impl From<DocumentError> for Error {
                 SYNCLINE_ERROR_INTERNAL,
                 "the handler is not of this document",
             ),
+            DocumentError::UnknownManager => Error::argument("there is no such undo manager"),
             DocumentError::ReservedId => Error::argument("this id is reserved"),
             DocumentError::Limit(limit) => limit_exceeded(limit),
             DocumentError::Apply(error) => error.into(),

@@ -32,6 +32,7 @@ mod text;
 mod timeline;
 mod transaction;
 mod types;
+mod undo;
 mod units;
 mod values;
 mod wire;
@@ -43,6 +44,7 @@ pub use types::{
     HandlerKind, HandlerSpec, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec,
     WallClock,
 };
+pub use undo::{UndoEvent, UndoIdx, UndoManager, UndoOptions, Undone};
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
@@ -93,6 +95,8 @@ pub struct Document {
     generation: u64,
     /// The document shows a history: it is read-only.
     timeline: Option<Box<Timeline>>,
+    /// What undo managers note; None without any.
+    tracker: Option<Box<undo::Tracker>>,
 }
 
 impl Document {
@@ -134,6 +138,7 @@ impl Document {
             observers_of_all: 0,
             generation: 0,
             timeline: None,
+            tracker: None,
         }
     }
 

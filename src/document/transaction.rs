@@ -174,6 +174,7 @@ impl Document {
             .transaction
             .take()
             .ok_or(DocumentError::NoTransaction)?;
+        self.forget_tracked();
         let queue = std::mem::take(&mut open.queue);
         let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
@@ -271,9 +272,14 @@ impl Document {
 
     /// Records the commit, if commits are recorded and anything happened.
     fn finish(&mut self, done: Transaction) {
+        let run_origin = self.close_tracked(&done.tag);
         let Some(origin) = done.origin.filter(|_| self.recording) else {
             self.forget_records();
             return;
+        };
+        let origin = match origin {
+            Origin::Local => run_origin.unwrap_or(origin),
+            _ => origin,
         };
         let mut deltas = Vec::new();
         let mut recorded = std::mem::take(&mut self.recorded);
@@ -288,6 +294,7 @@ impl Document {
             false => 0,
         };
         self.commit_count += 1;
+        let undo = self.take_undo_events();
         self.commits.push(Commit {
             number: self.commit_count,
             origin,
@@ -296,6 +303,7 @@ impl Document {
             change_count,
             snapshot_applied: done.snapshot_applied,
             deltas,
+            undo,
         });
     }
 
@@ -306,7 +314,7 @@ impl Document {
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
-        if origin == Origin::Local {
+        if matches!(origin, Origin::Local | Origin::Undo | Origin::Redo) {
             return Some(self.peer);
         }
         let mut common: Option<AuthorIdx> = None;
@@ -336,7 +344,7 @@ impl Document {
                 if let QueuedOp::Bytes { .. } = op {
                     self.fold_last(handler);
                 }
-                if self.recording {
+                if self.recording || self.is_tracking() {
                     self.note(Origin::Local, &[], start, false);
                 }
             }
@@ -352,7 +360,7 @@ impl Document {
         }
         let start = self.log.change_count();
         self.commit_operation(handler, op);
-        if self.recording {
+        if self.recording || self.is_tracking() {
             self.note(Origin::Local, &[], start, false);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::clock::{Hlc, PeerId};
 use crate::codec::{DecodeError, Value};
+use crate::document::undo::UndoEvent;
 use crate::replica::ApplyError;
 use std::fmt;
 
@@ -235,6 +236,8 @@ pub enum DocumentError {
     ReservedId,
     /// A change id that is not in the document.
     UnknownChange,
+    /// No undo manager with this number.
+    UnknownManager,
     /// A named limit was exceeded.
     Limit(&'static str),
     /// A change was refused.
@@ -267,6 +270,7 @@ impl fmt::Display for DocumentError {
             }
             DocumentError::UnknownHandler => f.write_str("no such handler"),
             DocumentError::ReservedId => f.write_str("this handler id is reserved"),
+            DocumentError::UnknownManager => f.write_str("no such undo manager"),
             DocumentError::UnknownChange => f.write_str("no such change"),
             DocumentError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
             DocumentError::Apply(error) => error.fmt(f),
@@ -403,6 +407,8 @@ pub struct Commit {
     pub snapshot_applied: bool,
     /// Of observed handlers whose content changed, in order of registration.
     pub deltas: Vec<(HandlerIdx, HandlerDelta)>,
+    /// Steps that undo managers made or took back.
+    pub undo: Vec<UndoEvent>,
 }
 
 /// A place in the log, for those who follow it. See `Document::changes_since`.

@@ -106,6 +106,25 @@ pub(crate) struct Present<'a> {
     pub value: &'a [u8],
 }
 
+/// What a key holds and who wrote it, for those who take writes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The value, encoded; None: the key is absent.
+    pub value: Option<Box<[u8]>>,
+    /// The change that decided; None: none did, or a snapshot has it.
+    pub stamp: Option<OrderKey>,
+}
+
+impl Written {
+    /// What a history shows.
+    pub(crate) fn of(history: &KeyHistory) -> Self {
+        Written {
+            value: history.current().map(|present| present.value.into()),
+            stamp: history.last_change(),
+        }
+    }
+}
+
 impl KeyHistory {
     /// Adds an operation; `value` belongs to `Set` and `Update`. A place that is taken keeps its
     /// operation. O(1) for the newest, else O(operations behind it).
@@ -199,6 +218,15 @@ impl KeyHistory {
                 .as_deref()
                 .expect("an entry that shows keeps its value"),
         })
+    }
+
+    /// The operation that decides now, if it is one of a change: the last one, even if it took the
+    /// key away.
+    pub(crate) fn last_change(&self) -> Option<OrderKey> {
+        match self.entries.as_slice().last()?.place() {
+            Place::Committed(order) => Some(order),
+            Place::Seed(_) | Place::Pending(_) => None,
+        }
     }
 
     /// True without any operation.

@@ -3,7 +3,7 @@
 //! A hash table of short histories (see `history`); the order of the keys is the place of the
 //! operation that made each one present, and is sorted out only when somebody asks.
 
-use super::history::{Effect, KeyHistory, Present};
+use super::history::{Effect, KeyHistory, Present, Written};
 use super::operation::{Events, Operation, Place, QueuedOperation, kind};
 use crate::clock::OrderKey;
 use crate::codec::bytes::{write_prefixed, write_uvarint};
@@ -162,6 +162,13 @@ impl MapState {
     /// The value of a key. O(value).
     pub(crate) fn get(&self, key: &str) -> Option<Value> {
         view(self.codec, self.keys.get(key)?.current())
+    }
+
+    /// What a key holds, encoded, and the change that decided it. O(value).
+    pub(crate) fn written(&self, key: &str) -> Written {
+        self.keys
+            .get(key)
+            .map_or_else(Written::default, Written::of)
     }
 
     /// True if the key is present. O(1).

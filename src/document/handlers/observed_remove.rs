@@ -149,6 +149,18 @@ pub(super) struct Shown<'a, V> {
     pub held: &'a V,
 }
 
+/// See [`ObservedRemove::entries_of`].
+#[derive(Clone, Debug)]
+pub(crate) struct ElementEntries {
+    /// The value, encoded, as it shows.
+    pub element: Box<[u8]>,
+    /// What equal values share.
+    pub identity: Box<[u8]>,
+    /// What the snapshot has, if it shows, else the living adds, smallest tag first: each with
+    /// what it brought, as bodies have it.
+    pub entries: Vec<(Option<Tag>, Box<[u8]>)>,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Touched {
     Tag(ElementIdx, Tag),
@@ -602,6 +614,42 @@ impl<V: Held> ObservedRemove<V> {
     pub(crate) fn contains(&self, value: &Value) -> bool {
         self.find(value)
             .is_some_and(|element| self.is_there(element))
+    }
+
+    /// What is there of the element with which an operation's body begins, for those who take
+    /// edits back. None if nobody could find it again.
+    pub(crate) fn entries_of(&self, body: &[u8]) -> Option<ElementEntries> {
+        let codec = V::element_codec(self.codec);
+        let bytes = Reader::new(body).prefixed().ok()?;
+        let read = Identified::read(codec, bytes)
+            .ok()
+            .filter(|read| read.comparable)?;
+        let mut entries = ElementEntries {
+            element: bytes.into(),
+            identity: read.identity,
+            entries: Vec::new(),
+        };
+        let Some(element) = self.index.get(&*entries.identity).copied() else {
+            return Some(entries);
+        };
+        if let Some(shown) = self.shown(element, View::Current) {
+            let shown = self.value(&shown);
+            entries.element = codec.encode(&shown).ok()?.into();
+        }
+        let mut push = |tag: Option<Tag>, held: &V| {
+            let mut bytes = Vec::new();
+            held.write(&mut bytes);
+            entries.entries.push((tag, bytes.into()));
+        };
+        if let Some(seed) = self.seed_of(element, View::Current) {
+            push(None, &seed.held);
+        }
+        for (tag, add) in self.adds_of(element) {
+            if self.lives_in(element, tag, add, View::Current) {
+                push(Some(tag), &add.held);
+            }
+        }
+        Some(entries)
     }
 
     /// The tags a remove of `value` has to list: all that were ever added, in order of their

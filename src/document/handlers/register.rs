@@ -2,7 +2,7 @@
 //!
 //! The history of a map's single key, without deletes and updates.
 
-use super::history::{Effect, KeyHistory, Present};
+use super::history::{Effect, KeyHistory, Present, Written};
 use super::operation::{Events, Operation, Place, QueuedOperation, kind};
 use crate::clock::OrderKey;
 use crate::codec::bytes::write_prefixed;
@@ -125,6 +125,11 @@ impl RegisterState {
     /// The value; None when unset or null. O(value).
     pub(crate) fn get(&self) -> Option<Value> {
         self.value(self.history.current())
+    }
+
+    /// What it holds, encoded, and the change that decided it. O(value).
+    pub(crate) fn written(&self) -> Written {
+        Written::of(&self.history)
     }
 
     fn value(&self, present: Option<Present<'_>>) -> Option<Value> {

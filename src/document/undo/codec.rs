@@ -1,0 +1,1 @@
+//! The stacks of an undo manager as bytes.
