@@ -7,12 +7,13 @@ use crate::replica::Replica;
 use crate::testing::Rng;
 
 /// The handlers that a script edits, each under its own id.
-pub(super) const KINDS: [(&str, HandlerKind); 5] = [
+pub(super) const KINDS: [(&str, HandlerKind); 6] = [
     ("text", HandlerKind::FugueText),
     ("map", HandlerKind::Map),
     ("register", HandlerKind::Register),
     ("set", HandlerKind::OrSet),
     ("list", HandlerKind::FugueList),
+    ("ormap", HandlerKind::OrMap),
 ];
 
 /// A document of peer number `peer` with all handlers.
@@ -44,6 +45,10 @@ pub(super) fn edit_handler(document: &mut Document, number: HandlerIdx, rng: &mu
     let value = Value::Int(rng.below(5) as i64);
     match document.handler_kind(number) {
         HandlerKind::FugueText => edit_text(document, number, rng),
+        HandlerKind::OrMap => match rng.below(3) {
+            0 => document.map_remove(number, key).unwrap(),
+            _ => document.map_set(number, key, &value).unwrap(),
+        },
         HandlerKind::Map => match rng.below(4) {
             0 => document.map_remove(number, key).unwrap(),
             1 => document.map_update(number, key, &value).unwrap(),
