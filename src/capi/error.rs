@@ -154,6 +154,10 @@ impl From<ApplyError> for Error {
             ApplyError::ClockDrift { ahead_ms } => ClockDrift { ahead_ms }.into(),
             ApplyError::Closed => Error::closed("document"),
             ApplyError::ReadOnly => DocumentError::ReadOnly.into(),
+            ApplyError::HistoryPruned { .. } => {
+                Error::new(SYNCLINE_ERROR_OUT_OF_SYNC, error.to_string())
+            }
+            ApplyError::Custom { .. } => Error::new(SYNCLINE_ERROR_CALLBACK, error.to_string()),
             other => Error::new(
                 SYNCLINE_ERROR_INTERNAL,
                 format!("unknown failure {other:?}"),
@@ -204,6 +208,9 @@ impl From<DocumentError> for Error {
                 "the handler is not of this document",
             ),
             DocumentError::UnknownManager => Error::argument("there is no such undo manager"),
+            DocumentError::UnknownType { type_tag } => {
+                Error::argument(format!("no custom type is registered as {type_tag:?}"))
+            }
             DocumentError::ReservedId => Error::argument("this id is reserved"),
             DocumentError::Limit(limit) => limit_exceeded(limit),
             DocumentError::Apply(error) => error.into(),

@@ -239,6 +239,12 @@ impl Utf8Builder {
         }
     }
 
+    /// Adds UTF-16 units that are all ASCII.
+    pub fn push_ascii(&mut self, units: &[u16]) {
+        self.flush();
+        self.out.extend(units.iter().map(|unit| *unit as u8));
+    }
+
     fn push_unit(&mut self, unit: u16) {
         if let (Some(high), 0xdc00..=0xdfff) = (self.high, unit) {
             self.high = None;

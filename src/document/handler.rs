@@ -2,6 +2,7 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
+use super::custom::CustomType;
 use super::delta::{TextDelta, joined_events, joined_set_events};
 use super::handlers::custom::CustomState;
 use super::handlers::fugue::{FugueBlob, FugueSink, FugueState};
@@ -23,6 +24,7 @@ use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 /// The content of a snapshot in the pool.
 #[derive(Clone, Copy, Debug)]
@@ -102,13 +104,15 @@ pub(crate) struct Handler {
 }
 
 impl State {
-    fn new(kind: HandlerKind, codec: ValueCodec) -> Self {
+    /// # Panics
+    /// If the kind is custom and `custom` is missing.
+    fn new(kind: HandlerKind, codec: ValueCodec, custom: Option<Arc<dyn CustomType>>) -> Self {
         match kind {
             HandlerKind::FugueText => State::Fugue(FugueState::new(Elements::Units)),
             HandlerKind::FugueList | HandlerKind::ListRef => {
                 State::Fugue(FugueState::new(Elements::Values(codec)))
             }
-            HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
+            HandlerKind::Text => State::PlainText(PlainTextState::default()),
             HandlerKind::List => State::PlainList(PlainListState::new(codec)),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
                 State::MovableList(MovableListState::new(codec))
@@ -117,7 +121,9 @@ impl State {
             HandlerKind::OrMap => State::OrMap(OrMapState::new(codec)),
             HandlerKind::Register => State::Register(RegisterState::new(codec)),
             HandlerKind::OrSet => State::Set(OrSetState::new(codec)),
-            HandlerKind::Custom => State::Custom(CustomState::new(codec)),
+            HandlerKind::Custom => State::Custom(CustomState::new(
+                custom.expect("custom handlers are made from registered types"),
+            )),
         }
     }
 
@@ -153,13 +159,20 @@ impl State {
 }
 
 impl Handler {
-    pub fn new(id: &str, kind: HandlerKind, codec: ValueCodec, name: NameIdx) -> Self {
+    /// `custom` belongs to custom kinds.
+    pub fn new(
+        id: &str,
+        kind: HandlerKind,
+        codec: ValueCodec,
+        name: NameIdx,
+        custom: Option<Arc<dyn CustomType>>,
+    ) -> Self {
         Handler {
             id: id.into(),
             kind,
             codec,
             name,
-            state: State::new(kind, codec),
+            state: State::new(kind, codec, custom),
             revision: 0,
             observers: 0,
             recorder: Recorder::Off,
@@ -168,6 +181,32 @@ impl Handler {
             newest: None,
             newest_own: Hlc::ZERO,
             out_of_order: false,
+        }
+    }
+
+    /// The same handler of another document: without content, and observed by nobody.
+    pub fn anew(&self) -> Self {
+        Handler {
+            id: self.id.clone(),
+            kind: self.kind,
+            codec: self.codec,
+            name: self.name,
+            state: self.empty_state(),
+            revision: 0,
+            observers: 0,
+            recorder: Recorder::Off,
+            bodies: HashMap::new(),
+            seed: None,
+            newest: None,
+            newest_own: Hlc::ZERO,
+            out_of_order: false,
+        }
+    }
+
+    fn empty_state(&self) -> State {
+        match &self.state {
+            State::Custom(custom) => State::Custom(custom.emptied()),
+            _ => State::new(self.kind, self.codec, None),
         }
     }
 
@@ -200,7 +239,7 @@ impl Handler {
 
     /// Starts over from a snapshot's blob, or from nothing. An undecodable blob counts as none.
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
-        self.state = State::new(self.kind, self.codec);
+        self.state = self.empty_state();
         self.newest = None;
         self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
@@ -404,6 +443,9 @@ impl Handler {
         self.recorder = match &self.state {
             State::Fugue(fugue) if many => Recorder::Before(fugue.visible(content)),
             State::Fugue(fugue) => fugue.recorder(),
+            State::PlainText(_) | State::PlainList(_) if many => {
+                Recorder::Before(self.visible(content))
+            }
             state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
@@ -472,16 +514,19 @@ impl Handler {
 
     /// Ends the record; None if nothing changed.
     pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
-        if let (Recorder::Before(_), State::Fugue(fugue)) = (&self.recorder, &self.state) {
-            let recorder = std::mem::replace(&mut self.recorder, fugue.recorder());
-            if let Recorder::Before(before) = recorder {
+        if let Recorder::Before(_) = self.recorder {
+            let fresh = match &self.state {
+                State::Fugue(fugue) => fugue.recorder(),
+                state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
+            };
+            if let Recorder::Before(before) = std::mem::replace(&mut self.recorder, fresh) {
                 self.record_difference(before, content);
             }
         }
         let delta = match (std::mem::take(&mut self.recorder), &self.state) {
             (Recorder::Text(delta), _) => HandlerDelta::Text(delta.finish()),
             (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),
-            (Recorder::Values(events), State::Register(_)) => {
+            (Recorder::Values(events), State::Register(_) | State::Custom(_)) => {
                 HandlerDelta::Register(joined_events(events))
             }
             (Recorder::Values(events), State::Set(_)) => {

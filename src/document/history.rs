@@ -42,13 +42,9 @@ impl Document {
         view.own = self.own;
         view.is_seeded = self.is_seeded || snapshot.is_some();
         view.snapshot = snapshot;
+        view.factories = self.factories.clone();
         for handler in &self.handlers {
-            view.adopt_handler(Handler::new(
-                &handler.id,
-                handler.kind,
-                handler.codec,
-                handler.name,
-            ));
+            view.adopt_handler(handler.anew());
         }
         view.replay_all();
         view
@@ -168,8 +164,10 @@ impl Document {
         fork.vector_order = self.vector_order.clone();
         fork.snapshot = self.snapshot.clone();
         fork.is_seeded = self.is_seeded;
+        fork.factories = self.factories.clone();
+        fork.early_revisions = self.early_revisions.clone();
         for handler in &self.handlers {
-            let mut copy = Handler::new(&handler.id, handler.kind, handler.codec, handler.name);
+            let mut copy = handler.anew();
             copy.revision = handler.revision;
             fork.adopt_handler(copy);
         }
@@ -317,7 +315,7 @@ impl Document {
     fn register_again(&mut self, number: usize, tag: &str, handler: Handler) {
         let name = self.log.intern(tag, &handler.id);
         debug_assert_eq!(name, handler.name);
-        let mut again = Handler::new(&handler.id, handler.kind, handler.codec, name);
+        let mut again = handler.anew();
         again.observers = handler.observers;
         again.revision = self.handler_change_count(&handler.id);
         match self.handlers.get_mut(number) {

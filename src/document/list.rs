@@ -31,6 +31,7 @@ impl Document {
                 let list = self.fugue_list(handler);
                 list.map_or(0, |(fugue, _)| u64::from(fugue.sequence.len_units()))
             }
+            Ok(State::PlainList(list)) => list.len(),
             _ => 0,
         }
     }
@@ -43,6 +44,7 @@ impl Document {
                 let index = u32::try_from(index).ok()?;
                 fugue.values(&self.log.content, index).next()
             }
+            State::PlainList(list) => list.get(index),
             _ => None,
         }
     }
@@ -56,12 +58,13 @@ impl Document {
                     fugue.values(&self.log.content, 0).collect()
                 })
             }
+            Ok(State::PlainList(list)) => list.values(),
             _ => Vec::new(),
         }
     }
 
-    /// Inserts elements before an index, in one change. A null in a Fugue list is never seen, as
-    /// in crdt_lf (specification 9.11).
+    /// Inserts elements before an index, in one change; into a list by positions in one change
+    /// each. A null in a Fugue list is never seen, as in crdt_lf (specification 9.11).
     ///
     /// # Errors
     /// `OutOfRange` past the end; `UnsupportedValue` if the codec cannot carry a value; `Closed`;
@@ -74,6 +77,7 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_insert(handler, index, values),
+            State::PlainList(_) => self.plain_list_insert(handler, index, values),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -106,6 +110,7 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.remove_elements(handler, index, count)
             }
+            State::PlainList(_) => self.plain_list_remove(handler, index, count),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -123,6 +128,7 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_update(handler, index, value),
+            State::PlainList(_) => self.plain_list_update(handler, index, value),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -139,7 +145,7 @@ impl Document {
     ) -> Result<(), DocumentError> {
         let _ = (from, to);
         match self.list_state(handler)? {
-            State::Fugue(_) => Err(DocumentError::TypeMismatch),
+            State::Fugue(_) | State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -160,6 +166,7 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.position_at(handler, index)
             }
+            State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -179,6 +186,7 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.position_index(handler, position)
             }
+            State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }

@@ -5,8 +5,10 @@
 //! 8 to 10.
 
 mod content;
+pub mod custom;
 mod delta;
 mod diff;
+mod factories;
 mod frontiers;
 mod fugue;
 mod handler;
@@ -21,6 +23,9 @@ mod list_delta;
 mod log;
 mod maps;
 pub mod myers;
+mod nested;
+mod nested_path;
+mod plain;
 mod registry;
 #[cfg(test)]
 mod scripts;
@@ -37,12 +42,15 @@ mod units;
 mod values;
 mod wire;
 
+pub use custom::{CustomError, CustomHandler, CustomOperation, CustomType};
+pub use nested::{PathStep, RESOLVED_BYTES_MAX, RESOLVED_VALUES_MAX, new_handler_id};
+pub use nested_path::NestedPath;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use timeline::Timeline;
 pub use types::{
     CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
-    HandlerKind, HandlerSpec, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec,
-    WallClock,
+    HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit,
+    ValueCodec, WallClock,
 };
 pub use undo::{UndoEvent, UndoIdx, UndoManager, UndoOptions, Undone};
 
@@ -50,6 +58,7 @@ use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
 use crate::replica::ApplyError;
+use factories::Factories;
 use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
@@ -74,11 +83,14 @@ pub struct Document {
     /// the order of the version vector (specification 4.1, 4.3).
     vector_order: AuthorOrder,
     snapshot: Option<Snapshot>,
+    /// Per author the latest change that was part of this document and is not stored any more.
+    pruned: Option<Box<VersionVector>>,
     /// The log lacks changes that the states in memory have: a snapshot was imported, or changes
     /// were pruned.
     is_seeded: bool,
     handlers: Vec<Handler>,
     handler_numbers: HashMap<Box<str>, HandlerIdx>,
+    factories: Factories,
     /// By name number of the log.
     handler_of_name: Vec<Option<HandlerIdx>>,
     /// Revisions of ids that snapshots brought before they were registered.
@@ -92,6 +104,8 @@ pub struct Document {
     commits: Vec<Commit>,
     commit_count: u64,
     observers_of_all: u32,
+    /// Containers, once per observer of everything in them.
+    deeply_observed: Vec<HandlerIdx>,
     generation: u64,
     /// The document shows a history: it is read-only.
     timeline: Option<Box<Timeline>>,
@@ -124,9 +138,11 @@ impl Document {
             frontiers: Frontiers::default(),
             vector_order: AuthorOrder::default(),
             snapshot: None,
+            pruned: None,
             is_seeded: false,
             handlers: Vec::new(),
             handler_numbers: HashMap::new(),
+            factories: Factories::new(),
             handler_of_name: Vec::new(),
             early_revisions: HashMap::new(),
             transaction: None,
@@ -136,6 +152,7 @@ impl Document {
             commits: Vec::new(),
             commit_count: 0,
             observers_of_all: 0,
+            deeply_observed: Vec::new(),
             generation: 0,
             timeline: None,
             tracker: None,

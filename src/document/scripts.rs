@@ -126,16 +126,17 @@ pub(super) fn exchange(documents: &mut [Document]) {
 pub(super) fn shown(document: &Document) -> Vec<Value> {
     document
         .handlers()
-        .map(|number| match document.handler_value(number) {
-            Value::Object(mut entries) => {
-                entries.sort_by_key(|entry| format!("{entry:?}"));
-                Value::Object(entries)
+        .map(|number| {
+            let mut value = document.handler_value(number);
+            let is_set = document.handler_kind(number) == HandlerKind::OrSet;
+            match &mut value {
+                Value::Object(entries) => entries.sort_by_key(|entry| format!("{entry:?}")),
+                Value::Array(elements) if is_set => {
+                    elements.sort_by_key(|element| format!("{element:?}"));
+                }
+                _ => (),
             }
-            Value::Array(mut elements) if document.handler_kind(number) == HandlerKind::OrSet => {
-                elements.sort_by_key(|element| format!("{element:?}"));
-                Value::Array(elements)
-            }
-            value => value,
+            value
         })
         .collect()
 }

@@ -4,11 +4,12 @@ use super::Document;
 use super::handler::State;
 use super::handlers::fugue::{FugueBlob, FugueState};
 use super::handlers::fugue_body::{Elements, FugueBody};
+use super::handlers::state::ByteState;
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
-use crate::clock::{Hlc, PeerId, VersionVector};
+use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
-use crate::codec::{ElementId, Envelope, Snapshot};
+use crate::codec::{Change, ElementId, Envelope, Snapshot, manifest};
 use crate::replica::ApplyError;
 
 impl Document {
@@ -34,29 +35,59 @@ impl Document {
         if !self.should_apply_snapshot(snapshot) {
             return Ok(false);
         }
-        for (_, clock) in snapshot.vector().iter() {
+        self.take_over(snapshot, snapshot.clone(), prune)?;
+        Ok(true)
+    }
+
+    /// Joins a snapshot with the one this document has (specification 7.3) and makes the result
+    /// the base. Per handler the newer state is taken as a whole: what the other one of two
+    /// concurrent snapshots has of that handler is lost, unless its changes are still here. With
+    /// `prune`, changes that the result covers are forgotten. O(history + snapshots).
+    ///
+    /// # Errors
+    /// `Closed`, `ClockDrift`, `Limit`: nothing happened.
+    pub fn merge_snapshot(&mut self, snapshot: &Snapshot, prune: bool) -> Result<(), ApplyError> {
+        if self.is_closed() {
+            return Err(ApplyError::Closed);
+        }
+        let base = match &self.snapshot {
+            None => snapshot.clone(),
+            Some(own) => own.merged(snapshot),
+        };
+        self.take_over(snapshot, base, prune)
+    }
+
+    /// Makes `base` the last snapshot, because `given` came.
+    fn take_over(
+        &mut self,
+        given: &Snapshot,
+        base: Snapshot,
+        prune: bool,
+    ) -> Result<(), ApplyError> {
+        for (_, clock) in given.vector().iter() {
             self.check_drift(clock)?;
         }
-        let bytes = snapshot.entries().iter().map(|(_, blob)| blob.len()).sum();
+        let bytes = base.entries().iter().map(|(_, blob)| blob.len()).sum();
         self.ensure_room(bytes)
             .map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
+        self.note_missing(base.vector());
         if prune {
-            self.prune(snapshot.vector());
+            self.prune(base.vector());
         }
         let start = self.log.change_count();
-        self.snapshot = Some(snapshot.clone());
+        self.snapshot = Some(base);
         self.is_seeded = true;
         self.generation += 1;
-        for (_, clock) in snapshot.vector().iter() {
+        for (_, clock) in given.vector().iter() {
             self.clock = self.clock.receive_event(self.wall_clock.now_ms(), clock);
         }
-        for (id, _) in snapshot.entries() {
+        for (id, _) in given.entries() {
             match self.find_handler(id) {
                 Some(handler) => self.handlers[handler.0 as usize].revision += 1,
-                None if id != super::registry::MANIFEST_ID => {
+                None if id != manifest::KEY => {
                     *self.early_revisions.entry(id.clone()).or_default() += 1;
                 }
                 None => (),
@@ -68,7 +99,45 @@ impl Document {
             self.rewrite_log(&VersionVector::new(), true);
         }
         self.note(Origin::Remote, &[], start, true);
-        Ok(true)
+        Ok(())
+    }
+
+    /// Notes the changes that a snapshot brings without bringing them as changes.
+    fn note_missing(&mut self, vector: &VersionVector) {
+        for (peer, clock) in vector.iter() {
+            let author = self.log.authors.find(&peer);
+            let held = author.and_then(|author| self.log.latest(author));
+            if held.is_none_or(|held| held < clock) {
+                self.pruned.get_or_insert_default().update(peer, clock);
+            }
+        }
+    }
+
+    /// Whether everything that `seen` lacks is still here as changes.
+    ///
+    /// # Errors
+    /// `HistoryPruned`: whoever has only seen `seen` needs the last snapshot, too.
+    pub fn ensure_history_since(&self, seen: &VersionVector) -> Result<(), ApplyError> {
+        let mut pruned = self.pruned.iter().flat_map(|pruned| pruned.iter());
+        match pruned.find(|(peer, clock)| !seen.covers(peer, *clock)) {
+            None => Ok(()),
+            Some((peer, clock)) => Err(ApplyError::HistoryPruned {
+                lost: OperationId::new(peer, clock),
+            }),
+        }
+    }
+
+    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending.
+    /// O(log n + result).
+    ///
+    /// # Errors
+    /// `HistoryPruned` if changes that `seen` lacks were pruned: the last snapshot is needed, too.
+    pub fn export_changes_newer_than(
+        &self,
+        seen: &VersionVector,
+    ) -> Result<Vec<Change>, ApplyError> {
+        self.ensure_history_since(seen)?;
+        Ok(self.log.newer_than(seen))
     }
 
     /// Whether a received clock is close enough to the wall clock.
@@ -93,38 +162,72 @@ impl Document {
             // Otherwise uncommitted edits would be in the snapshot and be replayed on top (13.6).
             return Err(ApplyError::InTransaction);
         }
+        self.materialise();
         if let Some(type_tag) = self.register_named() {
-            if prune {
-                return Err(ApplyError::UnknownHandler { type_tag });
-            }
+            // The snapshot would say that it has changes whose effect it lacks.
+            return Err(ApplyError::UnknownHandler { type_tag });
         }
-        let mut entries = Vec::with_capacity(self.handlers.len());
-        for number in self.handlers() {
-            entries.push((
-                self.handler_id(number).to_owned(),
-                self.handler_snapshot_state(number),
-            ));
-        }
-        // Entries of handlers that nobody registered stay as they are.
-        if let Some(last) = &self.snapshot {
-            for (id, blob) in last.entries() {
-                if self.find_handler(id).is_none() && id != super::registry::MANIFEST_ID {
-                    entries.push((id.clone(), blob.clone()));
-                }
-            }
-        }
-        let snapshot = Snapshot::new(self.vector(), entries);
+        let snapshot = Snapshot::new(self.vector(), self.snapshot_entries()?);
         if prune {
             let vector = snapshot.vector().clone();
             self.prune(&vector);
         }
         for handler in &mut self.handlers {
-            if let State::Fugue(text) = &mut handler.state {
-                text.outlives_snapshot = true;
+            match &mut handler.state {
+                State::Fugue(text) => text.outlives_snapshot = true,
+                state => state
+                    .bytes_mut()
+                    .into_iter()
+                    .for_each(ByteState::snapshot_taken),
             }
         }
         self.generation += 1;
         Ok(self.snapshot.insert(snapshot))
+    }
+
+    /// The states of all handlers, and the list of handlers if references may need it.
+    fn snapshot_entries(&self) -> Result<Vec<(String, Vec<u8>)>, ApplyError> {
+        let mut entries = Vec::with_capacity(self.handlers.len() + 1);
+        for number in self.handlers() {
+            let id = self.handler_id(number).to_owned();
+            if let State::Custom(custom) = &self.handler_ref(number).state {
+                let saved = custom.save();
+                let blob = saved.map_err(|error| ApplyError::Custom {
+                    handler_id: id.clone(),
+                    message: error.0,
+                })?;
+                entries.push((id, blob));
+            } else {
+                entries.push((id, self.handler_snapshot_state(number)));
+            }
+        }
+        // Entries of handlers that nobody registered stay as they are.
+        if let Some(last) = &self.snapshot {
+            for (id, blob) in last.entries() {
+                if self.find_handler(id).is_none() && id != manifest::KEY {
+                    entries.push((id.clone(), blob.clone()));
+                }
+            }
+        }
+        let known = self.manifest();
+        let has_containers = self
+            .handlers
+            .iter()
+            .any(|handler| handler.kind.is_container());
+        if has_containers || !known.is_empty() {
+            let own = self.handlers().map(|number| {
+                let (id, type_tag) = (self.handler_id(number), self.handler_type(number));
+                (id, type_tag)
+            });
+            let others = known
+                .iter()
+                .filter(|(id, _)| self.find_handler(id).is_none());
+            let all: Vec<(&str, &str)> = own
+                .chain(others.map(|(id, type_tag)| (id.as_str(), type_tag.as_str())))
+                .collect();
+            entries.push((manifest::KEY.to_owned(), manifest::encode(all.into_iter())));
+        }
+        Ok(entries)
     }
 
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
@@ -147,7 +250,15 @@ impl Document {
             return 0;
         };
         self.is_seeded = true;
-        self.vector_order.remove_all(&pruned.authors);
+        let lost = self.pruned.get_or_insert_default();
+        for (author, clock) in &pruned.authors {
+            lost.update(self.log.authors.peer(*author), *clock);
+        }
+        let authors: Vec<AuthorIdx> = pruned.authors.iter().map(|(author, _)| *author).collect();
+        self.vector_order.remove_all(&authors);
+        if let Some(open) = &mut self.transaction {
+            open.start = pruned.mark;
+        }
         self.frontiers = pruned.frontiers.into_iter().collect();
         pruned.removed
     }
@@ -159,7 +270,8 @@ impl Document {
             transaction,
             ..
         } = self;
-        log.prune(version, anyway, |old, content| {
+        let mark = transaction.as_ref().map_or(0, |open| open.start);
+        log.prune(version, anyway, mark, |old, content| {
             handlers
                 .iter_mut()
                 .for_each(|handler| handler.move_content(&old.content, content));

@@ -7,7 +7,7 @@ use super::types::{DocumentError, HandlerIdx};
 use std::ops::Range;
 
 impl Document {
-    fn text_state(&self, handler: HandlerIdx) -> Result<&FugueState, DocumentError> {
+    pub(super) fn text_state(&self, handler: HandlerIdx) -> Result<&FugueState, DocumentError> {
         self.handlers
             .get(handler.0 as usize)
             .and_then(|handler| handler.text())
@@ -16,8 +16,12 @@ impl Document {
 
     /// Length of the text. 0 for handlers that are no text.
     pub fn text_len_utf16(&self, handler: HandlerIdx) -> u64 {
-        self.text_state(handler)
-            .map_or(0, |text| u64::from(text.sequence.len_units()))
+        match self.plain_text(handler) {
+            Some(text) => text.len(),
+            None => self
+                .text_state(handler)
+                .map_or(0, |text| u64::from(text.sequence.len_units())),
+        }
     }
 
     /// Inserts text before a position.
@@ -30,6 +34,10 @@ impl Document {
         index_utf16: u64,
         text: &str,
     ) -> Result<(), DocumentError> {
+        if self.plain_text(handler).is_some() {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            return self.plain_text_insert(handler, index_utf16, &units);
+        }
         let index = self.checked_insert(handler, index_utf16, text.len())?;
         if text.is_empty() {
             return Ok(());
@@ -45,6 +53,9 @@ impl Document {
         index_utf16: u64,
         units: &[u16],
     ) -> Result<(), DocumentError> {
+        if self.plain_text(handler).is_some() {
+            return self.plain_text_insert(handler, index_utf16, units);
+        }
         let index = self.checked_insert(handler, index_utf16, units.len())?;
         if units.is_empty() {
             return Ok(());
@@ -75,6 +86,9 @@ impl Document {
         index_utf16: u64,
         count: u64,
     ) -> Result<(), DocumentError> {
+        if self.plain_text(number).is_some() {
+            return self.plain_text_remove(number, index_utf16, count);
+        }
         self.text_state(number)?;
         self.remove_elements(number, index_utf16, count)
     }
@@ -91,6 +105,9 @@ impl Document {
         index_utf16: u64,
         units: &[u16],
     ) -> Result<(), DocumentError> {
+        if self.plain_text(number).is_some() {
+            return self.plain_text_update(number, index_utf16, units);
+        }
         let index = self.checked_insert(number, index_utf16, units.len())?;
         let content = self.log.content.push_units(units);
         self.update_elements(number, index, content, units.len() as u32)
@@ -99,7 +116,10 @@ impl Document {
     /// Turns the text into `units` with few edits, in one transaction (crdt_lf's `change`;
     /// Myers difference).
     pub fn text_set(&mut self, number: HandlerIdx, units: &[u16]) -> Result<(), DocumentError> {
-        self.checked_insert(number, 0, units.len())?;
+        match self.plain_text(number) {
+            Some(_) => self.check_plain_insert(number, 0, units.len())?,
+            None => self.checked_insert(number, 0, units.len()).map(|_| ())?,
+        }
         let mut old = Vec::new();
         self.text_slice_utf16(number, 0..self.text_len_utf16(number), &mut old);
         self.transact(&[], |document| {
@@ -128,6 +148,10 @@ impl Document {
 
     /// Appends the units of a range to `out`; what lies past the end is left out.
     pub fn text_slice_utf16(&self, handler: HandlerIdx, range: Range<u64>, out: &mut Vec<u16>) {
+        if let Some(text) = self.plain_text(handler) {
+            let clip = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+            return text.rope().copy(clip(range.start)..clip(range.end), out);
+        }
         let Ok(text) = self.text_state(handler) else {
             return;
         };
@@ -140,28 +164,46 @@ impl Document {
 
     /// The whole text; lone surrogates become U+FFFD. O(length).
     pub fn text_string(&self, handler: HandlerIdx) -> String {
-        self.text_state(handler)
-            .map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content))
+        match self.plain_text(handler) {
+            Some(text) => text.to_utf8(),
+            None => self
+                .text_state(handler)
+                .map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content)),
+        }
     }
 
     /// A position that stays at its element while the text changes: the bytes of the element
     /// before the index (specification 9.9, FugueElementID).
+    ///
+    /// # Errors
+    /// `TypeMismatch` for texts by positions, whose units have no ids.
     pub fn text_position_at(
         &self,
         handler: HandlerIdx,
         index_utf16: u64,
     ) -> Result<Vec<u8>, DocumentError> {
-        self.text_state(handler)?;
+        self.ensure_stable(handler)?;
         self.position_at(handler, index_utf16)
     }
 
     /// Where such a position is now. None: the element is unknown here.
+    ///
+    /// # Errors
+    /// As [`text_position_at`](Self::text_position_at); `Decode` if the bytes are no position.
     pub fn text_position_index(
         &self,
         handler: HandlerIdx,
         position: &[u8],
     ) -> Result<Option<u64>, DocumentError> {
-        self.text_state(handler)?;
+        self.ensure_stable(handler)?;
         self.position_index(handler, position)
+    }
+
+    /// Whether positions can stay at elements.
+    fn ensure_stable(&self, handler: HandlerIdx) -> Result<(), DocumentError> {
+        match self.plain_text(handler) {
+            Some(_) => Err(DocumentError::TypeMismatch),
+            None => self.text_state(handler).map(|_| ()),
+        }
     }
 }

@@ -20,8 +20,9 @@ pub(super) struct Transaction {
     queue: Vec<Queued>,
     /// Handlers in the queue, with the first Fugue element that was made of each.
     edited: HashMap<HandlerIdx, Option<u32>>,
-    /// Changes in the log when it began.
-    start: u64,
+    /// How many of the changes that the log has now were there when it began.
+    pub start: u64,
+    /// That of the document when it began.
     generation: u64,
     pub origin: Option<Origin>,
     pub snapshot_applied: bool,
@@ -289,10 +290,8 @@ impl Document {
                 deltas.push((number, delta));
             }
         }
-        let change_count = match done.generation == self.generation {
-            true => self.log.change_count() - done.start,
-            false => 0,
-        };
+        let paths = self.observed_paths(&mut deltas);
+        let change_count = self.log.change_count() - done.start;
         self.commit_count += 1;
         let undo = self.take_undo_events();
         self.commits.push(Commit {
@@ -304,6 +303,7 @@ impl Document {
             snapshot_applied: done.snapshot_applied,
             deltas,
             undo,
+            paths,
         });
     }
 

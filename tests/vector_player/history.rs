@@ -17,9 +17,7 @@ impl Player {
             view.check();
             let expected = &cursors[cursor as usize];
             for (id, value) in expected["v"].as_object().unwrap() {
-                if !self.is_foreign(peer, id) {
-                    compare_values(&view, id, value, false);
-                }
+                compare_values(&view, id, value, false);
             }
             let mut version: Vec<String> =
                 view.frontiers().iter().map(|id| id.to_string()).collect();

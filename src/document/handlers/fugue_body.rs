@@ -405,3 +405,32 @@ pub(crate) fn write_update(items: &[(ElementKey, Item)], log: &Log, out: &mut Ve
         log.write_content(new.content, new.units, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_a_compact_row_leaves_no_values_behind() {
+        let mut authors = Authors::default();
+        let peer = PeerId::from_bytes([7; 16]);
+        let author = authors.intern(peer);
+        let mut content = ContentPool::default();
+        let start = content.values_end();
+        let mut body = vec![0, 0, 2];
+        for (counter, value) in [(3, b"1"), (4, b"2")] {
+            ElementId::write(Some(ElementId { peer, counter }), &mut body);
+            body.extend_from_slice(&[1, value[0]]);
+        }
+        let mut dense = |body: &[u8]| {
+            let dense = dense_insert(body, false, author, &mut authors, &mut content);
+            (
+                dense.map(|dense| (dense.first, dense.len)),
+                content.values_end(),
+            )
+        };
+        assert_eq!(dense(&[&body[..], b"behind"].concat()), (None, start));
+        assert_eq!(dense(&body[..body.len() - 1]), (None, start));
+        assert_eq!(dense(&body), (Some((3, 2)), start.plus(2)));
+    }
+}

@@ -10,20 +10,25 @@ pub(crate) mod fugue;
 pub(crate) mod fugue_body;
 pub(crate) mod history;
 pub(crate) mod identity;
+pub(crate) mod indexed;
 pub(crate) mod map;
 pub(crate) mod movable_list;
 pub(crate) mod observed_remove;
 pub(crate) mod operation;
 pub(crate) mod or_map;
 pub(crate) mod or_set;
+pub(crate) mod plain_body;
 pub(crate) mod plain_list;
 pub(crate) mod plain_text;
 pub(crate) mod register;
 pub(crate) mod state;
 
 pub(crate) mod value_codec;
+pub(crate) mod watched;
 
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod plain_oracle;
 #[cfg(test)]
 mod vectors;

@@ -104,8 +104,8 @@ impl OrMapState {
 
 /// A string as it is, another key as its JSON text; equal keys have equal texts.
 fn key_text(identity: &[u8]) -> Wtf8String {
-    match ValueCodec::Json.stored(identity) {
-        Value::String(text) => text,
+    match &ValueCodec::Json.stored(identity) {
+        Value::String(text) => text.clone(),
         _ => Wtf8String::from_wire(identity).expect("JSON is UTF-8"),
     }
 }

@@ -460,7 +460,7 @@ impl Subject for OrMapState {
     /// Keys as text, numbers in the form that equal ones share.
     fn told(shown: Shown) -> Shown {
         let told = |(_, entry)| {
-            let Value::Array(entry) = entry else {
+            let Value::Array(entry) = &entry else {
                 unreachable!("a key and a value")
             };
             let key = match &entry[0] {

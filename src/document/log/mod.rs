@@ -205,6 +205,20 @@ impl Log {
             .map(|(number, name)| (NameIdx(number as u32), name))
     }
 
+    /// The handlers that stored changes name, in store order: one that continues the same handler
+    /// as the change before is not listed again.
+    pub fn names_in_store_order(&self) -> impl Iterator<Item = &Name> {
+        let mut last = NameIdx::NONE;
+        let names = self.rows.iter().map(|row| row.name);
+        names
+            .filter(move |name| {
+                let is_new = *name != NameIdx::NONE && *name != last;
+                last = *name;
+                is_new
+            })
+            .map(|name| self.name(name))
+    }
+
     /// The largest stored clock of an author.
     pub fn latest(&self, author: AuthorIdx) -> Option<Hlc> {
         let rows = self.by_author.get(author.0 as usize)?;

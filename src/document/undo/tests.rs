@@ -226,7 +226,7 @@ fn edits_close_together_are_one_step() {
     let mut document = document(1);
     let text = handler("text");
     let undo = document.add_undo_manager(UndoOptions::default());
-    let mut type_at = |document: &mut Document, ms: i64, letter: &str| {
+    let type_at = |document: &mut Document, ms: i64, letter: &str| {
         document.wall_clock = WallClock::Fixed(ms);
         let end = document.text_len_utf16(text);
         document.text_insert(text, end, letter).unwrap();
@@ -339,10 +339,10 @@ fn what_was_attached_comes_back_and_listeners_are_told() {
     assert_eq!((redone.step, redone.meta.as_ref()), (1, Some(&meta)));
     assert_eq!(told(&mut document).len(), 1);
     // The element is gone, but the position still leads behind its successor.
-    let Value::Bytes(position) = meta else {
+    let Value::Bytes(position) = &meta else {
         unreachable!()
     };
-    assert_eq!(document.text_position_index(text, &position), Ok(Some(1)));
+    assert_eq!(document.text_position_index(text, position), Ok(Some(1)));
     for _ in 0..4 {
         document.text_insert(text, 0, "x").unwrap();
     }
