@@ -205,6 +205,38 @@ impl<E: Clone, R: Removed> Delta<E, R> {
         })
     }
 
+    /// What another delta does to the present sequence.
+    pub fn then_all(&mut self, next: &Self)
+    where
+        R: Clone,
+    {
+        let mut at = 0;
+        for step in &next.steps {
+            match step {
+                Step::Retain(count) => at += count,
+                Step::Insert(elements) => {
+                    self.insert(at, elements);
+                    at += elements.len() as u64;
+                }
+                Step::Remove(removed) => self.remove_all(at, removed.clone()),
+            }
+        }
+    }
+
+    /// A delta of steps, which may be empty or of one kind side by side.
+    pub fn from_steps(steps: Vec<Step<E, R>>) -> Self {
+        let is_empty = |step: &Step<E, R>| match step {
+            Step::Retain(count) => *count == 0,
+            Step::Insert(elements) => elements.is_empty(),
+            Step::Remove(removed) => removed.count() == 0,
+        };
+        let mut delta = Delta {
+            steps: steps.into_iter().filter(|step| !is_empty(step)).collect(),
+        };
+        delta.join();
+        delta
+    }
+
     /// The steps so far.
     pub fn steps(&self) -> &[Step<E, R>] {
         &self.steps

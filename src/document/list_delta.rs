@@ -263,7 +263,7 @@ impl From<Step<Value, Vec<Value>>> for ListOp {
 }
 
 /// Removed elements, themselves.
-impl Removed for Vec<Value> {
+impl<E> Removed for Vec<E> {
     fn count(&self) -> u64 {
         self.len() as u64
     }

@@ -175,18 +175,25 @@ impl Document {
     /// Begins the record of a handler, if it is observed.
     #[inline]
     pub(super) fn record(&mut self, number: HandlerIdx, many: bool) {
-        if self.recording {
+        if self.recording || self.is_tracking() {
             self.record_observed(number, many);
         }
     }
 
     fn record_observed(&mut self, number: HandlerIdx, many: bool) {
+        let observed = self.is_observed(number) || self.tracks_positions(number);
         let handler = &mut self.handlers[number.0 as usize];
-        let observed =
-            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
         if handler.record(observed, many, &self.log.content) {
             self.recorded.push(number);
         }
+    }
+
+    /// Whether commits may carry the deltas of a handler.
+    pub(super) fn is_observed(&self, number: HandlerIdx) -> bool {
+        let handler = self.handler_ref(number);
+        let observed =
+            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
+        self.recording && observed
     }
 
     /// Registers handlers for all that the log names in registered types or in Dart's own tags: a server

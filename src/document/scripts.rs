@@ -7,13 +7,15 @@ use crate::replica::Replica;
 use crate::testing::Rng;
 
 /// The handlers that a script edits, each under its own id.
-pub(super) const KINDS: [(&str, HandlerKind); 6] = [
+pub(super) const KINDS: [(&str, HandlerKind); 8] = [
     ("text", HandlerKind::FugueText),
     ("map", HandlerKind::Map),
     ("register", HandlerKind::Register),
     ("set", HandlerKind::OrSet),
     ("list", HandlerKind::FugueList),
     ("ormap", HandlerKind::OrMap),
+    ("plain text", HandlerKind::Text),
+    ("plain list", HandlerKind::List),
 ];
 
 /// A document of peer number `peer` with all handlers.
@@ -44,7 +46,7 @@ pub(super) fn edit_handler(document: &mut Document, number: HandlerIdx, rng: &mu
     let key = ["a", "b", "c"][rng.below(3)];
     let value = Value::Int(rng.below(5) as i64);
     match document.handler_kind(number) {
-        HandlerKind::FugueText => edit_text(document, number, rng),
+        HandlerKind::FugueText | HandlerKind::Text => edit_text(document, number, rng),
         HandlerKind::OrMap => match rng.below(3) {
             0 => document.map_remove(number, key).unwrap(),
             _ => document.map_set(number, key, &value).unwrap(),
@@ -59,7 +61,7 @@ pub(super) fn edit_handler(document: &mut Document, number: HandlerIdx, rng: &mu
             0 => document.set_remove(number, &value).unwrap(),
             _ => document.set_add(number, &value).unwrap(),
         },
-        HandlerKind::FugueList => edit_list(document, number, rng),
+        HandlerKind::FugueList | HandlerKind::List => edit_list(document, number, rng),
         kind => panic!("no edits for {kind:?}"),
     }
 }

@@ -4,7 +4,7 @@
 use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
 use super::log::{ChangeKey, Operation, Span};
-use super::types::{Commit, DocumentError, HandlerIdx, Origin};
+use super::types::{Commit, DocumentError, HandlerDelta, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
 use crate::clock::Hlc;
 use crate::codec::Change;
@@ -25,6 +25,8 @@ pub(super) struct Transaction {
     /// That of the document when it began.
     generation: u64,
     pub origin: Option<Origin>,
+    /// Something was imported into it.
+    is_mixed: bool,
     pub snapshot_applied: bool,
 }
 
@@ -134,6 +136,7 @@ impl Document {
                     start: self.log.change_count(),
                     generation: self.generation,
                     origin: None,
+                    is_mixed: false,
                     snapshot_applied: false,
                 });
             }
@@ -252,6 +255,7 @@ impl Document {
         match &mut self.transaction {
             Some(open) => {
                 open.origin.get_or_insert(origin);
+                open.is_mixed = true;
                 open.snapshot_applied |= snapshot_applied;
             }
             None => {
@@ -264,6 +268,7 @@ impl Document {
                     start,
                     generation,
                     origin: Some(origin),
+                    is_mixed: false,
                     snapshot_applied,
                 };
                 self.finish(transaction);
@@ -273,23 +278,23 @@ impl Document {
 
     /// Records the commit, if commits are recorded and anything happened.
     fn finish(&mut self, done: Transaction) {
-        let run_origin = self.close_tracked(&done.tag);
-        let Some(origin) = done.origin.filter(|_| self.recording) else {
+        let (run_origin, moved) = self.close_tracked(&done.tag, done.is_mixed);
+        let Some(origin) = done.origin else {
             self.forget_records();
             return;
         };
+        let mut deltas = self.finish_records();
+        if self.is_tracking() {
+            self.note_drift(&deltas, &moved);
+            deltas.retain(|(number, _)| self.is_observed(*number));
+        }
+        if !self.recording {
+            return;
+        }
         let origin = match origin {
             Origin::Local => run_origin.unwrap_or(origin),
             _ => origin,
         };
-        let mut deltas = Vec::new();
-        let mut recorded = std::mem::take(&mut self.recorded);
-        recorded.sort_unstable();
-        for number in recorded {
-            if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
-                deltas.push((number, delta));
-            }
-        }
         let paths = self.observed_paths(&mut deltas);
         let change_count = self.log.change_count() - done.start;
         self.commit_count += 1;
@@ -305,6 +310,19 @@ impl Document {
             undo,
             paths,
         });
+    }
+
+    /// What changed of the handlers that were recorded, in order of registration.
+    fn finish_records(&mut self) -> Vec<(HandlerIdx, HandlerDelta)> {
+        let mut deltas = Vec::new();
+        let mut recorded = std::mem::take(&mut self.recorded);
+        recorded.sort_unstable();
+        for number in recorded {
+            if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
+                deltas.push((number, delta));
+            }
+        }
+        deltas
     }
 
     fn forget_records(&mut self) {

@@ -1,6 +1,7 @@
 //! The steps that an undo manager keeps, and what it wants to know of.
 
 use super::Direction;
+use super::positions::Drift;
 use super::step::{Effect, Renamed, Step};
 use crate::codec::Value;
 use crate::codec::json;
@@ -194,7 +195,7 @@ impl UndoManager {
             .replace(now_ms)
             .is_some_and(|last_ms| now_ms.saturating_sub(last_ms) < timeout_ms);
         match self.undo.back_mut() {
-            Some(last) if continues => {
+            Some(last) if continues && !last.has_drifted(&effects) => {
                 last.merge(effects);
                 None
             }
@@ -230,6 +231,7 @@ impl UndoManager {
             number,
             meta,
             effects,
+            since: BTreeMap::new(),
         });
         while stack.len() > steps_max {
             stack.pop_front();
@@ -253,6 +255,24 @@ impl UndoManager {
     /// Puts a step back that could not be taken back.
     pub(super) fn push_back(&mut self, direction: Direction, step: Step) {
         self.stack(direction).push_back(step);
+    }
+
+    /// A step of this stack was taken back: what others did since it came since the one below.
+    pub(super) fn hand_down(&mut self, direction: Direction, taken_back: &Step) {
+        if let Some(below) = self.stack(direction).back_mut() {
+            for (number, drift) in taken_back.since_without() {
+                below.since.entry(number).or_default().then_all(&drift);
+            }
+        }
+    }
+
+    /// Others moved positions.
+    pub(super) fn drift(&mut self, number: HandlerIdx, drift: &Drift) {
+        for stack in [&mut self.undo, &mut self.redo] {
+            if let Some(last) = stack.back_mut() {
+                last.since.entry(number).or_default().then_all(drift);
+            }
+        }
     }
 
     pub(super) fn rename(&mut self, renamed: &Renamed) {

@@ -10,6 +10,7 @@ mod codec;
 mod elements;
 mod keys;
 mod manager;
+mod positions;
 mod spans;
 mod step;
 mod tagged;
@@ -20,10 +21,11 @@ pub use manager::{UndoEvent, UndoIdx, UndoManager, UndoOptions, Undone};
 
 use super::Document;
 use super::handler::State;
-use super::types::{DocumentError, HandlerIdx, Origin};
+use super::types::{DocumentError, HandlerDelta, HandlerIdx, Origin};
 use crate::clock::OperationId;
 use crate::codec::Value;
 use crate::replica::ApplyError;
+use positions::drift_of;
 use std::collections::BTreeMap;
 use step::{Effect, Renamed, Step};
 
@@ -143,6 +145,8 @@ impl Document {
                 manager.push_back(direction, step);
                 return Err(error);
             }
+            let manager = self.undo_manager_mut(index).expect("looked at above");
+            manager.hand_down(direction, &step);
             if self.log.change_count() > before {
                 let Step { number, meta, .. } = step;
                 return Ok(Some(Undone { step: number, meta }));
@@ -173,6 +177,9 @@ impl Document {
             Effect::Elements(effect) => self.take_back_elements(*number, effect),
             Effect::Keys(effect) => self.take_back_keys(*number, effect),
             Effect::Tagged(effect) => self.take_back_tags(*number, effect),
+            Effect::Positions(effect) => {
+                self.take_back_positions(*number, effect, step.since.get(number))
+            }
         });
         let result: Result<(), DocumentError> = results.try_for_each(|result| result);
         if result.is_err() {
@@ -201,6 +208,8 @@ impl Document {
         match self.state(number) {
             Some(State::Map(_) | State::Register(_)) => self.track_key(number, body),
             Some(State::Set(_) | State::OrMap(_)) => self.track_tags(number, kind, body),
+            Some(State::PlainText(_)) => self.track_text_positions(number, kind, body),
+            Some(State::PlainList(_)) => self.track_list_positions(number, kind, body),
             _ => (),
         }
     }
@@ -214,10 +223,23 @@ impl Document {
         }
     }
 
-    /// Makes a step, or a part of one, of what the transaction noted. Returns who caused the
-    /// transaction if a step was taken back.
-    pub(super) fn close_tracked(&mut self, tag: &[u8]) -> Option<Origin> {
-        let tracker = self.tracker.as_mut()?;
+    /// Whether deltas of a handler are needed to follow its positions.
+    pub(super) fn tracks_positions(&self, number: HandlerIdx) -> bool {
+        let state = &self.handlers[number.0 as usize].state;
+        self.is_tracking() && matches!(state, State::PlainText(_) | State::PlainList(_))
+    }
+
+    /// Makes a step, or a part of one, of what the transaction noted. `is_mixed`: it also imported
+    /// changes, so that positions in it mean nothing. Returns who caused the transaction if a step
+    /// was taken back, and the handlers whose positions moved by edits that were noted.
+    pub(super) fn close_tracked(
+        &mut self,
+        tag: &[u8],
+        is_mixed: bool,
+    ) -> (Option<Origin>, Vec<HandlerIdx>) {
+        let Some(tracker) = &mut self.tracker else {
+            return (None, Vec::new());
+        };
         if !self.recording {
             // Nobody listens.
             tracker.events.clear();
@@ -227,12 +249,18 @@ impl Document {
             Direction::Undo => Origin::Undo,
             Direction::Redo => Origin::Redo,
         });
+        let mut moved = Vec::new();
         for (number, effect) in &mut captured {
             match effect {
                 Effect::Elements(_) => (),
                 Effect::Keys(effect) => self.complete_keys(*number, effect),
                 Effect::Tagged(effect) => self.complete_tags(*number, effect),
+                Effect::Positions(_) => moved.push(*number),
             }
+        }
+        if is_mixed {
+            captured.retain(|_, effect| !matches!(effect, Effect::Positions(_)));
+            moved.clear();
         }
         captured.retain(|_, effect| !effect.is_empty());
         if origin.is_some() {
@@ -240,7 +268,25 @@ impl Document {
         } else if !captured.is_empty() {
             self.add_step(captured, tag);
         }
-        origin
+        (origin, moved)
+    }
+
+    /// Others edited texts and lists by positions; `own` edits were noted.
+    pub(super) fn note_drift(&mut self, deltas: &[(HandlerIdx, HandlerDelta)], own: &[HandlerIdx]) {
+        for (number, delta) in deltas {
+            if own.contains(number) || !self.tracks_positions(*number) {
+                continue;
+            }
+            let id = &self.handlers[number.0 as usize].id;
+            let (Some(drift), Some(tracker)) = (drift_of(delta), &mut self.tracker) else {
+                continue;
+            };
+            for manager in tracker.managers.iter_mut().flatten() {
+                if manager.tracks_handler(id) {
+                    manager.drift(*number, &drift);
+                }
+            }
+        }
     }
 
     /// What there is to tell of steps.
@@ -269,10 +315,16 @@ impl Document {
         let Some(run) = tracker.run.take() else {
             return;
         };
-        for manager in tracker.managers.iter_mut().flatten() {
+        for (index, manager) in tracker.managers.iter_mut().enumerate() {
+            let Some(manager) = manager else {
+                continue;
+            };
             run.renamed
                 .iter()
                 .for_each(|renamed| manager.rename(renamed));
+            if run.manager != UndoIdx(index as u32) {
+                drift_by(manager, &captured);
+            }
         }
         if captured.is_empty() {
             return;
@@ -290,9 +342,13 @@ impl Document {
         let tracker = self.tracker.as_mut().expect("it noted something");
         let mut pushed = Vec::new();
         for (index, manager) in tracker.managers.iter_mut().enumerate() {
-            let Some(manager) = manager.as_mut().filter(|manager| manager.tracks_tag(tag)) else {
+            let Some(manager) = manager else {
                 continue;
             };
+            if !manager.tracks_tag(tag) {
+                drift_by(manager, &captured);
+                continue;
+            }
             let wanted = captured
                 .iter()
                 .filter(|(number, _)| manager.tracks_handler(&handlers[number.0 as usize].id));
@@ -306,6 +362,15 @@ impl Document {
         }
         for (index, step) in pushed {
             tracker.note_pushed(index, step);
+        }
+    }
+}
+
+/// Edits that a manager does not count move positions in its steps.
+fn drift_by(manager: &mut UndoManager, effects: &BTreeMap<HandlerIdx, Effect>) {
+    for (number, effect) in effects {
+        if let Effect::Positions(effect) = effect {
+            manager.drift(*number, &effect.drift());
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::super::types::HandlerIdx;
 use super::elements::ElementsEffect;
 use super::keys::KeysEffect;
+use super::positions::{Drift, PositionsEffect};
 use super::tagged::TaggedEffect;
 use crate::clock::OperationId;
 use crate::codec::Value;
@@ -10,17 +11,19 @@ use crate::sequence::ElementKey;
 use std::collections::BTreeMap;
 
 /// See the module.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Step {
     /// Its number; never reused by the manager.
     pub number: u64,
     /// What the application attached.
     pub meta: Option<Value>,
     pub effects: BTreeMap<HandlerIdx, Effect>,
+    /// What others did to texts and lists by positions between this step and the next.
+    pub since: BTreeMap<HandlerIdx, Drift>,
 }
 
 /// What a step did to one handler, as much as it takes to take it back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(in super::super) enum Effect {
     /// Fugue texts and lists.
     Elements(ElementsEffect),
@@ -28,6 +31,8 @@ pub(in super::super) enum Effect {
     Keys(KeysEffect),
     /// Observed-remove sets and maps.
     Tagged(TaggedEffect),
+    /// Texts and lists by positions.
+    Positions(PositionsEffect),
 }
 
 /// Something that has another in its place since a step was taken back.
@@ -50,6 +55,7 @@ impl Effect {
             Effect::Elements(effect) => effect.is_empty(),
             Effect::Keys(effect) => effect.is_empty(),
             Effect::Tagged(effect) => effect.is_empty(),
+            Effect::Positions(effect) => effect.is_empty(),
         }
     }
 
@@ -58,6 +64,7 @@ impl Effect {
             (Effect::Elements(effect), Effect::Elements(later)) => effect.merge(later),
             (Effect::Keys(effect), Effect::Keys(later)) => effect.merge(later),
             (Effect::Tagged(effect), Effect::Tagged(later)) => effect.merge(later),
+            (Effect::Positions(effect), Effect::Positions(later)) => effect.merge(later),
             _ => unreachable!("a handler keeps its kind"),
         }
     }
@@ -93,6 +100,25 @@ impl Step {
         }
     }
 
+    /// Whether others moved positions that these effects name.
+    pub fn has_drifted(&self, effects: &BTreeMap<HandlerIdx, Effect>) -> bool {
+        let mut positions = effects
+            .iter()
+            .filter(|(_, effect)| matches!(effect, Effect::Positions(_)));
+        positions.any(|(number, _)| self.since.contains_key(number))
+    }
+
+    /// What others did since this step, for the step before it, once this one was taken back.
+    pub fn since_without(&self) -> impl Iterator<Item = (HandlerIdx, Drift)> + '_ {
+        self.since.iter().map(|(number, since)| {
+            let drift = match self.effects.get(number) {
+                Some(Effect::Positions(effect)) => effect.drift_without(since),
+                _ => since.clone(),
+            };
+            (*number, drift)
+        })
+    }
+
     pub fn rename(&mut self, renamed: &Renamed) {
         for (number, effect) in &mut self.effects {
             effect.rename(*number, renamed);
@@ -103,7 +129,7 @@ impl Step {
     pub fn names_tag(&self, tag: OperationId) -> bool {
         self.effects.values().any(|effect| match effect {
             Effect::Tagged(effect) => effect.names(tag),
-            Effect::Elements(_) | Effect::Keys(_) => false,
+            Effect::Elements(_) | Effect::Keys(_) | Effect::Positions(_) => false,
         })
     }
 }
