@@ -73,6 +73,11 @@ pub struct UndoManager {
     last_ms: Option<i64>,
 }
 
+/// Whether a value can be attached to a step.
+pub(super) fn is_storable(value: &Value) -> bool {
+    matches!(value, Value::Bytes(_)) || json::encode(value, &mut Vec::new()).is_ok()
+}
+
 impl UndoManager {
     pub(super) fn new(options: UndoOptions) -> Self {
         UndoManager {
@@ -158,11 +163,7 @@ impl UndoManager {
     /// # Errors
     /// `UnsupportedValue` for what is neither bytes nor JSON.
     pub fn set_meta(&mut self, step: u64, meta: Option<Value>) -> Result<bool, DocumentError> {
-        let is_storable = match &meta {
-            None | Some(Value::Bytes(_)) => true,
-            Some(value) => json::encode(value, &mut Vec::new()).is_ok(),
-        };
-        if !is_storable {
+        if !meta.as_ref().is_none_or(is_storable) {
             return Err(DocumentError::UnsupportedValue);
         }
         let mut steps = self.undo.iter_mut().chain(&mut self.redo);
@@ -225,7 +226,6 @@ impl UndoManager {
     ) -> u64 {
         let number = self.next_step;
         self.next_step += 1;
-        let steps_max = self.options.steps_max.max(1);
         let stack = self.stack(stack);
         stack.push_back(Step {
             number,
@@ -233,10 +233,17 @@ impl UndoManager {
             effects,
             since: BTreeMap::new(),
         });
-        while stack.len() > steps_max {
-            stack.pop_front();
-        }
+        self.trim();
         number
+    }
+
+    /// Forgets the oldest steps beyond the limit.
+    pub(super) fn trim(&mut self) {
+        let steps_max = self.options.steps_max.max(1);
+        for stack in [&mut self.undo, &mut self.redo] {
+            let excess = stack.len().saturating_sub(steps_max);
+            stack.drain(..excess);
+        }
     }
 
     fn stack(&mut self, direction: Direction) -> &mut VecDeque<Step> {

@@ -7,7 +7,9 @@
 //! writes by their ids, so what others do in between stays as it is.
 
 mod codec;
+mod decode;
 mod elements;
+mod encode;
 mod keys;
 mod manager;
 mod positions;

@@ -235,8 +235,11 @@ impl Document {
             }
         };
         let end = at.saturating_add(count).min(self.list_len(number));
+        let codec = self.handler_codec(number);
         let removed: Vec<Value> = (at..end)
             .filter_map(|index| self.list_get(number, index))
+            // A number that overflowed cannot be written again.
+            .map(|value| codec.encode(&value).map_or(Value::Null, |_| value))
             .collect();
         let effect = self.tracked(number, || {
             Effect::Positions(PositionsEffect::List(Delta::default()))
@@ -262,10 +265,16 @@ impl Document {
                     match step {
                         DeltaStep::Retain(count) => at += count,
                         DeltaStep::Insert(units) => {
-                            self.text_insert_utf16(number, at, &units)?;
+                            let at_most = self.text_len_utf16(number);
+                            self.text_insert_utf16(number, at.min(at_most), &units)?;
                             at += units.len() as u64;
                         }
-                        DeltaStep::Remove(count) => self.text_remove(number, at, count)?,
+                        DeltaStep::Remove(count) => {
+                            let left = self.text_len_utf16(number).saturating_sub(at);
+                            if left > 0 {
+                                self.text_remove(number, at, count.min(left))?;
+                            }
+                        }
                     }
                 }
             }
@@ -274,10 +283,16 @@ impl Document {
                     match step {
                         DeltaStep::Retain(count) => at += count,
                         DeltaStep::Insert(values) => {
-                            self.list_insert(number, at, &values)?;
+                            let at_most = self.list_len(number);
+                            self.list_insert(number, at.min(at_most), &values)?;
                             at += values.len() as u64;
                         }
-                        DeltaStep::Remove(count) => self.list_remove(number, at, count)?,
+                        DeltaStep::Remove(count) => {
+                            let left = self.list_len(number).saturating_sub(at);
+                            if left > 0 {
+                                self.list_remove(number, at, count.min(left))?;
+                            }
+                        }
                     }
                 }
             }

@@ -461,3 +461,147 @@ fn positions_move_with_what_others_do() {
     }
     assert!(undone > 10 * parted, "{parted} of {undone}");
 }
+
+/// Another program opens what was stored: all changes, and the steps.
+fn reopened(document: &Document, undo: UndoIdx, peer: u8) -> (Document, UndoIdx) {
+    let mut again = super::super::scripts::document(peer);
+    again
+        .import_changes(document.all_changes(), &[], Origin::Load)
+        .unwrap();
+    let index = again.add_undo_manager(EACH);
+    let stored = document.undo_encode(undo).unwrap();
+    again.undo_decode(index, &stored).unwrap();
+    assert_eq!(again.undo_encode(index).unwrap(), stored);
+    (again, index)
+}
+
+#[test]
+fn steps_outlive_the_program() {
+    for seed in 0..100 {
+        let rng = &mut Rng::new(seed);
+        let mut document = document(1);
+        (0..rng.below(6)).for_each(|_| edit(&mut document, rng));
+        let mut undo = document.add_undo_manager(EACH);
+        let mut model = Model::default();
+        for nth in 0..30 {
+            let context = format!("seed {seed} step {nth}");
+            match rng.below(8) {
+                0..=2 => model.edit(&mut document, undo, rng),
+                3..=4 => drop(model.take_back(&mut document, undo, Direction::Undo, &context)),
+                5..=6 => drop(model.take_back(&mut document, undo, Direction::Redo, &context)),
+                _ => {
+                    let peer = 1 + rng.below(3) as u8;
+                    (document, undo) = reopened(&document, undo, peer);
+                }
+            }
+            document.check();
+        }
+        let context = format!("seed {seed} at the end");
+        while model.take_back(&mut document, undo, Direction::Undo, &context) {}
+        while model.take_back(&mut document, undo, Direction::Redo, &context) {}
+    }
+}
+
+/// A snapshot forgets removed elements and who wrote what; steps go by what is left of both.
+#[test]
+fn steps_outlive_a_snapshot() {
+    let (text, map, list) = (handler("text"), handler("map"), handler("list"));
+    let mut first = document(1);
+    let undo = first.add_undo_manager(EACH);
+    first.text_insert(text, 0, "one two three").unwrap();
+    // Backspace, delete, and a replaced word.
+    for at in [6, 5, 4] {
+        first.text_remove(text, at, 1).unwrap();
+    }
+    first.text_remove(text, 0, 2).unwrap();
+    first.text_update_utf16(text, 0, &[0x45]).unwrap();
+    first
+        .list_insert(list, 0, &[1.into(), 2.into(), 3.into()])
+        .unwrap();
+    first.list_remove(list, 0, 2).unwrap();
+    first.map_set(map, "a", &1.into()).unwrap();
+    first.map_set(map, "a", &2.into()).unwrap();
+    let mut states = vec![shown(&first)];
+    let mut probe = first.fork(DocumentOptions::default());
+    let index = probe.add_undo_manager(EACH);
+    probe
+        .undo_decode(index, &first.undo_encode(undo).unwrap())
+        .unwrap();
+    for _ in 0..8 {
+        probe.undo(index).unwrap().unwrap();
+        states.push(shown(&probe));
+    }
+    let stored = first.undo_encode(undo).unwrap();
+    let snapshot = first.take_snapshot(true).unwrap().clone();
+    let mut again = document(1);
+    again.import_snapshot(&snapshot, true).unwrap();
+    let undo = again.add_undo_manager(EACH);
+    again.undo_decode(undo, &stored).unwrap();
+    assert_eq!(shown(&again), states[0]);
+    for (nth, state) in states.iter().enumerate().skip(1) {
+        again.undo(undo).unwrap().unwrap();
+        assert_eq!(&shown(&again), state, "after {nth} steps");
+    }
+    for state in states.iter().rev().skip(1) {
+        again.redo(undo).unwrap().unwrap();
+        assert_eq!(&shown(&again), state);
+    }
+}
+
+#[test]
+fn damaged_steps_are_refused_or_harmless() {
+    let mut refused = 0;
+    for seed in 0..400 {
+        let rng = &mut Rng::new(seed);
+        let mut document = document(1);
+        let undo = document.add_undo_manager(EACH);
+        for _ in 0..14 {
+            match rng.below(4) {
+                0 => drop(document.undo(undo).unwrap()),
+                _ => edit(&mut document, rng),
+            }
+        }
+        let stored = document.undo_encode(undo).unwrap();
+        let mut damaged = stored.clone();
+        let at = rng.below(damaged.len());
+        damaged[at] ^= 1 << rng.below(8);
+        let kept = document.undo_encode(undo);
+        assert!(matches!(
+            document.undo_decode(undo, &damaged),
+            Err(DocumentError::Decode(_))
+        ));
+        assert!(document.undo_decode(undo, &stored[..at]).is_err());
+        assert_eq!(document.undo_encode(undo), kept);
+        // Whoever knows the checksum may say anything.
+        let mut forged = stored.clone();
+        for _ in 0..1 + rng.below(3) {
+            let at = 8 + rng.below(forged.len() - 8);
+            match rng.below(3) {
+                0 => forged[at] = rng.below(256) as u8,
+                1 => forged[at] = [0, 1, 2, 0x7f, 0x80, 0xff][rng.below(6)],
+                _ => drop(forged.remove(at)),
+            }
+        }
+        let checksum = crc32fast::hash(&forged[8..]).to_le_bytes();
+        forged[4..8].copy_from_slice(&checksum);
+        let (before, handlers) = (shown(&document), document.handlers().count());
+        if document.undo_decode(undo, &forged).is_err() {
+            refused += 1;
+            assert_eq!(document.undo_encode(undo), kept, "seed {seed}");
+            assert_eq!(document.handlers().count(), handlers);
+            continue;
+        }
+        assert_eq!(&shown(&document)[..before.len()], &before[..]);
+        for _ in 0..20 {
+            let _ = document.undo(undo);
+            document.check();
+        }
+        for _ in 0..20 {
+            let _ = document.redo(undo);
+            document.check();
+        }
+        assert!(!document.in_transaction());
+        seen_elsewhere(&document, rng);
+    }
+    assert!(refused > 100, "{refused}");
+}
