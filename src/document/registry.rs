@@ -180,6 +180,7 @@ impl Document {
         }
     }
 
+    #[inline(never)]
     fn record_observed(&mut self, number: HandlerIdx, many: bool) {
         let observed = self.is_observed(number) || self.tracks_positions(number);
         let handler = &mut self.handlers[number.0 as usize];

@@ -175,10 +175,12 @@ impl Document {
         for handler in &mut self.handlers {
             match &mut handler.state {
                 State::Fugue(text) => text.outlives_snapshot = true,
-                state => state
+                // With its history a state still places late changes as everybody else does.
+                state if prune => state
                     .bytes_mut()
                     .into_iter()
-                    .for_each(ByteState::snapshot_taken),
+                    .for_each(ByteState::history_pruned),
+                _ => (),
             }
         }
         self.generation += 1;
@@ -249,6 +251,11 @@ impl Document {
         let Some(pruned) = self.rewrite_log(version, false) else {
             return 0;
         };
+        for handler in &mut self.handlers {
+            if let Some(state) = handler.state.bytes_mut() {
+                state.forget(&|order| version.covers(&order.peer, order.hlc));
+            }
+        }
         self.is_seeded = true;
         let lost = self.pruned.get_or_insert_default();
         for (author, clock) in &pruned.authors {

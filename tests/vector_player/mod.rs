@@ -2,7 +2,7 @@
 
 mod history;
 mod list;
-pub mod or_map;
+mod or_map;
 mod plain;
 
 use super::common::{hex, list, text, to_hex, units};
@@ -170,8 +170,7 @@ impl Player {
         let prune = step["prune"] == Json::Bool(true);
         let snapshot = self.documents[peer].take_snapshot(prune).unwrap().clone();
         assert_eq!(snapshot.id(), text(&step["id"]));
-        let bytes = or_map::snapshot_bytes(&self.documents[peer]);
-        assert_eq!(to_hex(&bytes), text(&step["hex"]));
+        assert_eq!(to_hex(&snapshot.encode()), text(&step["hex"]));
         self.snapshots
             .insert(text(&step["snapshot"]).to_owned(), snapshot);
     }

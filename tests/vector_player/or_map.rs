@@ -3,10 +3,8 @@
 use super::super::common::{list, text};
 use super::{key, value};
 use serde_json::Value as Json;
-use syncline::codec::bytes::{write_prefixed, write_uvarint};
-use syncline::codec::{HandlerRef, Snapshot, Value};
+use syncline::codec::{HandlerRef, Value};
 use syncline::document::{Document, HandlerIdx, HandlerKind};
-use syncline::replica::Replica as _;
 
 /// Makes the call if the handler is one of these; false if not.
 pub fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) -> bool {
@@ -64,25 +62,4 @@ fn reference(json: &Json) -> Value {
         type_tag: text(&json["type"]).to_owned(),
         id: text(&json["id"]).to_owned(),
     })
-}
-
-/// The bytes of a snapshot, with the manifest of the handlers (specification 7.2) added if there
-/// is a container and the engine wrote none.
-pub fn snapshot_bytes(document: &Document) -> Vec<u8> {
-    const MANIFEST: &str = "crdt_lf/handler-manifest";
-    let snapshot = document.last_snapshot().unwrap();
-    let mut handlers = document.handlers();
-    let has_container = handlers.any(|handler| document.handler_kind(handler).is_container());
-    if !has_container || snapshot.entry(MANIFEST).is_some() {
-        return snapshot.encode();
-    }
-    let mut manifest = Vec::new();
-    write_uvarint(&mut manifest, document.handlers().count() as u64);
-    for handler in document.handlers() {
-        write_prefixed(&mut manifest, document.handler_id(handler).as_bytes());
-        write_prefixed(&mut manifest, document.handler_type(handler).as_bytes());
-    }
-    let mut entries = snapshot.entries().to_vec();
-    entries.push((MANIFEST.to_owned(), manifest));
-    Snapshot::new(snapshot.vector().clone(), entries).encode()
 }

@@ -7,7 +7,7 @@
 
 use super::identity::Form;
 use super::observed_remove::{Held, ObservedRemove, Shown, Tag, View};
-use super::operation::Operation;
+use super::operation::{Operation, Place};
 use crate::codec::bytes::write_prefixed;
 use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, Reader, Value, Wtf8String};
@@ -61,6 +61,16 @@ impl OrMapState {
     pub(crate) fn get(&self, key: &Value) -> Option<Value> {
         let shown = self.shown(self.find(key)?, View::Current)?;
         Some(self.codec.stored(&shown.held.0))
+    }
+
+    /// The living entries of a key with the places of their puts; that with the largest tag, which
+    /// shows, first.
+    pub(crate) fn living_values(&self, key: &Value) -> Vec<(Place, Value)> {
+        let element = self.find(key).into_iter();
+        let living = element.flat_map(|element| self.living(element, View::Current));
+        living
+            .map(|(place, held)| (place, self.codec.stored(&held.0)))
+            .collect()
     }
 
     /// Keys and values in map order. O(n log n).

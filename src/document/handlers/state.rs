@@ -17,7 +17,8 @@ pub(crate) trait ByteState {
     /// Forgets everything and starts from a snapshot's blob; an empty blob is an empty state.
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError>;
 
-    /// Adds the operation of a change.
+    /// Adds the operation of a change. If it is not the youngest, [`settle`](Self::settle) must
+    /// follow before anything is read.
     fn apply(
         &mut self,
         order: OrderKey,
@@ -43,6 +44,24 @@ pub(crate) trait ByteState {
     /// Takes back all operations of the open transaction.
     fn discard_pending(&mut self, recorder: &mut Recorder);
 
+    /// Whether [`promote_pending`](Self::promote_pending) can take so many operations.
+    fn can_promote(&self, count: usize) -> bool {
+        let _ = count;
+        false
+    }
+
+    /// All operations of the open transaction became changes with these places, in call order and
+    /// behind all others.
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        let _ = places;
+    }
+
+    /// The log forgot the changes that `covers` knows: what serves only to place others among
+    /// them may go.
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        let _ = covers;
+    }
+
     /// Joins two neighbours of a transaction's queue (specification 8.8).
     fn compound<'a>(
         &self,
@@ -62,9 +81,9 @@ pub(crate) trait ByteState {
     /// The blob of a crdt_lf snapshot; committed state only (defect 13.6).
     fn snapshot_state(&self) -> Vec<u8>;
 
-    /// A snapshot was taken that covers all that is committed. States whose operations act on what
+    /// A snapshot took the place of all that is committed. States whose operations act on what
     /// is there need not know any longer how it came there.
-    fn snapshot_taken(&mut self) {}
+    fn history_pruned(&mut self) {}
 
     /// What can be seen, to be compared after a replay.
     fn visible(&self) -> Visible;
@@ -134,6 +153,15 @@ keyed_state!(MapState {
     ) -> Option<QueuedOperation<'a>> {
         MapState::compound(last, next)
     }
+    fn can_promote(&self, count: usize) -> bool {
+        MapState::can_promote(self, count)
+    }
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        MapState::promote_pending(self, places)
+    }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        MapState::forget(self, covers)
+    }
     fn visible(&self) -> Visible {
         Visible::Entries(self.entries())
     }
@@ -150,6 +178,9 @@ keyed_state!(RegisterState {
         next: &QueuedOperation<'a>,
     ) -> Option<QueuedOperation<'a>> {
         RegisterState::compound(last, next)
+    }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        RegisterState::forget(self, covers)
     }
     fn visible(&self) -> Visible {
         let value = self.get().into_iter();

@@ -5,7 +5,7 @@ use super::super::delta::{Delta, Removed, Step as DeltaStep};
 use super::super::types::{HandlerIdx, HandlerKind, HandlerSpec, ValueCodec};
 use super::codec::{MAGIC, VERSION};
 use super::elements::{ElementsEffect, Held, RemovedRun};
-use super::keys::{KeyEffect, KeysEffect};
+use super::keys::{KeyEffect, KeysEffect, Written};
 use super::manager::is_storable;
 use super::positions::{Drift, PositionsEffect};
 use super::step::{Effect, Step};
@@ -13,7 +13,6 @@ use super::tagged::{ElementEffect, TaggedEffect};
 use crate::clock::{AuthorIdx, OperationId, PeerId};
 use crate::codec::{DecodeError, Reader, Value, json};
 use crate::document::handlers::fugue_body::COUNTER_MAX;
-use crate::document::handlers::history::Written;
 use crate::sequence::{ElementKey, UNITS_MAX};
 use std::collections::BTreeMap;
 

@@ -4,13 +4,13 @@ use super::super::Document;
 use super::super::delta::Step as DeltaStep;
 use super::super::types::HandlerIdx;
 use super::elements::{ElementsEffect, Held};
+use super::keys::Written;
 use super::positions::PositionsEffect;
 use super::step::{Effect, Step};
 use super::tagged::TaggedEffect;
 use crate::clock::{AuthorIdx, OperationId};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{Value, json};
-use crate::document::handlers::history::Written;
 use crate::sequence::ElementKey;
 use std::collections::VecDeque;
 

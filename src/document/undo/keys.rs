@@ -6,8 +6,8 @@
 
 use super::super::Document;
 use super::super::handler::State;
-use super::super::handlers::history::Written;
-use super::super::handlers::operation::{Operation, kind};
+use super::super::handlers::history;
+use super::super::handlers::operation::{Operation, Place, kind};
 use super::super::types::{DocumentError, HandlerIdx, ValueCodec};
 use super::step::{Effect, Renamed};
 use crate::clock::OperationId;
@@ -20,6 +20,28 @@ use std::collections::BTreeMap;
 pub(in super::super) struct KeysEffect {
     /// By key; that of a register is empty.
     pub items: BTreeMap<Box<str>, KeyEffect>,
+}
+
+/// What a key holds and who wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Written {
+    /// The value, encoded; None: the key is absent.
+    pub value: Option<Box<[u8]>>,
+    /// The change that decided, even if it took the key away; None: none did, a snapshot has it,
+    /// or the open transaction.
+    pub stamp: Option<OperationId>,
+}
+
+impl Written {
+    fn new(value: Option<&[u8]>, newest: Option<(Place, history::Effect)>) -> Self {
+        Written {
+            value: value.map(Box::from),
+            stamp: match newest {
+                Some((Place::Committed(order), _)) => Some(order),
+                _ => None,
+            },
+        }
+    }
 }
 
 /// What a step did to one key.
@@ -69,8 +91,10 @@ fn still_decides(now: &Written, after: &Written) -> bool {
 impl Document {
     pub(super) fn written(&self, number: HandlerIdx, key: &str) -> Written {
         match self.state(number) {
-            Some(State::Map(map)) => map.written(key),
-            Some(State::Register(register)) => register.written(),
+            Some(State::Map(map)) => Written::new(map.bytes(key), map.newest_first(key).next()),
+            Some(State::Register(register)) => {
+                Written::new(register.bytes(), register.newest_first().next())
+            }
             _ => Written::default(),
         }
     }
