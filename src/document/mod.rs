@@ -23,6 +23,7 @@ mod list;
 mod list_delta;
 mod log;
 mod maps;
+mod movable;
 pub mod myers;
 mod nested;
 mod nested_path;
@@ -49,9 +50,9 @@ pub use nested_path::NestedPath;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use timeline::Timeline;
 pub use types::{
-    CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
-    HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit,
-    ValueCodec, WallClock,
+    Affinity, CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta,
+    HandlerIdx, HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin,
+    TextOp, TextUnit, ValueCodec, WallClock,
 };
 pub use undo::{UndoEvent, UndoIdx, UndoManager, UndoOptions, Undone};
 

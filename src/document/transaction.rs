@@ -3,6 +3,7 @@
 
 use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
+use super::handlers::state::ByteState;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerDelta, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
@@ -165,12 +166,8 @@ impl Document {
             .transaction
             .take()
             .ok_or(DocumentError::NoTransaction)?;
-        let queued = open.queue.len();
         let queue = self.compacted(std::mem::take(&mut open.queue));
-        let mut promoted = match queue.len() == queued {
-            true => self.promoted(&queue),
-            false => Vec::new(),
-        };
+        let mut promoted = self.promoted(&queue);
         self.discard_pending(&queue, &promoted);
         for Queued { handler, op } in &queue {
             self.commit_operation(*handler, op.operation());
@@ -229,10 +226,7 @@ impl Document {
         let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
             open.start == self.log.change_count() && open.generation == self.generation;
-        for queued in queue
-            .iter()
-            .filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. }))
-        {
+        for queued in queue.iter().filter(|queued| !self.can_discard(queued)) {
             if sequences.iter().all(|(known, _)| *known != queued.handler) {
                 let before = match nothing_imported && self.is_seeded {
                     true => self
@@ -498,11 +492,18 @@ impl Document {
         }
     }
 
+    /// Whether the state forgets a queued operation without being folded anew.
+    fn can_discard(&self, queued: &Queued) -> bool {
+        let state = self.handler_ref(queued.handler).state.bytes();
+        matches!(queued.op, QueuedOp::Bytes { .. }) && state.is_some_and(ByteState::can_discard)
+    }
+
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
     fn discard_pending(&mut self, queue: &[Queued], except: &[Promoted]) {
         let mut done: Vec<HandlerIdx> = except.iter().map(|known| known.handler).collect();
-        for Queued { handler, op } in queue {
-            if !matches!(op, QueuedOp::Bytes { .. }) || done.contains(handler) {
+        for queued in queue {
+            let handler = &queued.handler;
+            if !self.can_discard(queued) || done.contains(handler) {
                 continue;
             }
             done.push(*handler);

@@ -469,6 +469,17 @@ pub struct LogPosition {
     pub index: u64,
 }
 
+/// Which of its neighbours a stable position stays with, and so on which side of it is what
+/// somebody inserts right there. The bytes of a position do not tell: keep both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// The element before it, or the beginning: what is inserted there comes behind. As crdt_lf.
+    #[default]
+    Before,
+    /// The element behind it, or the end: what is inserted there comes before.
+    After,
+}
+
 /// The unit of text positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TextUnit {

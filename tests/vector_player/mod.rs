@@ -2,6 +2,7 @@
 
 mod history;
 mod list;
+mod movable;
 mod or_map;
 mod plain;
 
@@ -48,6 +49,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         "CRDTListHandler" => HandlerKind::List,
         "CRDTFugueListHandler" => HandlerKind::FugueList,
         "CRDTListRefHandler" => HandlerKind::ListRef,
+        "CRDTFugueMovableListHandler" => HandlerKind::MovableList,
+        "CRDTMovableListRefHandler" => HandlerKind::MovableListRef,
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
@@ -111,6 +114,13 @@ impl Player {
                 .collect(),
         };
         let position = self.documents[peer].log_position();
+        if movable::loses_to_itself(&expected) {
+            for change in &expected {
+                let made = self.documents[peer].create_change(change.payload.clone());
+                same_change(&made.unwrap(), change);
+            }
+            return;
+        }
         let document = &mut self.documents[peer];
         let in_transaction = calls.len() > 1;
         if in_transaction {
@@ -289,6 +299,9 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) -> bool {
         (HandlerKind::Register, "set") => document.register_set(handler, &value(&call[1])).unwrap(),
         (HandlerKind::OrSet, "add") => document.set_add(handler, &value(&call[1])).unwrap(),
         (HandlerKind::OrSet, "remove") => document.set_remove(handler, &value(&call[1])).unwrap(),
+        (HandlerKind::MovableList | HandlerKind::MovableListRef, _) => {
+            movable::perform(document, handler, call)
+        }
         (kind, method) => panic!("{kind:?}.{method} is unknown"),
     }
     true
@@ -373,9 +386,10 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
             assert_eq!(shown, units(expected));
             assert_eq!(document.text_len_utf16(handler), shown.len() as u64);
         }
-        HandlerKind::FugueList | HandlerKind::ListRef => {
-            list::compare_values(document, handler, expected)
-        }
+        HandlerKind::FugueList
+        | HandlerKind::ListRef
+        | HandlerKind::MovableList
+        | HandlerKind::MovableListRef => list::compare_values(document, handler, expected),
         HandlerKind::Text | HandlerKind::List => plain::compare_values(document, handler, expected),
         HandlerKind::Map => {
             let mut shown = document.map_entries(handler);
