@@ -32,9 +32,7 @@ impl Document {
         snapshot: &Snapshot,
         prune: bool,
     ) -> Result<bool, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if !self.should_apply_snapshot(snapshot) {
             return Ok(false);
         }
@@ -162,9 +160,7 @@ impl Document {
     /// covers are forgotten. What is in memory stays: removed elements keep their places for
     /// those who still refer to them. O(document).
     pub(super) fn snapshot_now(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if self.in_transaction() {
             // Otherwise uncommitted edits would be in the snapshot and be replayed on top (13.6).
             return Err(ApplyError::InTransaction);
