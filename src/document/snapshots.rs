@@ -239,7 +239,7 @@ impl Document {
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
     /// `garbageCollect`); returns how many. O(history).
     pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> u64 {
-        let Some(snapshot) = &self.snapshot else {
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| self.timeline.is_none()) else {
             return 0;
         };
         let version = VersionVector::intersection([protect_until, snapshot.vector()]);
