@@ -32,6 +32,7 @@ impl Document {
                 let list = self.fugue_list(handler);
                 list.map_or(0, |(fugue, _)| u64::from(fugue.sequence.len_units()))
             }
+            Ok(State::MovableList(list)) => u64::from(list.len()),
             Ok(State::PlainList(list)) => list.len(),
             _ => 0,
         }
@@ -45,6 +46,7 @@ impl Document {
                 let index = u32::try_from(index).ok()?;
                 fugue.values(&self.log.content, index).next()
             }
+            State::MovableList(list) => list.get(u32::try_from(index).ok()?),
             State::PlainList(list) => list.get(index),
             _ => None,
         }
@@ -59,6 +61,7 @@ impl Document {
                     fugue.values(&self.log.content, 0).collect()
                 })
             }
+            Ok(State::MovableList(list)) => list.values(),
             Ok(State::PlainList(list)) => list.values(),
             _ => Vec::new(),
         }
@@ -78,6 +81,7 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_insert(handler, index, values),
+            State::MovableList(_) => self.movable_insert(handler, index, values),
             State::PlainList(_) => self.plain_list_insert(handler, index, values),
             _ => Err(DocumentError::UnknownHandler),
         }
@@ -111,6 +115,7 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.remove_elements(handler, index, count)
             }
+            State::MovableList(_) => self.movable_remove(handler, index, count),
             State::PlainList(_) => self.plain_list_remove(handler, index, count),
             _ => Err(DocumentError::UnknownHandler),
         }
@@ -129,30 +134,34 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_update(handler, index, value),
+            State::MovableList(_) => self.movable_update(handler, index, value),
             State::PlainList(_) => self.plain_list_update(handler, index, value),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
-    /// Moves an element to where it has `to` others before it.
+    /// Moves an element to where it has `to` others before it; the length means the end, too, as
+    /// in crdt_lf. It wins over all moves known here.
     ///
     /// # Errors
-    /// `TypeMismatch` for lists whose elements cannot move; `OutOfRange`; `Closed`; `Limit`.
+    /// `TypeMismatch` for lists whose elements cannot move; `OutOfRange` if there is no element at
+    /// `from`, or `to` is past the end; `Closed`; `Limit`.
     pub fn list_move(
         &mut self,
         handler: HandlerIdx,
         from: u64,
         to: u64,
     ) -> Result<(), DocumentError> {
-        let _ = (from, to);
         match self.list_state(handler)? {
+            State::MovableList(_) => self.movable_move(handler, from, to),
             State::Fugue(_) | State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
     /// A position that stays with its element while the list changes: the bytes of the element
-    /// before the index (specification 9.9, FugueElementID).
+    /// before the index (specification 9.9, FugueElementID). In a movable list it follows the
+    /// element where that moves.
     ///
     /// # Errors
     /// `TypeMismatch` for lists whose elements have no ids.
@@ -192,6 +201,7 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.position_at(handler, index, affinity)
             }
+            State::MovableList(list) => Ok(list.position_at(index, affinity)),
             State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
@@ -214,6 +224,7 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.position_index(handler, position, affinity)
             }
+            State::MovableList(list) => Ok(list.position_index(position, affinity)?),
             State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
