@@ -108,8 +108,12 @@ impl Peer {
         }
         self.register_all();
         let unknown = |change: &Change| {
+            // Of an id that is taken by another type, nobody ever shows it.
             let envelope = change.envelope();
-            envelope.is_ok_and(|envelope| envelope.handler_type == super::edits::UNKNOWN_TAG)
+            envelope.is_ok_and(|envelope| {
+                envelope.handler_type == super::edits::UNKNOWN_TAG
+                    && self.document.find_handler(envelope.handler_id).is_none()
+            })
         };
         if self.model.stored.iter().any(unknown) {
             // It would cover changes whose effect it lacks.
