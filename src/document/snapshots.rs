@@ -7,7 +7,7 @@ use super::handlers::fugue_body::FugueBody;
 use super::handlers::movable_list_body::{MovableBlob, MovableBody, SeededElement};
 use super::handlers::state::ByteState;
 use super::log::{Operation, Pruned};
-use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
+use super::types::{CLOCK_AHEAD_MS_MAX, HandlerIdx, Origin};
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{Change, ElementId, Envelope, Snapshot, manifest};
@@ -32,9 +32,7 @@ impl Document {
         snapshot: &Snapshot,
         prune: bool,
     ) -> Result<bool, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if !self.should_apply_snapshot(snapshot) {
             return Ok(false);
         }
@@ -130,7 +128,9 @@ impl Document {
         }
     }
 
-    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending.
+    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending. Unlike
+    /// `changes_newer_than` it never leaves a gap: changes made right after everything was pruned
+    /// have no dependencies, and whoever lacks what was pruned would take them without noticing.
     /// O(log n + result).
     ///
     /// # Errors
@@ -160,9 +160,7 @@ impl Document {
     /// covers are forgotten. What is in memory stays: removed elements keep their places for
     /// those who still refer to them. O(document).
     pub(super) fn snapshot_now(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if self.in_transaction() {
             // Otherwise uncommitted edits would be in the snapshot and be replayed on top (13.6).
             return Err(ApplyError::InTransaction);
@@ -180,10 +178,13 @@ impl Document {
         for handler in &mut self.handlers {
             match &mut handler.state {
                 State::Fugue(text) => text.outlives_snapshot = true,
-                state => state
+                State::MovableList(list) => list.outlives_snapshot = true,
+                // With its history a state still places late changes as everybody else does.
+                state if prune => state
                     .bytes_mut()
                     .into_iter()
-                    .for_each(ByteState::snapshot_taken),
+                    .for_each(ByteState::history_pruned),
+                _ => (),
             }
         }
         self.generation += 1;
@@ -237,17 +238,16 @@ impl Document {
 
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
     /// `garbageCollect`); returns how many. O(history).
-    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> Result<u64, DocumentError> {
-        self.ensure_open()?;
-        let Some(snapshot) = &self.snapshot else {
-            return Ok(0);
+    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> u64 {
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| self.timeline.is_none()) else {
+            return 0;
         };
         let version = VersionVector::intersection([protect_until, snapshot.vector()]);
         let removed = self.prune(&version);
         if removed > 0 {
             self.generation += 1;
         }
-        Ok(removed)
+        removed
     }
 
     fn prune(&mut self, version: &VersionVector) -> u64 {
