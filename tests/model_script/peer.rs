@@ -107,10 +107,9 @@ impl Peer {
             return;
         }
         self.register_all();
+        // Under an id that is registered it is a change that nobody sees.
         let unknown = |change: &Change| {
-            // Of an id that is taken by another type, nobody ever shows it.
-            let envelope = change.envelope();
-            envelope.is_ok_and(|envelope| {
+            change.envelope().is_ok_and(|envelope| {
                 envelope.handler_type == super::edits::UNKNOWN_TAG
                     && self.document.find_handler(envelope.handler_id).is_none()
             })
