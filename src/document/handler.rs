@@ -440,15 +440,17 @@ impl Handler {
 
     /// What was there before the recorded edits, if a replay may not lead back to it.
     pub fn to_replace(&self, content: &ContentPool) -> Option<Replaced> {
-        let fugue = self.fugue().filter(|fugue| fugue.outlives_snapshot)?;
-        match &self.recorder {
-            Recorder::Text(delta) => {
-                let len = u64::from(fugue.sequence.len_units());
+        match (&self.recorder, &self.state) {
+            (Recorder::Text(delta), State::Fugue(text)) if text.outlives_snapshot => {
+                let len = u64::from(text.sequence.len_units());
                 Some(Replaced::Text(delta.len_before(len)))
             }
-            Recorder::List(delta) => {
-                let now = fugue.values(content, 0).collect();
+            (Recorder::List(delta), State::Fugue(list)) if list.outlives_snapshot => {
+                let now = list.values(content, 0).collect();
                 Some(Replaced::List(delta.before(now)))
+            }
+            (Recorder::List(delta), State::MovableList(list)) if list.outlives_snapshot => {
+                Some(Replaced::List(delta.before(list.values())))
             }
             _ => None,
         }

@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::State;
 use super::handlers::fugue::FugueState;
 use super::handlers::fugue_body::Elements;
-use super::types::{DocumentError, HandlerIdx, ValueCodec};
+use super::types::{Conflict, DocumentError, HandlerIdx, ValueCodec};
 use crate::codec::Value;
 
 impl Document {
@@ -32,6 +32,7 @@ impl Document {
                 list.map_or(0, |(fugue, _)| u64::from(fugue.sequence.len_units()))
             }
             Ok(State::PlainList(list)) => list.len(),
+            Ok(State::MovableList(list)) => u64::from(list.len()),
             _ => 0,
         }
     }
@@ -45,6 +46,7 @@ impl Document {
                 fugue.values(&self.log.content, index).next()
             }
             State::PlainList(list) => list.get(index),
+            State::MovableList(list) => list.get(u32::try_from(index).ok()?),
             _ => None,
         }
     }
@@ -59,6 +61,7 @@ impl Document {
                 })
             }
             Ok(State::PlainList(list)) => list.values(),
+            Ok(State::MovableList(list)) => list.values(),
             _ => Vec::new(),
         }
     }
@@ -78,6 +81,7 @@ impl Document {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_insert(handler, index, values),
             State::PlainList(_) => self.plain_list_insert(handler, index, values),
+            State::MovableList(_) => self.movable_insert(handler, index, values),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -111,6 +115,7 @@ impl Document {
                 self.remove_elements(handler, index, count)
             }
             State::PlainList(_) => self.plain_list_remove(handler, index, count),
+            State::MovableList(_) => self.movable_remove(handler, index, count),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -129,29 +134,33 @@ impl Document {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_update(handler, index, value),
             State::PlainList(_) => self.plain_list_update(handler, index, value),
+            State::MovableList(_) => self.movable_update(handler, index, value),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
-    /// Moves an element to where it has `to` others before it.
+    /// Moves an element to where it has `to` others before it; the length means the end, too, as
+    /// in crdt_lf. It wins over all moves known here.
     ///
     /// # Errors
-    /// `TypeMismatch` for lists whose elements cannot move; `OutOfRange`; `Closed`; `Limit`.
+    /// `TypeMismatch` for lists whose elements cannot move; `OutOfRange` if there is no element at
+    /// `from`, or `to` is past the end; `Closed`; `Limit`.
     pub fn list_move(
         &mut self,
         handler: HandlerIdx,
         from: u64,
         to: u64,
     ) -> Result<(), DocumentError> {
-        let _ = (from, to);
         match self.list_state(handler)? {
             State::Fugue(_) | State::PlainList(_) => Err(DocumentError::TypeMismatch),
+            State::MovableList(_) => self.movable_move(handler, from, to),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
     /// A position that stays behind its element while the list changes: the bytes of the element
-    /// before the index (specification 9.9, FugueElementID).
+    /// before the index (specification 9.9, FugueElementID). In a movable list it follows the
+    /// element where that moves.
     ///
     /// # Errors
     /// `TypeMismatch` for lists whose elements have no ids.
@@ -167,6 +176,7 @@ impl Document {
                 self.position_at(handler, index)
             }
             State::PlainList(_) => Err(DocumentError::TypeMismatch),
+            State::MovableList(list) => Ok(list.position_at(index)),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -187,7 +197,18 @@ impl Document {
                 self.position_index(handler, position)
             }
             State::PlainList(_) => Err(DocumentError::TypeMismatch),
+            State::MovableList(list) => Ok(list.position_index(position)?),
             _ => Err(DocumentError::UnknownHandler),
+        }
+    }
+
+    /// The values that lost against that of an element of a movable list: of updates that were made
+    /// without knowledge of it and of each other, newest first, as far as their changes are
+    /// stored. Nothing for other lists. O(history) if there are any.
+    pub fn list_conflicts(&self, handler: HandlerIdx, index: u64) -> Vec<Conflict> {
+        match self.list_state(handler) {
+            Ok(State::MovableList(_)) => self.movable_conflicts(handler, index),
+            _ => Vec::new(),
         }
     }
 

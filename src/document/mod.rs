@@ -17,6 +17,8 @@ mod incoming;
 mod list;
 mod list_delta;
 mod log;
+mod maps;
+mod movable;
 pub mod myers;
 mod nested;
 mod nested_path;
@@ -38,7 +40,7 @@ pub use nested::{PathStep, RESOLVED_BYTES_MAX, RESOLVED_VALUES_MAX, new_handler_
 pub use nested_path::NestedPath;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
-    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
+    CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
     HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit,
     ValueCodec, WallClock,
 };

@@ -23,10 +23,12 @@ impl Document {
         appears: bool,
     ) -> Result<HandlerIdx, DocumentError> {
         self.ensure_open()?;
-        if id == manifest::KEY {
+        let tag = spec.tag();
+        // Peers read names without a leading byte order mark (defect 13.18).
+        let is_marked = [id, &tag].iter().any(|name| name.starts_with('\u{feff}'));
+        if id == manifest::KEY || is_marked {
             return Err(DocumentError::ReservedId);
         }
-        let tag = spec.tag();
         if let Some(known) = self.find_handler(id) {
             return self.adopt(known, &tag, spec);
         }
@@ -168,15 +170,19 @@ impl Document {
     }
 
     /// Begins the record of a handler, if it is observed.
+    #[inline]
     pub(super) fn record(&mut self, number: HandlerIdx, many: bool) {
         if self.recording {
-            let handler = &mut self.handlers[number.0 as usize];
-            let observed = handler.observers > 0
-                || self.observers_of_all > 0
-                || !self.deeply_observed.is_empty();
-            if handler.record(observed, many, &self.log.content) {
-                self.recorded.push(number);
-            }
+            self.record_observed(number, many);
+        }
+    }
+
+    fn record_observed(&mut self, number: HandlerIdx, many: bool) {
+        let handler = &mut self.handlers[number.0 as usize];
+        let observed =
+            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
+        if handler.record(observed, many, &self.log.content) {
+            self.recorded.push(number);
         }
     }
 

@@ -4,9 +4,9 @@
 use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
 use super::log::{ChangeKey, Operation, Span};
-use super::types::{Commit, DocumentError, HandlerIdx, Origin};
+use super::types::{Commit, DocumentError, HandlerIdx, LogPosition, Origin};
 use super::{AuthorIdx, Document};
-use crate::clock::Hlc;
+use crate::clock::{Hlc, OperationId};
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
@@ -159,8 +159,12 @@ impl Document {
         self.discard_pending(&queue);
         for Queued { handler, op } in &queue {
             self.commit_operation(*handler, op.operation());
-            if let QueuedOp::Bytes { .. } = op {
-                self.fold_last(*handler);
+            match op {
+                QueuedOp::Bytes { kind, body } if self.keeps_pending(*handler) => {
+                    self.confirm_last(*handler, *kind, body);
+                }
+                QueuedOp::Bytes { .. } => self.fold_last(*handler),
+                _ => (),
             }
             open.origin = Some(Origin::Local);
         }
@@ -179,10 +183,7 @@ impl Document {
         let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
             open.start == self.log.change_count() && open.generation == self.generation;
-        for queued in queue
-            .iter()
-            .filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. }))
-        {
+        for queued in queue.iter().filter(|queued| !self.can_discard(queued)) {
             if sequences.iter().all(|(known, _)| *known != queued.handler) {
                 let before = match nothing_imported && self.is_seeded {
                     true => self
@@ -232,6 +233,23 @@ impl Document {
     /// The commits recorded since the last call, oldest first.
     pub fn take_commits(&mut self) -> Vec<Commit> {
         std::mem::take(&mut self.commits)
+    }
+
+    /// The changes that a commit added, in store order; None if history was rewritten since.
+    /// O(what was stored since).
+    pub fn changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_since(commit.start)?;
+        changes.truncate(usize::try_from(commit.change_count).unwrap_or(usize::MAX));
+        Some(changes)
+    }
+
+    /// Those of them that were made here, in replay order (crdt_lf's `localChanges`): what others
+    /// made is never among them, even if it was imported in the same transaction (defect 13.10).
+    pub fn local_changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_of(commit)?;
+        changes.retain(|change| change.id.peer == self.peer);
+        changes.sort_unstable_by_key(|change| change.id);
+        Some(changes)
     }
 
     /// Runs `body` in a transaction; an error rolls nothing back, as `body` has checked first.
@@ -292,6 +310,10 @@ impl Document {
             origin,
             tag: done.tag,
             author: self.common_author(origin, change_count),
+            start: LogPosition {
+                generation: self.generation,
+                index: done.start,
+            },
             change_count,
             snapshot_applied: done.snapshot_applied,
             deltas,
@@ -306,7 +328,7 @@ impl Document {
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
-        if origin == Origin::Local {
+        if origin == Origin::Local && change_count == 0 {
             return Some(self.peer);
         }
         let mut common: Option<AuthorIdx> = None;
@@ -345,16 +367,19 @@ impl Document {
 
     /// As [`submit`](Self::submit), for insertions into and removals from Fugue texts and lists:
     /// most are committed at once and need no memory of their own.
-    #[inline]
+    #[inline(always)]
     pub(super) fn submit_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
-        if self.transaction.is_none() {
-            let start = self.log.change_count();
-            self.commit_operation(handler, op);
-            if self.recording {
-                self.note(Origin::Local, &[], start, false);
-            }
-            return;
+        if self.transaction.is_some() {
+            return self.queue_fugue(handler, op);
         }
+        let start = self.log.change_count();
+        self.commit_operation(handler, op);
+        if self.recording {
+            self.note(Origin::Local, &[], start, false);
+        }
+    }
+
+    fn queue_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         self.submit(
             handler,
             match op {
@@ -381,8 +406,9 @@ impl Document {
         );
     }
 
-    /// Makes a change of a local operation (specification 8.3).
-    #[inline]
+    /// Makes a change of a local operation (specification 8.3). Inlined, so that the log compares
+    /// an insertion with nothing but an insertion: a tenth of the time of a typed character.
+    #[inline(always)]
     pub(super) fn commit_operation(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         let handler = &mut self.handlers[handler.0 as usize];
         handler.revision += 1;
@@ -423,11 +449,31 @@ impl Document {
         }
     }
 
+    fn keeps_pending(&self, handler: HandlerIdx) -> bool {
+        let state = self.handler_ref(handler).state.bytes();
+        state.is_some_and(|state| state.keeps_pending())
+    }
+
+    /// Whether the state forgets a queued operation without being folded anew.
+    fn can_discard(&self, queued: &Queued) -> bool {
+        matches!(queued.op, QueuedOp::Bytes { .. }) && !self.keeps_pending(queued.handler)
+    }
+
+    /// Tells a handler that has the operation already which change it became.
+    fn confirm_last(&mut self, handler: HandlerIdx, kind: u8, body: &[u8]) {
+        let order = OperationId::new(self.peer, self.handler_ref(handler).newest_own);
+        if let Some(state) = self.handlers[handler.0 as usize].state.bytes_mut() {
+            // The body was encoded here.
+            let _ = state.confirm(order, kind, body);
+        }
+    }
+
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
     fn discard_pending(&mut self, queue: &[Queued]) {
         let mut done: Vec<HandlerIdx> = Vec::new();
-        for Queued { handler, op } in queue {
-            if !matches!(op, QueuedOp::Bytes { .. }) || done.contains(handler) {
+        for queued in queue {
+            let handler = &queued.handler;
+            if !self.can_discard(queued) || done.contains(handler) {
                 continue;
             }
             done.push(*handler);

@@ -257,7 +257,8 @@ pub enum DocumentError {
         /// The tag.
         type_tag: String,
     },
-    /// The id is reserved by the format.
+    /// The id is reserved by the format, or it or the tag begins with a byte order mark, which
+    /// peers do not see.
     ReservedId,
     /// A change id that is not in the document.
     UnknownChange,
@@ -353,6 +354,17 @@ pub struct MapOp {
     pub new: Option<Value>,
 }
 
+/// A concurrent write that lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// What was written.
+    pub value: Value,
+    /// Who wrote it.
+    pub peer: PeerId,
+    /// The clock of the change; with `peer`, its id.
+    pub clock: Hlc,
+}
+
 /// One step of a list delta. [`Retain`](Self::Retain), [`Insert`](Self::Insert) and
 /// [`Remove`](Self::Remove) apply in order from index 0, as those of a text; then the steps that
 /// name an index of the list as the steps before them left it.
@@ -406,8 +418,10 @@ pub struct Commit {
     pub origin: Origin,
     /// The tag given to `begin`, or naming the connection.
     pub tag: Vec<u8>,
-    /// The author, if all changes have one.
+    /// The author, if all changes have the same one.
     pub author: Option<PeerId>,
+    /// Where in the log its changes begin.
+    pub start: LogPosition,
     /// How many changes this commit added; they are the last ones in store order.
     pub change_count: u64,
     /// A snapshot replaced the state.

@@ -60,6 +60,7 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
+        self.caret = None;
         let new = self
             .new_prefix(chain.id, chain.len)
             .ok_or(DuplicateElement)?;
@@ -153,6 +154,7 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
+        self.caret = None;
         self.new_prefix(chain.id, 1).ok_or(DuplicateElement)?;
         let right = self.find(parent).expect("the caller looked");
         // It names no origin, but the scan for what comes to its left wants a place to stop at.

@@ -66,6 +66,11 @@ impl<'a, 'b> ElementReader<'a, 'b> {
         }
     }
 
+    /// What lies between the ids.
+    pub fn reader(&mut self) -> &mut Reader<'a> {
+        self.reader
+    }
+
     pub fn element(&mut self) -> Result<ElementKey, DecodeError> {
         let start = self.reader.offset();
         let Some(ElementId { peer, counter }) = ElementId::read(self.reader)? else {

@@ -3,6 +3,7 @@
 
 use super::map::MapState;
 use super::operation::QueuedOperation;
+use super::or_map::OrMapState;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::OrderKey;
@@ -43,6 +44,19 @@ pub(crate) trait ByteState {
     /// Takes back all operations of the open transaction.
     fn discard_pending(&mut self, recorder: &mut Recorder);
 
+    /// Whether what [`apply_pending`](Self::apply_pending) showed stays: then nobody calls
+    /// [`discard_pending`](Self::discard_pending), a commit [confirms](Self::confirm) the
+    /// operations one by one, and a rollback folds the state anew.
+    fn keeps_pending(&self) -> bool {
+        false
+    }
+
+    /// The oldest pending operation became a change.
+    fn confirm(&mut self, order: OrderKey, kind: u8, body: &[u8]) -> Result<(), DecodeError> {
+        let _ = (order, kind, body);
+        Ok(())
+    }
+
     /// Joins two neighbours of a transaction's queue (specification 8.8).
     fn compound<'a>(
         &self,
@@ -59,7 +73,8 @@ pub(crate) trait ByteState {
         false
     }
 
-    /// The blob of a crdt_lf snapshot; committed state only (defect 13.6).
+    /// The blob of a crdt_lf snapshot; committed state only (defect 13.6). Of a movable list only
+    /// the elements: the document knows the floor table.
     fn snapshot_state(&self) -> Vec<u8>;
 
     /// A snapshot was taken that covers all that is committed. States whose operations act on what
@@ -166,5 +181,19 @@ keyed_state!(OrSetState {
     }
     fn value(&self) -> Value {
         Value::Array(self.values())
+    }
+});
+
+keyed_state!(OrMapState {
+    fn visible(&self) -> Visible {
+        let entries = self.text_entries().into_iter();
+        Visible::Entries(
+            entries
+                .map(|(key, value)| (key.to_string_lossy(), value))
+                .collect(),
+        )
+    }
+    fn value(&self) -> Value {
+        Value::Object(self.text_entries())
     }
 });

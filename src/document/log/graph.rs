@@ -46,6 +46,19 @@ impl Log {
         Ok(known)
     }
 
+    /// Of some stored changes: whether none of the others knew it. O(their number x rows).
+    pub fn unknown_to_others(&self, keys: &[ChangeKey]) -> Vec<bool> {
+        let is_unknown = |nth: usize| {
+            let mut others = keys.to_vec();
+            let key = others.swap_remove(nth);
+            let (Some(place), Ok(known)) = (self.find(key), self.ancestors(&others)) else {
+                return false;
+            };
+            known[place.row as usize].is_none_or(|last| place.nth > last)
+        };
+        (0..keys.len()).map(is_unknown).collect()
+    }
+
     /// The changes that no stored change depends on, in store order.
     pub fn heads(&self) -> Vec<ChangeKey> {
         let mut needed = std::collections::HashSet::new();
