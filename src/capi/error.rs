@@ -335,6 +335,24 @@ pub unsafe extern "C" fn syncline_status_description(status: StatusArg) -> *cons
     question!(c"".as_ptr(), |_| Ok(describe(status).1.as_ptr()))
 }
 
+/// Runs a hook and gives what it set as its error, or "". The last error of the thread stays what
+/// it was.
+pub(crate) fn collecting<R>(hook: impl FnOnce() -> R) -> (R, String) {
+    let swap = |new: Last| {
+        let old = LAST.try_with(|last| std::mem::replace(&mut **last.borrow_mut(), new));
+        old.unwrap_or_else(|_| Last::none())
+    };
+    let before = swap(Last::none());
+    let result = hook();
+    let set = swap(before);
+    (result, set._message.to_string_lossy().into_owned())
+}
+
+/// The name of a status, for texts.
+pub(crate) fn status_name(number: i32) -> &'static str {
+    describe(number).0.to_str().unwrap_or_default()
+}
+
 fn find_status(number: i32) -> Option<syncline_status> {
     let mut known = STATUSES.iter();
     known

@@ -153,8 +153,7 @@ pub unsafe extern "C" fn syncline_text_subscribe(
 ) -> syncline_status {
     guard!(
         |caller| subscribe(caller, listener, out_subscription, |subscription| {
-            let text = caller.object(text)?;
-            text.document().subscribe(subscription, text.scope())
+            caller.object(text)?.subscribe(subscription)
         })
     )
 }
