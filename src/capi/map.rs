@@ -235,7 +235,7 @@ pub unsafe extern "C" fn syncline_map_iterate_conflicts(
         let key = caller.text(key, "key")?;
         let conflicts = caller
             .object(map)?
-            .read(|d, h| Ok({ let _ = (d, h, key); Vec::new() }))?;
+            .read(|d, h| Ok(d.map_conflicts(h, key)))?;
         out.give_handle(IteratorCore::of_conflicts(conflicts))
     })
 }

@@ -116,7 +116,7 @@ pub unsafe extern "C" fn syncline_register_iterate_conflicts(
         let out = caller.out(out_iterator, "out_iterator")?;
         let conflicts = caller
             .object(reg)?
-            .read(|d, h| Ok({ let _ = (d, h); Vec::new() }))?;
+            .read(|d, h| Ok(d.register_conflicts(h)))?;
         out.give_handle(IteratorCore::of_conflicts(conflicts))
     })
 }

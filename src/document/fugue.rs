@@ -7,7 +7,7 @@ use super::handlers::fugue::{FugueSink, FugueState};
 use super::handlers::fugue_body::{FugueBody, Item, write_update};
 use super::log::{Operation, Spans};
 use super::transaction::QueuedOp;
-use super::types::{DocumentError, HandlerIdx};
+use super::types::{Affinity, DocumentError, HandlerIdx};
 use crate::codec::ElementId;
 use crate::sequence::{Chain, Content, ElementKey, Inserted, Removed, UNITS_MAX};
 
@@ -195,38 +195,50 @@ impl Document {
         Ok(())
     }
 
-    /// The bytes of the element before a position (specification 9.9, FugueElementID).
+    /// The bytes of the element beside a position (specification 9.9, FugueElementID).
     pub(super) fn position_at(
         &self,
         handler: HandlerIdx,
         index: u64,
+        affinity: Affinity,
     ) -> Result<Vec<u8>, DocumentError> {
-        let fugue = self.fugue_state(handler)?;
-        let index = index.min(u64::from(fugue.sequence.len_units())) as u32;
+        let sequence = &self.fugue_state(handler)?.sequence;
+        let length = sequence.len_units();
+        let index = index.min(u64::from(length)) as u32;
+        let element = match affinity {
+            Affinity::Before => sequence.element_before(index),
+            Affinity::After if index < length => sequence.element_before(index + 1),
+            Affinity::After => ElementKey::NULL,
+        };
         let mut bytes = Vec::new();
-        self.log
-            .write_element(fugue.sequence.element_before(index), &mut bytes);
+        self.log.write_element(element, &mut bytes);
         Ok(bytes)
     }
 
-    /// The position behind such an element, or where it was. None: it is unknown here.
+    /// The position beside such an element, or where it was. None: it is unknown here.
     pub(super) fn position_index(
         &self,
         handler: HandlerIdx,
         position: &[u8],
+        affinity: Affinity,
     ) -> Result<Option<u64>, DocumentError> {
-        let fugue = self.fugue_state(handler)?;
+        let sequence = &self.fugue_state(handler)?.sequence;
         let Some(id) = ElementId::decode(position)? else {
-            return Ok(Some(0));
+            return Ok(Some(match affinity {
+                Affinity::Before => 0,
+                Affinity::After => u64::from(sequence.len_units()),
+            }));
         };
         let (Some(author), Ok(counter)) =
             (self.log.authors.find(&id.peer), u32::try_from(id.counter))
         else {
             return Ok(None);
         };
-        Ok(fugue
-            .sequence
-            .units_through(ElementKey { author, counter })
-            .map(u64::from))
+        let key = ElementKey { author, counter };
+        let index = match affinity {
+            Affinity::Before => sequence.units_through(key),
+            Affinity::After => sequence.units_before(key),
+        };
+        Ok(index.map(u64::from))
     }
 }

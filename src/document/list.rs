@@ -4,7 +4,7 @@ use super::Document;
 use super::handler::State;
 use super::handlers::fugue::FugueState;
 use super::handlers::fugue_body::Elements;
-use super::types::{Conflict, DocumentError, HandlerIdx, ValueCodec};
+use super::types::{Affinity, DocumentError, HandlerIdx, ValueCodec};
 use crate::codec::Value;
 
 impl Document {
@@ -31,8 +31,8 @@ impl Document {
                 let list = self.fugue_list(handler);
                 list.map_or(0, |(fugue, _)| u64::from(fugue.sequence.len_units()))
             }
-            Ok(State::PlainList(list)) => list.len(),
             Ok(State::MovableList(list)) => u64::from(list.len()),
+            Ok(State::PlainList(list)) => list.len(),
             _ => 0,
         }
     }
@@ -45,8 +45,8 @@ impl Document {
                 let index = u32::try_from(index).ok()?;
                 fugue.values(&self.log.content, index).next()
             }
-            State::PlainList(list) => list.get(index),
             State::MovableList(list) => list.get(u32::try_from(index).ok()?),
+            State::PlainList(list) => list.get(index),
             _ => None,
         }
     }
@@ -60,8 +60,8 @@ impl Document {
                     fugue.values(&self.log.content, 0).collect()
                 })
             }
-            Ok(State::PlainList(list)) => list.values(),
             Ok(State::MovableList(list)) => list.values(),
+            Ok(State::PlainList(list)) => list.values(),
             _ => Vec::new(),
         }
     }
@@ -80,8 +80,8 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_insert(handler, index, values),
-            State::PlainList(_) => self.plain_list_insert(handler, index, values),
             State::MovableList(_) => self.movable_insert(handler, index, values),
+            State::PlainList(_) => self.plain_list_insert(handler, index, values),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -114,8 +114,8 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.remove_elements(handler, index, count)
             }
-            State::PlainList(_) => self.plain_list_remove(handler, index, count),
             State::MovableList(_) => self.movable_remove(handler, index, count),
+            State::PlainList(_) => self.plain_list_remove(handler, index, count),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -133,8 +133,8 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_update(handler, index, value),
-            State::PlainList(_) => self.plain_list_update(handler, index, value),
             State::MovableList(_) => self.movable_update(handler, index, value),
+            State::PlainList(_) => self.plain_list_update(handler, index, value),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
@@ -152,13 +152,13 @@ impl Document {
         to: u64,
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
-            State::Fugue(_) | State::PlainList(_) => Err(DocumentError::TypeMismatch),
             State::MovableList(_) => self.movable_move(handler, from, to),
+            State::Fugue(_) | State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
-    /// A position that stays behind its element while the list changes: the bytes of the element
+    /// A position that stays with its element while the list changes: the bytes of the element
     /// before the index (specification 9.9, FugueElementID). In a movable list it follows the
     /// element where that moves.
     ///
@@ -169,16 +169,7 @@ impl Document {
         handler: HandlerIdx,
         index: u64,
     ) -> Result<Vec<u8>, DocumentError> {
-        match self.list_state(handler)? {
-            State::Fugue(_) => {
-                self.fugue_list(handler)
-                    .ok_or(DocumentError::UnknownHandler)?;
-                self.position_at(handler, index)
-            }
-            State::PlainList(_) => Err(DocumentError::TypeMismatch),
-            State::MovableList(list) => Ok(list.position_at(index)),
-            _ => Err(DocumentError::UnknownHandler),
-        }
+        self.list_position_beside(handler, index, Affinity::Before)
     }
 
     /// Where such a position is now. None: the element is unknown here.
@@ -190,25 +181,51 @@ impl Document {
         handler: HandlerIdx,
         position: &[u8],
     ) -> Result<Option<u64>, DocumentError> {
+        self.list_position_index_beside(handler, position, Affinity::Before)
+    }
+
+    /// As [`list_position_at`](Self::list_position_at), with the element on either side.
+    ///
+    /// # Errors
+    /// As [`list_position_at`](Self::list_position_at).
+    pub fn list_position_beside(
+        &self,
+        handler: HandlerIdx,
+        index: u64,
+        affinity: Affinity,
+    ) -> Result<Vec<u8>, DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => {
                 self.fugue_list(handler)
                     .ok_or(DocumentError::UnknownHandler)?;
-                self.position_index(handler, position)
+                self.position_at(handler, index, affinity)
             }
+            State::MovableList(list) => Ok(list.position_at(index, affinity)),
             State::PlainList(_) => Err(DocumentError::TypeMismatch),
-            State::MovableList(list) => Ok(list.position_index(position)?),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
-    /// The values that lost against that of an element of a movable list: of updates that were made
-    /// without knowledge of it and of each other, newest first, as far as their changes are
-    /// stored. Nothing for other lists. O(history) if there are any.
-    pub fn list_conflicts(&self, handler: HandlerIdx, index: u64) -> Vec<Conflict> {
-        match self.list_state(handler) {
-            Ok(State::MovableList(_)) => self.movable_conflicts(handler, index),
-            _ => Vec::new(),
+    /// Where a position of [`list_position_beside`](Self::list_position_beside) is now, given its
+    /// affinity. None: the element is unknown here.
+    ///
+    /// # Errors
+    /// As [`list_position_index`](Self::list_position_index).
+    pub fn list_position_index_beside(
+        &self,
+        handler: HandlerIdx,
+        position: &[u8],
+        affinity: Affinity,
+    ) -> Result<Option<u64>, DocumentError> {
+        match self.list_state(handler)? {
+            State::Fugue(_) => {
+                self.fugue_list(handler)
+                    .ok_or(DocumentError::UnknownHandler)?;
+                self.position_index(handler, position, affinity)
+            }
+            State::MovableList(list) => Ok(list.position_index(position, affinity)?),
+            State::PlainList(_) => Err(DocumentError::TypeMismatch),
+            _ => Err(DocumentError::UnknownHandler),
         }
     }
 

@@ -1,15 +1,10 @@
-//! Movable lists behind the interface of all lists: editing, and the updates that lost.
+//! Movable lists behind the interface of all lists: editing.
 
 use super::Document;
 use super::handler::State;
 use super::handlers::movable_list::MovableListState;
-use super::handlers::movable_list_body::MovableBody;
-use super::handlers::movable_list_edit::Contest;
-use super::handlers::operation::{Operation as LocalOperation, kind};
-use super::log::{ChangeKey, Operation};
-use super::types::{Conflict, DocumentError, HandlerIdx};
-use crate::clock::OperationId;
-use crate::codec::{ElementId, Envelope, Value};
+use super::types::{DocumentError, HandlerIdx};
+use crate::codec::Value;
 
 const NO_CLOCK: DocumentError = DocumentError::Limit("the clock of this element is at its end");
 
@@ -112,7 +107,7 @@ impl Document {
             return self.ensure_open();
         }
         let counter = self.movable_counters(list, 1)?;
-        let op: Option<LocalOperation> = list.relocation(
+        let op = list.relocation(
             from_index,
             to_index.min(list.len() - 1),
             self.peer,
@@ -120,65 +115,5 @@ impl Document {
             self.clock,
         );
         self.submit_value(handler, op.ok_or(NO_CLOCK)?)
-    }
-
-    /// See [`list_conflicts`](Self::list_conflicts).
-    pub(super) fn movable_conflicts(&self, handler: HandlerIdx, index: u64) -> Vec<Conflict> {
-        let contest = u32::try_from(index)
-            .ok()
-            .and_then(|index| self.movable(handler).ok()?.contest(index));
-        let Some(contest) = contest else {
-            return Vec::new();
-        };
-        let Contest {
-            identity,
-            winner,
-            rivals,
-        } = contest;
-        // The winner's change may be covered by a snapshot; rivals that are not did not know it,
-        // nor it them.
-        let stored = winner.into_iter().chain(rivals);
-        let keys: Vec<ChangeKey> = stored
-            .filter_map(|id| self.key_of(&id))
-            .filter(|key| self.log.find(*key).is_some())
-            .collect();
-        let newest = self.log.unknown_to_others(&keys);
-        let mut conflicts: Vec<Conflict> = keys
-            .into_iter()
-            .zip(newest)
-            .filter(|(_, newest)| *newest)
-            .map(|(key, _)| self.log.operation_id(key))
-            .filter(|id| Some(*id) != winner)
-            .filter_map(|id| self.losing_update(handler, identity, id))
-            .collect();
-        conflicts.sort_by_key(|conflict| std::cmp::Reverse((conflict.clock, conflict.peer)));
-        conflicts
-    }
-
-    fn losing_update(
-        &self,
-        handler: HandlerIdx,
-        identity: Option<ElementId>,
-        id: OperationId,
-    ) -> Option<Conflict> {
-        let place = self.log.find(self.key_of(&id)?)?;
-        let codec = self.handler_codec(handler);
-        let value = self.log.with_operation(place, |op| {
-            let (kind, body) = match op {
-                Operation::Other { kind, body } => (kind, body),
-                Operation::Opaque { payload } => {
-                    let envelope = Envelope::decode(payload).ok()?;
-                    (envelope.kind, envelope.body)
-                }
-                Operation::Insert { .. } | Operation::Remove { .. } => return None,
-            };
-            let value = MovableBody::updated_value(body, identity);
-            codec.decode(value.filter(|_| kind == kind::UPDATE)?).ok()
-        })?;
-        Some(Conflict {
-            value,
-            peer: id.peer,
-            clock: id.hlc,
-        })
     }
 }

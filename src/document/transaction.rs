@@ -3,10 +3,11 @@
 
 use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
+use super::handlers::state::ByteState;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, LogPosition, Origin};
 use super::{AuthorIdx, Document};
-use crate::clock::{Hlc, OperationId};
+use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
@@ -58,6 +59,13 @@ pub(super) enum QueuedOp {
         kind: u8,
         body: Vec<u8>,
     },
+}
+
+/// A handler whose pending operations become changes as they are.
+struct Promoted {
+    handler: HandlerIdx,
+    /// The places of those changes.
+    places: Vec<OrderKey>,
 }
 
 impl QueuedOp {
@@ -156,20 +164,51 @@ impl Document {
             .take()
             .ok_or(DocumentError::NoTransaction)?;
         let queue = self.compacted(std::mem::take(&mut open.queue));
-        self.discard_pending(&queue);
+        let mut promoted = self.promoted(&queue);
+        self.discard_pending(&queue, &promoted);
         for Queued { handler, op } in &queue {
             self.commit_operation(*handler, op.operation());
-            match op {
-                QueuedOp::Bytes { kind, body } if self.keeps_pending(*handler) => {
-                    self.confirm_last(*handler, *kind, body);
+            if let QueuedOp::Bytes { .. } = op {
+                match promoted.iter_mut().find(|known| known.handler == *handler) {
+                    Some(known) => known.places.push(OrderKey::new(
+                        self.peer,
+                        self.handlers[handler.0 as usize].newest_own,
+                    )),
+                    None => self.fold_last(*handler),
                 }
-                QueuedOp::Bytes { .. } => self.fold_last(*handler),
-                _ => (),
             }
             open.origin = Some(Origin::Local);
         }
+        for Promoted { handler, places } in promoted {
+            self.handlers[handler.0 as usize].promote_pending(&places);
+        }
         self.finish(open);
         Ok(())
+    }
+
+    /// The handlers that can take what they show of the queue as it is, instead of forgetting it
+    /// and folding the changes.
+    fn promoted(&self, queue: &[Queued]) -> Vec<Promoted> {
+        let mut counts: Vec<(HandlerIdx, usize)> = Vec::new();
+        for Queued { handler, op } in queue {
+            if matches!(op, QueuedOp::Bytes { .. }) {
+                match counts.iter_mut().find(|(known, _)| known == handler) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((*handler, 1)),
+                }
+            }
+        }
+        let can = |(handler, count): &(HandlerIdx, usize)| {
+            let state = self.handler_ref(*handler).state.bytes();
+            state.is_some_and(|state| state.can_promote(*count))
+        };
+        let promoted = counts.into_iter().filter(can);
+        promoted
+            .map(|(handler, count)| Promoted {
+                handler,
+                places: Vec::with_capacity(count),
+            })
+            .collect()
     }
 
     /// Takes back the uncommitted local operations of the whole transaction and ends it, all its
@@ -199,7 +238,7 @@ impl Document {
             open.origin = None;
             self.forget_records();
         }
-        self.discard_pending(&queue);
+        self.discard_pending(&queue, &[]);
         for (number, before) in sequences {
             self.refold(number);
             if let Some(before) = before {
@@ -449,28 +488,15 @@ impl Document {
         }
     }
 
-    fn keeps_pending(&self, handler: HandlerIdx) -> bool {
-        let state = self.handler_ref(handler).state.bytes();
-        state.is_some_and(|state| state.keeps_pending())
-    }
-
     /// Whether the state forgets a queued operation without being folded anew.
     fn can_discard(&self, queued: &Queued) -> bool {
-        matches!(queued.op, QueuedOp::Bytes { .. }) && !self.keeps_pending(queued.handler)
-    }
-
-    /// Tells a handler that has the operation already which change it became.
-    fn confirm_last(&mut self, handler: HandlerIdx, kind: u8, body: &[u8]) {
-        let order = OperationId::new(self.peer, self.handler_ref(handler).newest_own);
-        if let Some(state) = self.handlers[handler.0 as usize].state.bytes_mut() {
-            // The body was encoded here.
-            let _ = state.confirm(order, kind, body);
-        }
+        let state = self.handler_ref(queued.handler).state.bytes();
+        matches!(queued.op, QueuedOp::Bytes { .. }) && state.is_some_and(ByteState::can_discard)
     }
 
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
-    fn discard_pending(&mut self, queue: &[Queued]) {
-        let mut done: Vec<HandlerIdx> = Vec::new();
+    fn discard_pending(&mut self, queue: &[Queued], except: &[Promoted]) {
+        let mut done: Vec<HandlerIdx> = except.iter().map(|known| known.handler).collect();
         for queued in queue {
             let handler = &queued.handler;
             if !self.can_discard(queued) || done.contains(handler) {

@@ -342,7 +342,8 @@ pub enum TextOp {
     Remove(u64),
 }
 
-/// Change of one key of a map; a register has the key ""; an element of a set has the key "" and
+/// Change of one key of a map; a key of an observed-remove map that is no string stands as its JSON
+/// text, and shares its event with a string key of that text; a register has the key ""; an element of a set has the key "" and
 /// only an old or only a new value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapOp {
@@ -354,14 +355,14 @@ pub struct MapOp {
     pub new: Option<Value>,
 }
 
-/// A concurrent write that lost.
+/// A value that lost against one written concurrently.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conflict {
-    /// What was written.
+    /// The value.
     pub value: Value,
     /// Who wrote it.
     pub peer: PeerId,
-    /// The clock of the change; with `peer`, its id.
+    /// The clock of the change that did.
     pub clock: Hlc,
 }
 
@@ -439,6 +440,17 @@ pub struct LogPosition {
     pub generation: u64,
     /// Changes stored so far in this generation.
     pub index: u64,
+}
+
+/// Which of its neighbours a stable position stays with, and so on which side of it is what
+/// somebody inserts right there. The bytes of a position do not tell: keep both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// The element before it, or the beginning: what is inserted there comes behind. As crdt_lf.
+    #[default]
+    Before,
+    /// The element behind it, or the end: what is inserted there comes before.
+    After,
 }
 
 /// The unit of text positions.

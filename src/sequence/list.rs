@@ -6,6 +6,7 @@ use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::AuthorIdx;
 use crate::tree::{LeafIdx, RunPos, RunTree};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Elements to insert: one author's consecutive ids, in a chain.
 #[derive(Clone, Copy, Debug)]
@@ -158,13 +159,22 @@ impl Sequence {
 
     /// Visible units up to and including the element, or before it if it is deleted.
     pub fn units_through(&self, key: ElementKey) -> Option<u32> {
+        self.units_around(key).map(|around| around.end)
+    }
+
+    /// Visible units before the element.
+    pub fn units_before(&self, key: ElementKey) -> Option<u32> {
+        self.units_around(key).map(|around| around.start)
+    }
+
+    fn units_around(&self, key: ElementKey) -> Option<Range<u32>> {
         let (pos, offset) = self.find(key)?;
         let run = self.tree.run(pos);
         let before = self.tree.measure_before(pos).visible;
         Some(match run.is_deleted() {
-            true => before,
-            false if run.is_dense() => before + offset + 1,
-            false => before + run.units(),
+            true => before..before,
+            false if run.is_dense() => before + offset..before + offset + 1,
+            false => before..before + run.units(),
         })
     }
 

@@ -11,6 +11,8 @@ pub(crate) mod fugue_body;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod indexed;
+pub(crate) mod inline_bytes;
+pub(crate) mod key_table;
 pub(crate) mod map;
 pub(crate) mod movable_list;
 pub(crate) mod movable_list_body;
@@ -29,6 +31,8 @@ pub(crate) mod state;
 pub(crate) mod value_codec;
 pub(crate) mod watched;
 
+#[cfg(test)]
+mod movable_list_oracle;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

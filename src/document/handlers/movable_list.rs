@@ -53,6 +53,23 @@ pub(super) struct Element {
     deleted: bool,
 }
 
+/// What an operation of the open transaction is to be told of its change.
+#[derive(Clone, Debug)]
+enum Pending {
+    Insert {
+        first: ElementKey,
+    },
+    Delete,
+    Update {
+        clock: Hlc,
+        identities: Vec<ElementKey>,
+    },
+    Move {
+        identity: ElementKey,
+        position: ElementKey,
+    },
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct MovableListState {
@@ -70,7 +87,7 @@ pub(crate) struct MovableListState {
     /// Largest place in replay order.
     newest: Option<OrderKey>,
     /// Operations of the open transaction.
-    pending: u32,
+    pending: Vec<Pending>,
     order_sensitive: bool,
     /// A snapshot was taken of it: a replay would start from that and know less.
     pub outlives_snapshot: bool,
@@ -87,7 +104,7 @@ impl MovableListState {
             made: MadeIds::default(),
             rivals: HashMap::new(),
             newest: None,
-            pending: 0,
+            pending: Vec::new(),
             order_sensitive: false,
             outlives_snapshot: false,
         }
@@ -181,6 +198,7 @@ impl MovableListState {
         read
     }
 
+    /// Ids that are taken do not rise, either.
     fn note_made(&mut self, body: &MovableBody, author: AuthorIdx, clock: Hlc) {
         let mut made = Vec::new();
         body.for_each_made(|id| made.push(id));
@@ -207,7 +225,7 @@ impl MovableListState {
                 clock,
             } => {
                 if position.is_null() || self.slots.contains(position) {
-                    self.order_sensitive = true;
+                    // No operation at all. Ids that are taken were noticed before.
                     return;
                 }
                 let from = self.leave_slot(identity, clock, writer, delta.is_some());
@@ -245,11 +263,9 @@ impl MovableListState {
             } = item;
             if position.is_null() || self.slots.contains(position) {
                 // The rest of a chain behind a taken id has no place.
-                self.order_sensitive = true;
                 break;
             }
             let is_new = !self.numbers.contains_key(&identity);
-            self.order_sensitive |= !is_new;
             // The log holds fewer elements than 2^31: each has dozens of bytes there.
             let number = is_new.then_some(self.elements.len() as u32);
             let unit = self.make_slot(position, [left, right], number, delta.is_some());
@@ -428,36 +444,40 @@ impl MovableListState {
         }
     }
 
-    /// Gives the values of writes that were pending the place of their change.
-    fn settle(&mut self, body: &MovableBody, author: AuthorIdx, clock: Hlc) {
+    fn settle_value(&mut self, identity: ElementKey, written: Hlc, change: Writer) {
+        let Some(number) = self.numbers.get(&identity).copied() else {
+            return;
+        };
+        let element = &mut self.elements[number as usize];
+        match element.value.writer {
+            Writer::Pending if element.value.clock == written => element.value.writer = change,
+            // The transaction wrote it again.
+            Writer::Pending => (),
+            _ if element.deleted => (),
+            // What came during the transaction won, and was not known when this was written.
+            winner => self.note_rival(number, change, change, winner),
+        }
+    }
+
+    /// A pending operation became a change.
+    fn settle(&mut self, pending: Pending, author: AuthorIdx, clock: Hlc) {
         let change = Writer::Change { author, clock };
-        match body {
-            MovableBody::Insert { items, .. } => {
-                if let Some(item) = items.first() {
-                    self.made.set_clock(item.identity, clock);
-                }
-            }
-            MovableBody::Delete { .. } => (),
-            MovableBody::Update {
+        match pending {
+            Pending::Insert { first } => self.made.set_clock(first, clock),
+            Pending::Delete => (),
+            Pending::Update {
                 clock: written,
-                items,
+                identities,
             } => {
-                for (identity, _) in items {
-                    if let Some(number) = self.numbers.get(identity) {
-                        let value = &mut self.elements[*number as usize].value;
-                        if value.writer == Writer::Pending && value.clock == *written {
-                            value.writer = change;
-                        }
-                    }
+                for identity in identities {
+                    self.settle_value(identity, written, change);
                 }
             }
-            MovableBody::Move {
-                identity, position, ..
-            } => {
-                self.made.set_clock(*position, clock);
-                if let Some(number) = self.numbers.get(identity) {
+            Pending::Move { identity, position } => {
+                self.made.set_clock(position, clock);
+                if let Some(number) = self.numbers.get(&identity) {
                     let place = &mut self.elements[*number as usize].position;
-                    if place.content == *position {
+                    if place.content == position {
                         place.writer = change;
                     }
                 }
@@ -466,11 +486,28 @@ impl MovableListState {
     }
 }
 
-impl ByteState for MovableListState {
-    fn snapshot_taken(&mut self) {
-        self.outlives_snapshot = true;
+impl Pending {
+    fn of(body: &MovableBody) -> Self {
+        match body {
+            MovableBody::Insert { items, .. } => Pending::Insert {
+                first: items.first().map_or(ElementKey::NULL, |item| item.identity),
+            },
+            MovableBody::Delete { .. } => Pending::Delete,
+            MovableBody::Update { clock, items } => Pending::Update {
+                clock: *clock,
+                identities: items.iter().map(|(identity, _)| *identity).collect(),
+            },
+            MovableBody::Move {
+                identity, position, ..
+            } => Pending::Move {
+                identity: *identity,
+                position: *position,
+            },
+        }
     }
+}
 
+impl ByteState for MovableListState {
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError> {
         let blob = MovableBlob::decode(blob, self.codec)?;
         *self = MovableListState::new(self.codec);
@@ -521,7 +558,7 @@ impl ByteState for MovableListState {
         let Some(body) = self.read(kind, body, author)? else {
             return Ok(());
         };
-        if self.pending > 0 || self.newest.is_some_and(|newest| newest > order) {
+        if !self.pending.is_empty() || self.newest.is_some_and(|newest| newest > order) {
             let (made, authors) = (&self.made, &self.authors);
             let mut sensitive = false;
             body.for_each_named(|id| sensitive |= made.is_behind(id, order, authors));
@@ -548,7 +585,7 @@ impl ByteState for MovableListState {
         let Some(body) = self.read(kind, body, likely)? else {
             return Ok(());
         };
-        self.pending += 1;
+        self.pending.push(Pending::of(&body));
         // Local operations make ids of one peer only, this one.
         let mut own = likely;
         body.for_each_made(|id| own = id.author);
@@ -558,25 +595,33 @@ impl ByteState for MovableListState {
     }
 
     fn discard_pending(&mut self, _recorder: &mut Recorder) {
-        unreachable!("it keeps what is pending");
+        unreachable!("a slot cannot be taken out again: see `can_discard`");
     }
 
-    fn keeps_pending(&self) -> bool {
+    fn can_discard(&self) -> bool {
+        false
+    }
+
+    fn can_promote(&self, count: usize) -> bool {
+        debug_assert_eq!(count, self.pending.len());
         true
     }
 
-    fn confirm(&mut self, order: OrderKey, kind: u8, body: &[u8]) -> Result<(), DecodeError> {
-        let author = self.authors.intern(order.peer);
-        if let Some(body) = self.read(kind, body, author)? {
-            self.pending = self.pending.saturating_sub(1);
-            self.newest = self.newest.max(Some(order));
-            self.settle(&body, author, order.hlc);
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        let pending = std::mem::take(&mut self.pending);
+        for (write, order) in pending.into_iter().zip(places) {
+            let author = self.authors.intern(order.peer);
+            self.newest = self.newest.max(Some(*order));
+            self.settle(write, author, order.hlc);
         }
-        Ok(())
     }
 
     fn is_order_sensitive(&self) -> bool {
         self.order_sensitive
+    }
+
+    fn snapshot_taken(&mut self) {
+        self.outlives_snapshot = true;
     }
 
     fn snapshot_state(&self) -> Vec<u8> {

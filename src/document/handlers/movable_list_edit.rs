@@ -3,11 +3,12 @@
 
 use super::fugue_body::COUNTER_MAX;
 use super::movable_list::{MovableListState, Writer};
-use super::movable_list_body::{write_delete, write_insert, write_move, write_update};
+use super::movable_list_body::{MovableBody, write_delete, write_insert, write_move, write_update};
 use super::operation::{Operation, kind};
 use crate::clock::{Hlc, OperationId, PeerId};
 use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, ElementId, Value};
+use crate::document::Affinity;
 use crate::sequence::ElementKey;
 
 /// An element whose value several authors wrote.
@@ -157,10 +158,24 @@ impl MovableListState {
         })
     }
 
-    /// A position that follows the element before an index: its identity.
-    pub(crate) fn position_at(&self, index: u64) -> Vec<u8> {
+    /// The value that the body of an update has for an element.
+    pub(crate) fn value_of(
+        &self,
+        identity: Option<ElementId>,
+        kind: u8,
+        body: &[u8],
+    ) -> Option<Value> {
+        let value = (kind == kind::UPDATE).then(|| MovableBody::updated_value(body, identity));
+        self.codec.decode(value??).ok()
+    }
+
+    /// A position that follows the element beside an index: its identity.
+    pub(crate) fn position_at(&self, index: u64, affinity: Affinity) -> Vec<u8> {
         let index = index.min(u64::from(self.len())) as u32;
-        let element = index.checked_sub(1).and_then(|before| self.at(before));
+        let element = match affinity {
+            Affinity::Before => index.checked_sub(1).and_then(|before| self.at(before)),
+            Affinity::After => self.at(index),
+        };
         let mut bytes = Vec::new();
         ElementId::write(
             element.and_then(|element| self.id(element.identity)),
@@ -173,19 +188,26 @@ impl MovableListState {
     ///
     /// # Errors
     /// The bytes are no position.
-    pub(crate) fn position_index(&self, position: &[u8]) -> Result<Option<u64>, DecodeError> {
+    pub(crate) fn position_index(
+        &self,
+        position: &[u8],
+        affinity: Affinity,
+    ) -> Result<Option<u64>, DecodeError> {
         let Some(id) = ElementId::decode(position)? else {
-            return Ok(Some(0));
+            return Ok(Some(match affinity {
+                Affinity::Before => 0,
+                Affinity::After => u64::from(self.len()),
+            }));
         };
-        let key = self
-            .authors
-            .find(&id.peer)
-            .zip(u32::try_from(id.counter).ok());
+        let author = self.authors.find(&id.peer);
+        let key = author.zip(u32::try_from(id.counter).ok());
         let element =
             key.and_then(|(author, counter)| self.element(ElementKey { author, counter }));
-        let through =
-            element.and_then(|element| self.slots.units_through(element.position.content));
-        Ok(through.map(u64::from))
+        let index = element.and_then(|element| match affinity {
+            Affinity::Before => self.slots.units_through(element.position.content),
+            Affinity::After => self.slots.units_before(element.position.content),
+        });
+        Ok(index.map(u64::from))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::identity::Form;
 use super::observed_remove::{Held, ObservedRemove, Shown, Tag, View};
-use super::operation::Operation;
+use super::operation::{Operation, Place};
 use crate::codec::bytes::write_prefixed;
 use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, Reader, Value, Wtf8String};
@@ -63,6 +63,16 @@ impl OrMapState {
         Some(self.codec.stored(&shown.held.0))
     }
 
+    /// The living entries of a key with the places of their puts; that with the largest tag, which
+    /// shows, first.
+    pub(crate) fn living_values(&self, key: &Value) -> Vec<(Place, Value)> {
+        let element = self.find(key).into_iter();
+        let living = element.flat_map(|element| self.living(element, View::Current));
+        living
+            .map(|(place, held)| (place, self.codec.stored(&held.0)))
+            .collect()
+    }
+
     /// Keys and values in map order. O(n log n).
     pub(crate) fn entries(&self) -> Vec<(Value, Value)> {
         let sorted = self.sorted(View::Current);
@@ -104,8 +114,8 @@ impl OrMapState {
 
 /// A string as it is, another key as its JSON text; equal keys have equal texts.
 fn key_text(identity: &[u8]) -> Wtf8String {
-    match &mut ValueCodec::Json.stored(identity) {
-        Value::String(text) => std::mem::take(text),
+    match &ValueCodec::Json.stored(identity) {
+        Value::String(text) => text.clone(),
         _ => Wtf8String::from_wire(identity).expect("JSON is UTF-8"),
     }
 }

@@ -459,7 +459,7 @@ impl Subject for OrMapState {
 
     /// Keys as text, numbers in the form that equal ones share.
     fn told(shown: Shown) -> Shown {
-        let told = |(_, entry)| {
+        let told = |(_, entry): (String, Value)| {
             let Value::Array(entry) = &entry else {
                 unreachable!("a key and a value")
             };

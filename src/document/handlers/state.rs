@@ -44,17 +44,28 @@ pub(crate) trait ByteState {
     /// Takes back all operations of the open transaction.
     fn discard_pending(&mut self, recorder: &mut Recorder);
 
-    /// Whether what [`apply_pending`](Self::apply_pending) showed stays: then nobody calls
-    /// [`discard_pending`](Self::discard_pending), a commit [confirms](Self::confirm) the
-    /// operations one by one, and a rollback folds the state anew.
-    fn keeps_pending(&self) -> bool {
+    /// Whether [`discard_pending`](Self::discard_pending) can do its work. If not, all that is pending
+    /// is [promoted](Self::promote_pending) at a commit, and a rollback folds the state anew.
+    fn can_discard(&self) -> bool {
+        true
+    }
+
+    /// Whether [`promote_pending`](Self::promote_pending) can take so many operations.
+    fn can_promote(&self, count: usize) -> bool {
+        let _ = count;
         false
     }
 
-    /// The oldest pending operation became a change.
-    fn confirm(&mut self, order: OrderKey, kind: u8, body: &[u8]) -> Result<(), DecodeError> {
-        let _ = (order, kind, body);
-        Ok(())
+    /// All operations of the open transaction became changes with these places, in call order and
+    /// behind all others.
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        let _ = places;
+    }
+
+    /// The log forgot the changes that `covers` knows: what serves only to place others among
+    /// them may go.
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        let _ = covers;
     }
 
     /// Joins two neighbours of a transaction's queue (specification 8.8).
@@ -149,6 +160,15 @@ keyed_state!(MapState {
     ) -> Option<QueuedOperation<'a>> {
         MapState::compound(last, next)
     }
+    fn can_promote(&self, count: usize) -> bool {
+        MapState::can_promote(self, count)
+    }
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        MapState::promote_pending(self, places)
+    }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        MapState::forget(self, covers)
+    }
     fn visible(&self) -> Visible {
         Visible::Entries(self.entries())
     }
@@ -165,6 +185,9 @@ keyed_state!(RegisterState {
         next: &QueuedOperation<'a>,
     ) -> Option<QueuedOperation<'a>> {
         RegisterState::compound(last, next)
+    }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        RegisterState::forget(self, covers)
     }
     fn visible(&self) -> Visible {
         let value = self.get().into_iter();

@@ -11,7 +11,10 @@ mod graph;
 mod produced;
 mod prune;
 mod row;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use graph::SeenChanges;
 pub(crate) use prune::Pruned;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
