@@ -58,6 +58,7 @@ impl HandlerRef {
     }
 
     /// Runs `body` under the document's lock.
+    #[inline]
     pub(crate) fn edit<R>(
         &self,
         body: impl FnOnce(&mut Document, HandlerIdx) -> Result<R, Error>,

@@ -88,9 +88,9 @@ pub(crate) trait ByteState {
     /// the elements: the document knows the floor table.
     fn snapshot_state(&self) -> Vec<u8>;
 
-    /// A snapshot was taken that covers all that is committed. States whose operations act on what
+    /// A snapshot took the place of all that is committed. States whose operations act on what
     /// is there need not know any longer how it came there.
-    fn snapshot_taken(&mut self) {}
+    fn history_pruned(&mut self) {}
 
     /// What can be seen, to be compared after a replay.
     fn visible(&self) -> Visible;

@@ -1,8 +1,8 @@
 //! What Syncline does with a trace: edits, export, import, snapshot.
 
-use crate::measure::measured;
-use crate::table::Table;
-use crate::trace::Trace;
+use bench::measure::measured;
+use bench::table::Table;
+use bench::trace::Trace;
 use std::time::Duration;
 use syncline::codec::{Change, Snapshot, change};
 use syncline::document::{
