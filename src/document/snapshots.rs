@@ -182,6 +182,7 @@ impl Document {
         for handler in &mut self.handlers {
             match &mut handler.state {
                 State::Fugue(text) => text.outlives_snapshot = true,
+                State::MovableList(list) => list.outlives_snapshot = true,
                 // With its history a state still places late changes as everybody else does.
                 state if prune => state
                     .bytes_mut()
