@@ -3380,6 +3380,8 @@ SYNCLINE_API uint64_t syncline_document_change_count(const struct syncline_docum
  *
  * @param flags         SYNCLINE_SNAPSHOT_KEEP_HISTORY
  * @param out_snapshot  free it with syncline_snapshot_free; NULL is allowed
+ * @return BUSY inside of a transaction; UNSUPPORTED if changes are for a type of which nothing is
+ *         known (register it first); CALLBACK if the save hook of a custom handler fails
  */
 SYNCLINE_API
 enum syncline_status syncline_document_take_snapshot(struct syncline_document *document,

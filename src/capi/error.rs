@@ -156,11 +156,9 @@ impl From<ApplyError> for Error {
             ApplyError::HistoryPruned { .. } => {
                 Error::new(SYNCLINE_ERROR_OUT_OF_SYNC, error.to_string())
             }
+            ApplyError::InTransaction => Error::new(SYNCLINE_ERROR_BUSY, error.to_string()),
+            ApplyError::UnknownHandler { .. } => Error::unsupported(error.to_string()),
             ApplyError::Custom { .. } => Error::new(SYNCLINE_ERROR_CALLBACK, error.to_string()),
-            other => Error::new(
-                SYNCLINE_ERROR_INTERNAL,
-                format!("unknown failure {other:?}"),
-            ),
         }
     }
 }

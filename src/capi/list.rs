@@ -38,6 +38,16 @@ fn ensure_element(document: &Document, list: HandlerIdx, index: u64) -> Result<(
     }
 }
 
+/// OUT_OF_RANGE if the index is past the end.
+fn ensure_position(document: &Document, list: HandlerIdx, index: u64) -> Result<(), Error> {
+    let length = document.list_len(list);
+    if index <= length {
+        Ok(())
+    } else {
+        Err(Error::out_of_range(index, length))
+    }
+}
+
 /// Gives a handle back.
 ///
 /// @param list  NULL is allowed
@@ -169,9 +179,13 @@ pub unsafe extern "C" fn syncline_list_remove(
     count: u64,
 ) -> syncline_status {
     guard!(|caller| {
-        caller
-            .object(list)?
-            .edit(|d, h| Ok(d.list_remove(h, index, count)?))?;
+        caller.object(list)?.edit(|d, h| {
+            if count == 0 {
+                // A list by positions would make a change of it.
+                return ensure_position(d, h, index);
+            }
+            Ok(d.list_remove(h, index, count)?)
+        })?;
         Ok(SYNCLINE_OK)
     })
 }
@@ -332,10 +346,7 @@ pub unsafe extern "C" fn syncline_list_position_at(
     guard!(|caller| {
         let out = caller.out(out_position, "out_position")?;
         let position = caller.object(list)?.read(|d, h| {
-            let length = d.list_len(h);
-            if index > length {
-                return Err(Error::out_of_range(index, length));
-            }
+            ensure_position(d, h, index)?;
             Ok(d.list_position_at(h, index)?)
         })?;
         out.give(syncline_buffer::from_vec(position))

@@ -166,6 +166,13 @@ static inline syncline_handler_options of_kind(syncline_handler_kind kind) {
   return options;
 }
 
+static inline syncline_text *new_text_of(syncline_document *document, const char *id, syncline_handler_kind kind) {
+  syncline_text *text = NULL;
+  syncline_handler_options options = of_kind(kind);
+  OK(syncline_document_get_text(document, S(id), &options, &text));
+  return text;
+}
+
 static inline syncline_list *new_list(syncline_document *document, const char *id, syncline_handler_kind kind) {
   syncline_list *list = NULL;
   syncline_handler_options options = of_kind(kind);

@@ -130,6 +130,9 @@ static void snapshots(void) {
   OK(syncline_document_take_snapshot(alice, SYNCLINE_SNAPSHOT_KEEP_HISTORY, &older));
   CHECK(syncline_document_change_count(alice) == 1);
   OK(syncline_text_insert(a, 3, S(" two")));
+  OK(syncline_document_begin(alice, no_bytes()));
+  EXPECT(SYNCLINE_ERROR_BUSY, syncline_document_take_snapshot(alice, 0, &snapshot));
+  OK(syncline_document_commit(alice));
   OK(syncline_document_take_snapshot(alice, 0, &snapshot));
   CHECK(syncline_document_change_count(alice) == 0 && text_is(a, "one two"));
   OK(syncline_text_insert(a, 7, S(" three")));

@@ -60,6 +60,7 @@ static void edits(syncline_handler_kind kind, const char *type_name) {
   uint64_t changes = syncline_document_change_count(document);
   OK(syncline_list_insert(list, 1, NULL, 0));
   OK(syncline_list_push(list, NULL, 0));
+  OK(syncline_list_remove(list, 1, 0));
   CHECK(list_is(list, "[1]") && syncline_document_change_count(document) == changes);
 
   /* As a handler, and back. */
