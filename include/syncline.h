@@ -888,7 +888,7 @@ typedef struct syncline_store syncline_store;
 typedef struct syncline_subscription syncline_subscription;
 
 /**
- * A text that merges by characters.
+ * Text: one that merges by characters (Fugue), or a plain one that goes by positions.
  */
 typedef struct syncline_text syncline_text;
 
@@ -3896,7 +3896,8 @@ enum syncline_status syncline_text_diff(syncline_string before,
  *
  * @param index         a position; it stays behind the character before it
  * @param out_position  for syncline_text_position_index; free it with syncline_buffer_free
- * @return OUT_OF_RANGE; NOT_ON_BOUNDARY
+ * @return OUT_OF_RANGE; NOT_ON_BOUNDARY; TYPE_MISMATCH for a plain text, whose characters have no
+ *         identity
  */
 SYNCLINE_API
 enum syncline_status syncline_text_position_at(const struct syncline_text *text,
@@ -3908,7 +3909,8 @@ enum syncline_status syncline_text_position_at(const struct syncline_text *text,
  *
  * @param position   its bytes
  * @param out_index  in the document's text unit
- * @return NOT_FOUND, with out_index unchanged, if its character is unknown here; MALFORMED
+ * @return NOT_FOUND, with out_index unchanged, if its character is unknown here; MALFORMED;
+ *         TYPE_MISMATCH for a plain text
  */
 SYNCLINE_API
 enum syncline_status syncline_text_position_index(const struct syncline_text *text,
