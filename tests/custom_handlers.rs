@@ -211,6 +211,21 @@ fn a_transaction_shows_at_once_and_can_be_taken_back() {
     b.check();
 }
 
+/// Without a replay, too.
+#[test]
+fn what_arrives_during_a_transaction_shows_with_it() {
+    let (mut a, sum_a, _) = words(1, Fold::Sum);
+    let (mut b, sum_b, _) = words(2, Fold::Sum);
+    b.custom_submit(sum_b, 0, b"three").unwrap();
+    a.begin(b"").unwrap();
+    a.custom_submit(sum_a, 0, b"own").unwrap();
+    pull(&mut a, &b);
+    assert_eq!(text(&a, sum_a), "threeown");
+    a.commit().unwrap();
+    assert_eq!(text(&a, sum_a), "threeown");
+    a.check();
+}
+
 #[test]
 fn refused_operations_are_skipped_and_travel_on() {
     let (mut a, words_a, _) = words(1, Fold::Joined);

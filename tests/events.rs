@@ -225,7 +225,10 @@ fn calls_after_closing(case: &Json) {
     };
     let edit = |result: Result<(), DocumentError>| match result {
         Err(DocumentError::Closed | DocumentError::Apply(ApplyError::Closed)) => Err(closed),
-        other => Ok(Json::from(other.unwrap() == ())),
+        other => {
+            other.unwrap();
+            Ok(Json::Null)
+        }
     };
     let changes = || vec![change.clone()];
     let remote = Origin::Remote;

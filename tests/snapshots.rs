@@ -218,10 +218,29 @@ fn survivors_forget_the_dependencies_that_went() {
     let last = taken(&mut b, false);
     b.garbage_collect(&last.vector().clone());
     assert_eq!(b.change_count(), 0);
-    pull(&mut b, &a);
-    let named = b.all_changes().pop().unwrap();
-    b.garbage_collect(&last.vector().clone());
-    assert_eq!(b.all_changes().pop().unwrap(), named);
+    let mut writer = document(4);
+    map_of(&mut writer);
+    writer.import_snapshot(&last, true).unwrap();
+    writer
+        .import_changes(vec![survivor.clone()], &[], Origin::Remote)
+        .unwrap();
+    assert_eq!(writer.all_changes()[0], survivor);
+    set(&mut writer, "gone", 1);
+    let gone: VersionVector = [(writer.peer_id(), writer.all_changes()[1].id.hlc)]
+        .into_iter()
+        .chain(last.vector().iter())
+        .filter(|(peer, _)| *peer != survivor.id.peer)
+        .collect();
+    writer.take_snapshot(false).unwrap();
+    assert_eq!(writer.garbage_collect(&gone), 1);
+    assert_eq!(writer.all_changes(), [survivor]);
+}
+
+/// A snapshot of a document that keeps all its changes.
+fn with_history(document: &mut Document) -> Snapshot {
+    set(document, "k", 1);
+    set(document, "k", 2);
+    taken(document, false)
 }
 
 /// A peer whose version lies before what was pruned cannot be served with changes.
@@ -255,6 +274,11 @@ fn a_peer_that_is_too_old_is_told_so() {
     // Whoever got a snapshot instead of changes cannot serve the old either.
     assert!(old.ensure_history_since(&early).is_err());
     assert!(old.ensure_history_since(&up_to_date).is_ok());
+    // One that brings nothing new as a state loses nothing.
+    let mut keeper = document(4);
+    let full = with_history(&mut keeper);
+    assert!(keeper.import_snapshot(&full, false).unwrap());
+    assert!(keeper.ensure_history_since(&nothing).is_ok());
     // Pruned in part: those who have seen that part are served.
     let mut c = document(3);
     set(&mut c, "c", 1);
@@ -298,6 +322,15 @@ fn a_snapshot_within_a_transaction_keeps_what_the_transaction_did() {
     a.commit().unwrap();
     let commit = &a.take_commits()[0];
     assert_eq!((commit.change_count, a.change_count()), (1, 2));
+    // All that stood before it, to the last one.
+    let own = taken(&mut a, false);
+    a.begin(b"").unwrap();
+    set(&mut b, "e", 4);
+    pull(&mut a, &b);
+    assert_eq!(a.garbage_collect(&own.vector().clone()), 2);
+    a.commit().unwrap();
+    let commit = &a.take_commits()[0];
+    assert_eq!((commit.change_count, a.change_count()), (1, 1));
     a.check();
 }
 

@@ -3,7 +3,7 @@
 mod list;
 mod movable;
 pub mod nested;
-pub mod or_map;
+mod or_map;
 mod plain;
 
 use super::common::{hex, list, text, to_hex, units};
