@@ -271,8 +271,10 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
         player.compare_position(peer, text(&step["h"]), position);
     } else if let Some(position) = step.get("indexOf") {
         player.compare_position_index(peer, text(&step["h"]), position);
-    } else if step.get("history").is_some() || step.get("events").is_some() {
-        // Time travel is not built yet; events are compared in their own test.
+    } else if let Some(expected) = step.get("history") {
+        player.compare_history(peer, expected);
+    } else if step.get("events").is_some() {
+        // Compared in their own test.
     } else {
         panic!("an unknown step: {step}");
     }

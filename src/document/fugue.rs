@@ -86,6 +86,9 @@ impl Document {
             inserted
         });
         let Inserted { left, right, .. } = inserted.ok_or(DocumentError::UnknownHandler)?;
+        if self.is_tracking() {
+            self.track_made(number, id, count);
+        }
         self.submit_fugue(
             number,
             Operation::Insert {
@@ -114,14 +117,23 @@ impl Document {
         self.ensure_editable(0)?;
         self.record(number, false);
         let mut spans = Spans::default();
-        self.with_fugue(number, |fugue, sink| {
+        let is_tracking = self.is_tracking();
+        let mut tracked = Vec::new();
+        let left = self.with_fugue(number, |fugue, sink| {
             let elements = fugue.elements;
             let removed = |unit, removed: Removed| {
                 sink.vanished(elements, unit, removed);
                 spans.add(removed.id, removed.len);
+                if is_tracking {
+                    tracked.push(removed);
+                }
             };
             fugue.sequence.remove_local(index, count, removed);
+            is_tracking.then(|| fugue.sequence.element_before(index))
         });
+        if let Some(left) = left.flatten() {
+            self.track_removed(number, left, &tracked);
+        }
         self.submit_fugue(
             number,
             Operation::Remove {
@@ -168,8 +180,10 @@ impl Document {
         let State::Fugue(fugue) = &mut self.handlers[number.0 as usize].state else {
             return Err(DocumentError::UnknownHandler);
         };
-        let mut items = Vec::new();
+        let first = new.id;
+        let (mut items, mut replaced) = (Vec::new(), Vec::new());
         fugue.sequence.elements_at(index, count, |part| {
+            replaced.push(part);
             for old in (0..part.len).map(|nth| part.id.plus(nth)) {
                 items.push((old, new));
                 new.id = new.id.plus(1);
@@ -178,6 +192,11 @@ impl Document {
         });
         if items.is_empty() {
             return Ok(());
+        }
+        if self.is_tracking() {
+            let left = self.fugue_state(number)?.sequence.element_before(index);
+            self.track_removed(number, left, &replaced);
+            self.track_made(number, first, items.len() as u32);
         }
         let mut body = Vec::new();
         write_update(&items, &self.log, &mut body);

@@ -184,6 +184,32 @@ impl Handler {
         }
     }
 
+    /// The same handler of another document: without content, and observed by nobody.
+    pub fn anew(&self) -> Self {
+        Handler {
+            id: self.id.clone(),
+            kind: self.kind,
+            codec: self.codec,
+            name: self.name,
+            state: self.empty_state(),
+            revision: 0,
+            observers: 0,
+            recorder: Recorder::Off,
+            bodies: HashMap::new(),
+            seed: None,
+            newest: None,
+            newest_own: Hlc::ZERO,
+            out_of_order: false,
+        }
+    }
+
+    fn empty_state(&self) -> State {
+        match &self.state {
+            State::Custom(custom) => State::Custom(custom.emptied()),
+            _ => State::new(self.kind, self.codec, None),
+        }
+    }
+
     /// The state of a Fugue text or list.
     pub fn fugue(&self) -> Option<&FugueState> {
         match &self.state {
@@ -213,10 +239,7 @@ impl Handler {
 
     /// Starts over from a snapshot's blob, or from nothing. An undecodable blob counts as none.
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
-        self.state = match &self.state {
-            State::Custom(custom) => State::Custom(custom.emptied()),
-            _ => State::new(self.kind, self.codec, None),
-        };
+        self.state = self.empty_state();
         self.newest = None;
         self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
@@ -522,14 +545,7 @@ impl Handler {
             (Recorder::Values(events), _) => HandlerDelta::Map(joined_events(events)),
             _ => return None,
         };
-        let is_empty = match &delta {
-            HandlerDelta::Text(steps) => steps.is_empty(),
-            HandlerDelta::List(steps) => steps.is_empty(),
-            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
-                ops.is_empty()
-            }
-        };
-        (!is_empty).then_some(delta)
+        (!delta.is_empty()).then_some(delta)
     }
 
     /// The value as a JSON-like tree.

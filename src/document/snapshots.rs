@@ -32,9 +32,7 @@ impl Document {
         snapshot: &Snapshot,
         prune: bool,
     ) -> Result<bool, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if !self.should_apply_snapshot(snapshot) {
             return Ok(false);
         }
@@ -162,9 +160,7 @@ impl Document {
     /// covers are forgotten. What is in memory stays: removed elements keep their places for
     /// those who still refer to them. O(document).
     pub(super) fn snapshot_now(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if self.in_transaction() {
             // Otherwise uncommitted edits would be in the snapshot and be replayed on top (13.6).
             return Err(ApplyError::InTransaction);
@@ -243,7 +239,7 @@ impl Document {
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
     /// `garbageCollect`); returns how many. O(history).
     pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> u64 {
-        let Some(snapshot) = &self.snapshot else {
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| self.timeline.is_none()) else {
             return 0;
         };
         let version = VersionVector::intersection([protect_until, snapshot.vector()]);

@@ -5,7 +5,7 @@ use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
 use super::handlers::state::ByteState;
 use super::log::{ChangeKey, Operation, Span};
-use super::types::{Commit, DocumentError, HandlerIdx, LogPosition, Origin};
+use super::types::{Commit, DocumentError, HandlerDelta, HandlerIdx, LogPosition, Origin};
 use super::{AuthorIdx, Document};
 use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
@@ -26,6 +26,8 @@ pub(super) struct Transaction {
     /// That of the document when it began.
     generation: u64,
     pub origin: Option<Origin>,
+    /// Something was imported into it.
+    is_mixed: bool,
     pub snapshot_applied: bool,
 }
 
@@ -142,6 +144,7 @@ impl Document {
                     start: self.log.change_count(),
                     generation: self.generation,
                     origin: None,
+                    is_mixed: false,
                     snapshot_applied: false,
                 });
             }
@@ -218,6 +221,7 @@ impl Document {
             .transaction
             .take()
             .ok_or(DocumentError::NoTransaction)?;
+        self.forget_tracked();
         let queue = std::mem::take(&mut open.queue);
         let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
@@ -308,6 +312,7 @@ impl Document {
         match &mut self.transaction {
             Some(open) => {
                 open.origin.get_or_insert(origin);
+                open.is_mixed = true;
                 open.snapshot_applied |= snapshot_applied;
             }
             None => {
@@ -320,6 +325,7 @@ impl Document {
                     start,
                     generation,
                     origin: Some(origin),
+                    is_mixed: false,
                     snapshot_applied,
                 };
                 self.finish(transaction);
@@ -329,21 +335,27 @@ impl Document {
 
     /// Records the commit, if commits are recorded and anything happened.
     fn finish(&mut self, done: Transaction) {
-        let Some(origin) = done.origin.filter(|_| self.recording) else {
+        let (run_origin, moved) = self.close_tracked(&done.tag, done.is_mixed);
+        let Some(origin) = done.origin else {
             self.forget_records();
             return;
         };
-        let mut deltas = Vec::new();
-        let mut recorded = std::mem::take(&mut self.recorded);
-        recorded.sort_unstable();
-        for number in recorded {
-            if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
-                deltas.push((number, delta));
-            }
+        let mut deltas = self.finish_records();
+        if self.is_tracking() {
+            self.note_drift(&deltas, &moved);
+            deltas.retain(|(number, _)| self.is_observed(*number));
         }
+        if !self.recording {
+            return;
+        }
+        let origin = match origin {
+            Origin::Local => run_origin.unwrap_or(origin),
+            _ => origin,
+        };
         let paths = self.observed_paths(&mut deltas);
         let change_count = self.log.change_count() - done.start;
         self.commit_count += 1;
+        let undo = self.take_undo_events();
         self.commits.push(Commit {
             number: self.commit_count,
             origin,
@@ -356,8 +368,22 @@ impl Document {
             change_count,
             snapshot_applied: done.snapshot_applied,
             deltas,
+            undo,
             paths,
         });
+    }
+
+    /// What changed of the handlers that were recorded, in order of registration.
+    fn finish_records(&mut self) -> Vec<(HandlerIdx, HandlerDelta)> {
+        let mut deltas = Vec::new();
+        let mut recorded = std::mem::take(&mut self.recorded);
+        recorded.sort_unstable();
+        for number in recorded {
+            if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
+                deltas.push((number, delta));
+            }
+        }
+        deltas
     }
 
     fn forget_records(&mut self) {
@@ -367,7 +393,8 @@ impl Document {
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
-        if origin == Origin::Local && change_count == 0 {
+        let is_own = matches!(origin, Origin::Local | Origin::Undo | Origin::Redo);
+        if is_own && change_count == 0 {
             return Some(self.peer);
         }
         let mut common: Option<AuthorIdx> = None;
@@ -397,7 +424,7 @@ impl Document {
                 if let QueuedOp::Bytes { .. } = op {
                     self.fold_last(handler);
                 }
-                if self.recording {
+                if self.recording || self.is_tracking() {
                     self.note(Origin::Local, &[], start, false);
                 }
             }
@@ -413,7 +440,7 @@ impl Document {
         }
         let start = self.log.change_count();
         self.commit_operation(handler, op);
-        if self.recording {
+        if self.recording || self.is_tracking() {
             self.note(Origin::Local, &[], start, false);
         }
     }

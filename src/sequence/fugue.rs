@@ -8,7 +8,7 @@
 //! runs of those edits, never at the document.
 
 use super::list::{Chain, Sequence};
-use super::run::{ElementKey, Place, Run, Side};
+use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::Authors;
 use crate::tree::RunPos;
 use std::cmp::Ordering;
@@ -125,6 +125,39 @@ impl Sequence {
             len: chain.len,
             depends_on_order,
         })
+    }
+
+    /// Whether a replacement of an element would stand directly before it: not if somebody else's
+    /// insertion, whose author has a larger id, came to stand there.
+    pub fn is_replaced_in_place(
+        &self,
+        old: ElementKey,
+        new: ElementKey,
+        authors: &Authors,
+    ) -> bool {
+        let Some((pos, offset)) = self.find(old) else {
+            return false;
+        };
+        let chain = Chain {
+            id: new,
+            len: 1,
+            units: 1,
+            content: Content::new(0, false),
+            left: self.ancestor_before((pos, offset)),
+            right: old,
+        };
+        match self.gap_for_left_child(&chain, (pos, offset), chain.left, authors) {
+            Gap::Before(before, nth) => before == pos && nth == offset,
+            Gap::End => false,
+        }
+    }
+
+    /// The element behind a known one, whether visible or not.
+    pub fn following(&self, key: ElementKey) -> ElementKey {
+        match self.find(key).map(|place| self.after(place)) {
+            Some(Gap::Before(pos, offset)) => self.tree.run(pos).id.plus(offset),
+            Some(Gap::End) | None => ElementKey::NULL,
+        }
     }
 
     /// The common case: the chain goes on where the run of its left origin ends, and there is

@@ -327,6 +327,39 @@ impl Sequence {
         }
     }
 
+    /// The elements from `first` on that are visible, of `len`.
+    pub fn live_parts(&self, first: ElementKey, len: u32, mut part: impl FnMut(Removed)) {
+        let mut done = 0;
+        while done < len {
+            let id = first.plus(done);
+            let Some((pos, offset)) = self.find(id) else {
+                done += self.unknown_stretch(id, len - done);
+                continue;
+            };
+            let run = self.tree.run(pos);
+            let count = (len - done).min(run.len - offset);
+            if !run.is_deleted() {
+                let (content, units) = match run.is_dense() {
+                    true => (run.content.plus(offset), count),
+                    false => (run.content, run.units()),
+                };
+                part(Removed {
+                    id,
+                    len: count,
+                    units,
+                    content,
+                });
+            }
+            done += count;
+        }
+    }
+
+    /// Whether an element was removed; None if it is unknown.
+    pub fn is_deleted(&self, key: ElementKey) -> Option<bool> {
+        let (pos, _) = self.find(key)?;
+        Some(self.tree.run(pos).is_deleted())
+    }
+
     /// Removes `len` elements from `first` on; those already removed stay so. `removed` is told
     /// the visible position of each stretch at that moment, which costs O(log n). Returns false if
     /// some are unknown.

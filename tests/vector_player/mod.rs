@@ -1,5 +1,6 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
+mod history;
 mod list;
 mod movable;
 pub mod nested;
