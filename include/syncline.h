@@ -1575,8 +1575,7 @@ typedef syncline_status (*syncline_custom_load_fn)(void *user_data,
 
 /**
  * Writes the whole state; nothing stands for the state before any operation. Equal states should
- * give equal bytes. The buffer comes from
- * syncline_buffer_new; the library frees it.
+ * give equal bytes. The buffer comes from syncline_buffer_new; the library frees it.
  */
 typedef syncline_status (*syncline_custom_save_fn)(void *user_data,
                                                    void *state,
@@ -1602,19 +1601,19 @@ typedef struct syncline_custom_type {
    */
   syncline_string type_name;
   /**
-   * See there. The document asks for copies of a state through save and load, too.
+   * Folds an operation in.
    */
   syncline_custom_apply_fn apply;
   /**
-   * See there.
+   * Makes a state, also as a copy of another that save wrote.
    */
   syncline_custom_load_fn load;
   /**
-   * See there.
+   * Writes a state.
    */
   syncline_custom_save_fn save;
   /**
-   * See there; NULL if a state needs none.
+   * Gives a state back, once; NULL if states need nothing.
    */
   syncline_custom_drop_fn drop;
   /**
