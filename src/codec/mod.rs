@@ -9,6 +9,7 @@ pub mod change;
 pub mod element_id;
 pub mod envelope;
 pub mod json;
+pub mod native;
 pub mod snapshot;
 pub mod value;
 pub mod version_vector;

@@ -41,6 +41,14 @@ impl ContentPool {
         )
     }
 
+    /// Adds ASCII text.
+    pub fn push_ascii(&mut self, text: &[u8]) -> Content {
+        debug_assert!(text.is_ascii());
+        let content = Content::new(self.narrow.len() as u32, false);
+        self.narrow.extend_from_slice(text);
+        content
+    }
+
     /// Adds UTF-16 units, which may hold lone surrogates.
     pub fn push_units(&mut self, units: &[u16]) -> Content {
         if units.iter().all(|unit| *unit < 0x80) {

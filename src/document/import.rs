@@ -185,7 +185,7 @@ impl Document {
     }
 
     /// The key of a dependency that is stored or covered by the snapshot.
-    fn ready_key(&mut self, dep: &OperationId) -> Result<ChangeKey, ApplyError> {
+    pub(super) fn ready_key(&mut self, dep: &OperationId) -> Result<ChangeKey, ApplyError> {
         if let Some(key) = self.key_of(dep) {
             if self.frontiers.contains(key) || self.log.find(key).is_some() {
                 return Ok(key);

@@ -13,6 +13,7 @@ mod import;
 mod incoming;
 mod log;
 pub mod myers;
+mod native;
 mod registry;
 mod shared;
 mod snapshots;
@@ -25,6 +26,7 @@ mod units;
 mod values;
 mod wire;
 
+pub use native::{NativeReader, NativeWriter};
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
     CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,

@@ -1,6 +1,7 @@
 //! The plain values of the document's interface: options, errors, deltas, commits.
 
 use crate::clock::{Hlc, PeerId};
+use crate::codec::native::NativeError;
 use crate::codec::{DecodeError, Value};
 use crate::replica::ApplyError;
 use std::fmt;
@@ -235,6 +236,8 @@ pub enum DocumentError {
     Apply(ApplyError),
     /// Malformed bytes.
     Decode(DecodeError),
+    /// Bytes that are no native form, of a later version, or malformed.
+    Native(NativeError),
 }
 
 impl fmt::Display for DocumentError {
@@ -260,6 +263,7 @@ impl fmt::Display for DocumentError {
             DocumentError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
             DocumentError::Apply(error) => error.fmt(f),
             DocumentError::Decode(error) => error.fmt(f),
+            DocumentError::Native(error) => error.fmt(f),
         }
     }
 }
@@ -269,6 +273,12 @@ impl std::error::Error for DocumentError {}
 impl From<ApplyError> for DocumentError {
     fn from(error: ApplyError) -> Self {
         DocumentError::Apply(error)
+    }
+}
+
+impl From<NativeError> for DocumentError {
+    fn from(error: NativeError) -> Self {
+        DocumentError::Native(error)
     }
 }
 

@@ -29,6 +29,11 @@ fn store_named(log: &mut Log, key: ChangeKey, deps: &[ChangeKey], payload: &[u8]
     }
 }
 
+/// Whether changes for handlers of this type are stored as rows of elements.
+pub(super) fn has_element_rows(type_tag: &str) -> bool {
+    *type_tag == *HandlerKind::FugueText.base_tag()
+}
+
 fn store_operation(
     log: &mut Log,
     key: ChangeKey,
@@ -37,7 +42,7 @@ fn store_operation(
     kind: u8,
     body: &[u8],
 ) {
-    let is_text = *log.name(name).type_tag == *HandlerKind::FugueText.base_tag();
+    let is_text = has_element_rows(&log.name(name).type_tag);
     match kind {
         0 if is_text => {
             let Log {

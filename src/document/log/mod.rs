@@ -10,10 +10,12 @@ mod graph;
 mod produced;
 mod prune;
 mod row;
+mod slices;
 
 pub(crate) use export::write_unit;
 pub(crate) use prune::Pruned;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
+pub(crate) use slices::{NewRow, Slice, SliceClocks, SliceOp};
 
 pub(crate) use super::content::ContentPool;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
