@@ -1,6 +1,7 @@
 //! Replays editing traces through Syncline and prints time, heap and bytes side by side with a
 //! plain rope and, with the feature `peers`, with other CRDTs. See `docs/performance.md`.
 
+mod editing;
 mod heap;
 mod measure;
 mod peers;

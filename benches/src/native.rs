@@ -1,0 +1,131 @@
+//! The native forms on an editing trace: history, updates, diffs. Prints time and bytes of each;
+//! see `docs/format.md`.
+
+mod editing;
+mod heap;
+mod measure;
+mod table;
+mod trace;
+
+use editing::{check_text, edited, options, with_text};
+use measure::measured;
+use syncline::clock::VersionVector;
+use syncline::codec::native::deflated;
+use syncline::document::{Document, NativeReader, NativeWriter, Origin};
+use syncline::replica::Replica as _;
+use table::Table;
+use trace::Trace;
+
+#[global_allocator]
+static ALLOCATOR: heap::Counting = heap::Counting;
+
+/// Diffs per sample: one is too short to be measured.
+const DIFFS: u32 = 1000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let name = option("--trace").unwrap_or_else(|| "automerge-paper".into());
+    let runs = option("--runs").map_or(7, |runs| runs.parse().expect("a number of runs"));
+    let trace = trace::load(&name).unwrap_or_else(trace::generated);
+    println!("{}: {} edits", trace.name, trace.edits.len());
+    let mut table = Table::default();
+    for _ in 0..runs {
+        run(&trace, &mut table);
+    }
+    table.print("edits", "edits");
+}
+
+fn run(trace: &Trace, table: &mut Table) {
+    let (document, sample) = measured(|| edited(trace));
+    check_text(trace, &document);
+    table.add("edits", sample);
+    history(trace, &document, table);
+    diff(&document, table);
+    updates(trace, table);
+}
+
+fn history(trace: &Trace, document: &Document, table: &mut Table) {
+    let (bytes, mut sample) = measured(|| document.export_native(&VersionVector::new()));
+    (sample.heap, sample.bytes) = (None, Some(bytes.len()));
+    table.add("history encoded", sample);
+    let (packed, mut sample) = measured(|| deflated(&bytes).expect("encoded here"));
+    (sample.heap, sample.bytes) = (None, Some(packed.len()));
+    table.add("  deflated", sample);
+    for (name, bytes) in [("history applied", &bytes), ("  inflated first", &packed)] {
+        let (copy, sample) = measured(|| {
+            let (mut copy, _) = with_text(Document::new(options()));
+            copy.import_native(bytes, &[], Origin::Remote)
+                .expect("encoded here");
+            copy
+        });
+        check_text(trace, &copy);
+        table.add(name, sample);
+    }
+}
+
+/// For a peer that lacks the last edit.
+fn diff(document: &Document, table: &mut Table) {
+    let changes = document.all_changes();
+    let mut known = VersionVector::new();
+    let before = &changes[changes.len() - 2];
+    known.set(before.id.peer, before.id.hlc);
+    let mut bytes = 0;
+    let (_, mut sample) = measured(|| {
+        for _ in 0..DIFFS {
+            bytes = std::hint::black_box(document.export_native(&known)).len();
+        }
+    });
+    sample.time /= DIFFS;
+    sample.time *= 1000;
+    (sample.heap, sample.bytes) = (None, Some(bytes));
+    table.add("diff for one edit, in us", sample);
+}
+
+/// Every edit as an update of its own, then a reader that takes them in one by one.
+fn updates(trace: &Trace, table: &mut Table) {
+    let (updates, mut sample) = measured(|| {
+        let (mut document, text) = with_text(Document::new(options()));
+        let mut writer = NativeWriter::new(&VersionVector::new());
+        let mut updates = Vec::new();
+        let mut ends = Vec::with_capacity(trace.edits.len() + 1);
+        for edit in &trace.edits {
+            if edit.removed_utf16 > 0 {
+                document
+                    .text_remove(text, edit.at_utf16, edit.removed_utf16)
+                    .expect("inside of the text");
+            }
+            if !edit.inserted.is_empty() {
+                document
+                    .text_insert(text, edit.at_utf16, &edit.inserted)
+                    .expect("inside of the text");
+            }
+            writer
+                .update(&document, &mut updates)
+                .expect("nothing was rewritten");
+            ends.push(updates.len());
+        }
+        check_text(trace, &document);
+        (updates, ends)
+    });
+    let (bytes, ends) = updates;
+    (sample.heap, sample.bytes) = (None, Some(bytes.len()));
+    table.add("edits with updates", sample);
+    let (copy, sample) = measured(|| {
+        let (mut copy, _) = with_text(Document::new(options()));
+        let mut reader = NativeReader::new();
+        let mut start = 0;
+        for end in &ends {
+            reader
+                .apply(&mut copy, &bytes[start..*end], &[], Origin::Remote)
+                .expect("written here");
+            start = *end;
+        }
+        copy
+    });
+    check_text(trace, &copy);
+    table.add("updates read one by one", sample);
+}
