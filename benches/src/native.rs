@@ -32,6 +32,15 @@ fn main() {
     let runs = option("--runs").map_or(7, |runs| runs.parse().expect("a number of runs"));
     let trace = trace::load(&name).unwrap_or_else(trace::generated);
     println!("{}: {} edits", trace.name, trace.edits.len());
+    if let Some(times) = option("--only-apply") {
+        let bytes = edited(&trace).export_native(&VersionVector::new());
+        let mut table = Table::default();
+        for _ in 0..times.parse().expect("a number") {
+            applied(&trace, "history applied", &bytes, &mut table);
+        }
+        table.print("history applied", "history applied");
+        return;
+    }
     let mut table = Table::default();
     for _ in 0..runs {
         run(&trace, &mut table);
@@ -56,15 +65,19 @@ fn history(trace: &Trace, document: &Document, table: &mut Table) {
     (sample.heap, sample.bytes) = (None, Some(packed.len()));
     table.add("  deflated", sample);
     for (name, bytes) in [("history applied", &bytes), ("  inflated first", &packed)] {
-        let (copy, sample) = measured(|| {
-            let (mut copy, _) = with_text(Document::new(options()));
-            copy.import_native(bytes, &[], Origin::Remote)
-                .expect("encoded here");
-            copy
-        });
-        check_text(trace, &copy);
-        table.add(name, sample);
+        applied(trace, name, bytes, table);
     }
+}
+
+fn applied(trace: &Trace, name: &'static str, bytes: &[u8], table: &mut Table) {
+    let (copy, sample) = measured(|| {
+        let (mut copy, _) = with_text(Document::new(options()));
+        copy.import_native(bytes, &[], Origin::Remote)
+            .expect("encoded here");
+        copy
+    });
+    check_text(trace, &copy);
+    table.add(name, sample);
 }
 
 /// For a peer that lacks the last edit.

@@ -244,7 +244,8 @@ impl Sequence {
 
     fn climb(&self, key: ElementKey, from: RunPos) -> Above {
         let mut pos = from;
-        loop {
+        // A stored sequence may be forged, and its parents run in a circle.
+        for _ in 0..self.tree.run_count_max() {
             let parent = self.tree.run(pos).parent();
             if parent.is_null() {
                 return Above::No;
@@ -264,6 +265,7 @@ impl Sequence {
             }
             pos = run;
         }
+        Above::No
     }
 
     /// Whether an element of the run at `pos` has a right child.

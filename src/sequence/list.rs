@@ -50,7 +50,7 @@ pub struct Inserted {
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {
     pub(super) tree: RunTree<Run>,
-    index: ElementIndex,
+    pub(super) index: ElementIndex,
 }
 
 impl Sequence {

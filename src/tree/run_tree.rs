@@ -4,6 +4,8 @@
 //! place: leaves are therefore never emptied and keep their numbers for the life of the tree,
 //! which is what id indexes refer to.
 
+mod bulk;
+
 use super::inner::{INNER_MAX, Inner, Measure, NONE};
 
 /// What the tree holds.
@@ -406,6 +408,11 @@ impl<R: Run> RunTree<R> {
         self.grow(pos.leaf.0, Measure::default().minus(run.measure()));
         self.keep_cache_before(pos);
         run
+    }
+
+    /// No more runs than this.
+    pub fn run_count_max(&self) -> usize {
+        self.leaves.len() * LEAF_MAX
     }
 
     /// Where the first run goes while there is none, or one goes before all others.

@@ -11,12 +11,12 @@ use crate::codec::{DecodeError, ElementId, Reader, wtf8};
 use crate::document::content::{ContentPool, Utf8Builder};
 use crate::document::delta::TextDelta;
 use crate::document::log::Span;
-use crate::sequence::{Chain, Content, ElementKey, Removed, Sequence};
+use crate::sequence::{Chain, Content, ElementKey, LazySequence, Removed};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextState {
-    pub sequence: Sequence,
+    pub sequence: LazySequence,
     pub next_counter: u32,
     pub order_sensitive: bool,
     /// A snapshot was taken of it: a replay would start from that and know less.

@@ -4,6 +4,7 @@
 mod export;
 mod fold;
 mod import;
+mod sequence_state;
 mod stream;
 #[cfg(test)]
 mod tests;
