@@ -24,6 +24,18 @@ pub enum ApplyError {
     Closed,
     /// Not while a transaction is open.
     InTransaction,
+    /// Changes that the asker has not seen were pruned: it needs the last snapshot.
+    HistoryPruned {
+        /// One of them.
+        lost: OperationId,
+    },
+    /// The application's part of a custom handler could not write its state.
+    Custom {
+        /// Which handler.
+        handler_id: String,
+        /// What it said.
+        message: String,
+    },
     /// A handler's type is not known here, so its state cannot be written and its changes must
     /// not be pruned.
     UnknownHandler {
@@ -90,6 +102,15 @@ impl std::fmt::Display for ApplyError {
             }
             ApplyError::Closed => f.write_str("the document is closed"),
             ApplyError::InTransaction => f.write_str("not while a transaction is open"),
+            ApplyError::HistoryPruned { lost } => {
+                write!(f, "the change {lost} was pruned: a snapshot is needed")
+            }
+            ApplyError::Custom {
+                handler_id,
+                message,
+            } => {
+                write!(f, "the custom handler {handler_id:?} failed: {message}")
+            }
             ApplyError::UnknownHandler { type_tag } => {
                 write!(f, "handlers of type {type_tag} are not known here")
             }

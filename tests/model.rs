@@ -500,7 +500,7 @@ impl Peer {
     fn check_values(&self, state: &State) {
         let document = &self.document;
         if let Some(text) = document.find_handler(TEXT) {
-            let units = state.text.units();
+            let units = state.text.values().concat();
             assert_eq!(units_of(document, text), units);
             assert_eq!(document.text_len_utf16(text), units.len() as u64);
             assert_eq!(document.text_string(text), String::from_utf16_lossy(&units));

@@ -154,6 +154,10 @@ impl From<ApplyError> for Error {
             ApplyError::Limit(limit) => limit_exceeded(limit),
             ApplyError::ClockDrift { ahead_ms } => ClockDrift { ahead_ms }.into(),
             ApplyError::Closed => Error::closed("document"),
+            ApplyError::HistoryPruned { .. } => {
+                Error::new(SYNCLINE_ERROR_OUT_OF_SYNC, error.to_string())
+            }
+            ApplyError::Custom { .. } => Error::new(SYNCLINE_ERROR_CALLBACK, error.to_string()),
             other => Error::new(
                 SYNCLINE_ERROR_INTERNAL,
                 format!("unknown failure {other:?}"),
@@ -195,6 +199,9 @@ impl From<DocumentError> for Error {
                 SYNCLINE_ERROR_INTERNAL,
                 "the handler is not of this document",
             ),
+            DocumentError::UnknownType { type_tag } => {
+                Error::argument(format!("no custom type is registered as {type_tag:?}"))
+            }
             DocumentError::ReservedId => Error::argument("this id is reserved"),
             DocumentError::Limit(limit) => limit_exceeded(limit),
             DocumentError::Apply(error) => error.into(),

@@ -5,6 +5,7 @@
 //! be equal. Reading is one pass of recursive descent over text that is known to be UTF-8.
 
 use super::bytes::text as utf8;
+use super::value_tree::{Position, Step};
 use super::wtf8::{Wtf8String, decode_to_utf16};
 use super::{DecodeError, Value};
 use std::fmt;
@@ -22,8 +23,8 @@ impl fmt::Display for UnsupportedValue {
 
 impl std::error::Error for UnsupportedValue {}
 
-/// How deep lists and objects may be nested, when read and when written: recursion needs a bound
-/// that any thread's stack can take.
+/// How deep lists and objects may be nested, when read and when written as the value of a handler:
+/// reading recurses and needs a bound that any thread's stack can take.
 pub const DEPTH_MAX: usize = 128;
 
 /// Reads one value.
@@ -280,17 +281,58 @@ fn unique(mut members: Vec<(Wtf8String, Value)>) -> Vec<(Wtf8String, Value)> {
 /// Appends the text Dart writes for the value.
 ///
 /// # Errors
-/// JSON cannot carry the value; nothing has been appended.
+/// JSON cannot carry the value, or it is nested deeper than [`DEPTH_MAX`], so that it could not be
+/// read again; nothing has been appended.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
+    encode_within(value, DEPTH_MAX, out)
+}
+
+/// As [`encode`], however deeply the value is nested: for resolved trees, which nobody reads back
+/// into a handler.
+///
+/// # Errors
+/// JSON cannot carry the value; nothing has been appended.
+pub fn encode_tree(value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
+    encode_within(value, usize::MAX, out)
+}
+
+fn encode_within(
+    value: &Value,
+    depth_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), UnsupportedValue> {
     let start = out.len();
-    let result = write_value(value, 0, out);
+    let result = value.walk(|step, at| write_step(step, at, depth_max, out));
     if result.is_err() {
         out.truncate(start);
     }
     result
 }
 
-fn write_value(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
+fn write_step(
+    step: Step<'_>,
+    at: Position<'_>,
+    depth_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), UnsupportedValue> {
+    let value = match step {
+        Step::Enter(value) => value,
+        Step::Leave(value) => {
+            out.push(if matches!(value, Value::Array(_)) {
+                b']'
+            } else {
+                b'}'
+            });
+            return Ok(());
+        }
+    };
+    if at.nth > 0 {
+        out.push(b',');
+    }
+    if let Some(key) = at.key {
+        encode_string(key, out);
+        out.push(b':');
+    }
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -299,29 +341,11 @@ fn write_value(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), Uns
         Value::Double(number) => write_double(*number, out)?,
         Value::String(text) => encode_string(text, out),
         Value::Bytes(_) | Value::Reference(_) => return Err(UnsupportedValue),
-        Value::Array(_) | Value::Object(_) if depth == DEPTH_MAX => return Err(UnsupportedValue),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write_value(item, depth + 1, out)?;
-            }
-            out.push(b']');
+        Value::Array(_) | Value::Object(_) if at.depth >= depth_max => {
+            return Err(UnsupportedValue);
         }
-        Value::Object(members) => {
-            out.push(b'{');
-            for (at, (key, member)) in members.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                encode_string(key, out);
-                out.push(b':');
-                write_value(member, depth + 1, out)?;
-            }
-            out.push(b'}');
-        }
+        Value::Array(_) => out.push(b'['),
+        Value::Object(_) => out.push(b'{'),
     }
     Ok(())
 }

@@ -9,9 +9,11 @@ pub mod change;
 pub mod element_id;
 pub mod envelope;
 pub mod json;
+pub mod manifest;
 pub mod native;
 pub mod snapshot;
 pub mod value;
+mod value_tree;
 pub mod version_vector;
 pub mod wtf8;
 

@@ -4,8 +4,8 @@ use super::bytes::{DecodeError, Reader, write_prefixed};
 use super::wtf8::Wtf8String;
 
 /// Any value a handler can hold. Integers and doubles are different values (`1` and `1.0` are
-/// written differently); objects keep the order of their members.
-#[derive(Clone, Debug, PartialEq)]
+/// written differently); objects keep the order of their members. Copying, comparing and dropping
+/// need no recursion (see `value_tree`).
 pub enum Value {
     /// JSON `null`.
     Null,
@@ -52,29 +52,6 @@ impl HandlerRef {
         let type_tag = reader.text()?.to_owned();
         let id = reader.rest_text()?.to_owned();
         Ok(HandlerRef { type_tag, id })
-    }
-}
-
-impl Value {
-    /// Heap memory held, in bytes (estimated by what the parts ask for). O(size).
-    pub fn heap_bytes(&self) -> usize {
-        match self {
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Double(_) => 0,
-            Value::String(text) => text.heap_bytes(),
-            Value::Bytes(bytes) => bytes.capacity(),
-            Value::Reference(target) => target.type_tag.capacity() + target.id.capacity(),
-            Value::Array(items) => {
-                let own = items.capacity() * size_of::<Value>();
-                own + items.iter().map(Value::heap_bytes).sum::<usize>()
-            }
-            Value::Object(members) => {
-                let own = members.capacity() * size_of::<(Wtf8String, Value)>();
-                let inner = members.iter();
-                own + inner
-                    .map(|(key, value)| key.heap_bytes() + value.heap_bytes())
-                    .sum::<usize>()
-            }
-        }
     }
 }
 

@@ -1,15 +1,18 @@
-//! The text of a document: every unit ever inserted, once. Runs and log rows refer to it, so that
-//! typing appends one byte and nothing is copied when text is read, exported or split.
+//! The content of a document's Fugue texts and lists: every unit and every value ever inserted,
+//! once. Runs and log rows refer to it, so that typing appends one byte and nothing is copied when
+//! it is read, exported or split.
 //!
-//! Text that is all ASCII takes one byte per UTF-16 unit, other text two.
+//! Text that is all ASCII takes one byte per UTF-16 unit, other text two; a value, its bytes and
+//! four more.
 
 use crate::sequence::Content;
 
-/// Two append-only pools.
+/// Three append-only pools.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ContentPool {
     narrow: Vec<u8>,
     wide: Vec<u16>,
+    values: Values,
     /// Units that nothing refers to any more, as far as is known.
     garbage: usize,
 }
@@ -76,6 +79,38 @@ impl ContentPool {
         content
     }
 
+    /// Adds the bytes of one value.
+    pub fn push_value(&mut self, value: &[u8]) -> Content {
+        self.push_values([value])
+    }
+
+    /// Adds the bytes of several values; returns where the first one is.
+    pub fn push_values<'a>(&mut self, values: impl IntoIterator<Item = &'a [u8]>) -> Content {
+        let start = self.values_end();
+        values.into_iter().for_each(|value| self.values.push(value));
+        start
+    }
+
+    /// Where the next value will be.
+    pub fn values_end(&self) -> Content {
+        Content::of_value(self.values.ends.len() as u32)
+    }
+
+    /// Forgets the values from a place on, which nothing refers to.
+    pub fn truncate_values(&mut self, end: Content) {
+        self.values.truncate(end.offset() as usize);
+    }
+
+    /// The bytes of one value.
+    pub fn value(&self, content: Content) -> &[u8] {
+        self.values.get(content.offset() as usize)
+    }
+
+    /// The bytes of `count` values from a place on.
+    pub fn values(&self, content: Content, count: u32) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..count).map(move |nth| self.value(content.plus(nth)))
+    }
+
     /// Whether the units from a place on are these.
     pub fn holds(&self, content: Content, units: &[u16]) -> bool {
         match self.slice(content, units.len() as u32) {
@@ -94,13 +129,16 @@ impl ContentPool {
 
     /// Whether most of it is of no use.
     pub fn is_mostly_garbage(&self) -> bool {
-        self.garbage * 2 > self.narrow.len() + self.wide.len()
+        self.garbage * 2 > self.narrow.len() + self.wide.len() + self.values.ends.len()
     }
 
-    /// Whether so many more units fit: pools hold less than 2^31 units.
-    pub fn has_room(&self, units: usize) -> bool {
-        const POOL_MAX: usize = (1 << 31) - 1;
-        self.narrow.len().max(self.wide.len()) + units < POOL_MAX
+    /// Whether content of so many bytes fits: pools hold less than 2^31 narrow units, 2^30 wide
+    /// ones, and 2^30 values of 4 GiB.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        const COUNT_MAX: usize = Content::OFFSET_LIMIT as usize - 1;
+        self.narrow.len() + bytes < 2 * COUNT_MAX
+            && self.wide.len().max(self.values.ends.len()) + bytes < COUNT_MAX
+            && self.values.bytes.len() + bytes < u32::MAX as usize
     }
 
     /// Appends `units` UTF-16 units from a place on.
@@ -111,7 +149,7 @@ impl ContentPool {
         }
     }
 
-    /// The units from a place on.
+    /// The units of text from a place on.
     pub fn slice(&self, content: Content, units: u32) -> Units<'_> {
         let start = content.offset() as usize;
         let range = start..start + units as usize;
@@ -123,6 +161,9 @@ impl ContentPool {
 
     /// Copies a stretch of another pool; returns where it is now.
     pub fn copy_from(&mut self, other: &ContentPool, content: Content, units: u32) -> Content {
+        if content.is_value() {
+            return self.push_values(other.values(content, units));
+        }
         match other.slice(content, units) {
             Units::Narrow(bytes) => {
                 let start = self.narrow.len() as u32;
@@ -139,17 +180,59 @@ impl ContentPool {
 
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.narrow.capacity() + 2 * self.wide.capacity()
+        self.narrow.capacity()
+            + 2 * self.wide.capacity()
+            + self.values.bytes.capacity()
+            + 4 * self.values.ends.capacity()
     }
 }
 
-/// A stretch of content as it is stored.
+/// Values as the codecs wrote them, end to end.
+#[derive(Clone, Debug, Default)]
+struct Values {
+    bytes: Vec<u8>,
+    /// Where each value ends.
+    ends: Vec<u32>,
+}
+
+impl Values {
+    fn push(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    fn start(&self, number: usize) -> usize {
+        let before = number.checked_sub(1);
+        before.map_or(0, |before| self.ends[before] as usize)
+    }
+
+    fn get(&self, number: usize) -> &[u8] {
+        &self.bytes[self.start(number)..self.ends[number] as usize]
+    }
+
+    fn truncate(&mut self, count: usize) {
+        self.bytes.truncate(self.start(count));
+        self.ends.truncate(count);
+    }
+}
+
+/// A stretch of text as it is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Units<'a> {
     /// ASCII.
     Narrow(&'a [u8]),
     /// UTF-16.
     Wide(&'a [u16]),
+}
+
+impl Units<'_> {
+    /// One of them.
+    pub fn get(self, nth: usize) -> u16 {
+        match self {
+            Units::Narrow(bytes) => u16::from(bytes[nth]),
+            Units::Wide(units) => units[nth],
+        }
+    }
 }
 
 /// Joins stretches of content into UTF-8. A surrogate pair may be split between two stretches;
@@ -177,6 +260,12 @@ impl Utf8Builder {
             }
             Units::Wide(units) => units.iter().for_each(|unit| self.push_unit(*unit)),
         }
+    }
+
+    /// Adds UTF-16 units that are all ASCII.
+    pub fn push_ascii(&mut self, units: &[u16]) {
+        self.flush();
+        self.out.extend(units.iter().map(|unit| *unit as u8));
     }
 
     fn push_unit(&mut self, unit: u16) {
@@ -241,6 +330,23 @@ mod tests {
             let again = pool.push_units(&out);
             assert_eq!(pool.slice(again, units).is_wide(), !text.is_ascii());
         }
+    }
+
+    #[test]
+    fn values_come_back_and_move() {
+        let mut pool = ContentPool::default();
+        let values: [&[u8]; 4] = [b"1", b"", b"\"text\"", b"null"];
+        let first = pool.push_value(values[0]);
+        pool.push_values(values[1..].iter().copied());
+        assert!(pool.values(first, 4).eq(values));
+        let mut other = ContentPool::default();
+        other.push_value(b"other");
+        let moved = other.copy_from(&pool, first.plus(1), 3);
+        assert!(other.values(moved, 3).eq(values[1..].iter().copied()));
+        pool.truncate_values(first.plus(2));
+        assert_eq!(pool.values_end(), first.plus(2));
+        assert_eq!(pool.push_value(b"3"), first.plus(2));
+        assert!(pool.values(first, 3).eq([&b"1"[..], b"", b"3"]));
     }
 
     impl Units<'_> {

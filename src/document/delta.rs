@@ -1,77 +1,123 @@
-//! The difference a transaction makes to a text, composed edit by edit; and the difference of two
-//! texts, for when single edits are not known.
+//! The difference a transaction makes to a sequence, composed edit by edit; the difference of two
+//! sequences, for when single edits are not known; and the events of maps and sets, joined. Lists,
+//! whose elements also change and move, are in `list_delta`.
 
-use super::types::{ListOp, MapOp, TextOp};
+use super::types::{MapOp, TextOp};
 use crate::codec::Value;
 use std::collections::HashMap;
 
-/// Edits so far as one delta over the text before. Adjacent edits coalesce, so that a burst of
-/// typing stays one step.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TextDelta {
-    /// Invariant: no empty step; neighbours differ in kind. The rest of the text is retained.
-    steps: Vec<TextOp>,
+/// What a step that takes elements away says of them.
+pub(crate) trait Removed: Default {
+    /// How many elements.
+    fn count(&self) -> u64;
+
+    /// Takes the first `count` of them out.
+    fn take_front(&mut self, count: u64) -> Self;
+
+    /// Adds the elements that followed them.
+    fn append(&mut self, following: Self);
 }
 
-impl TextDelta {
-    /// Text appeared before unit `at` of the present text.
-    pub fn insert(&mut self, at: u32, units: &[u16]) {
-        if units.is_empty() {
+/// Their number.
+impl Removed for u64 {
+    fn count(&self) -> u64 {
+        *self
+    }
+
+    fn take_front(&mut self, count: u64) -> Self {
+        *self -= count;
+        count
+    }
+
+    fn append(&mut self, following: Self) {
+        *self += following;
+    }
+}
+
+/// One step of a delta; steps apply in order from index 0.
+#[derive(Clone, Debug)]
+pub(crate) enum Step<E, R> {
+    Retain(u64),
+    Insert(Vec<E>),
+    Remove(R),
+}
+
+/// Edits so far as one delta over the sequence before. Adjacent edits coalesce, so that a burst of
+/// typing stays one step.
+#[derive(Clone, Debug)]
+pub(crate) struct Delta<E, R> {
+    /// Invariant: no empty step; neighbours differ in kind. The rest of the sequence is retained.
+    steps: Vec<Step<E, R>>,
+}
+
+/// What edits do to a text: UTF-16 units.
+pub(crate) type TextDelta = Delta<u16, u64>;
+
+impl<E, R> Default for Delta<E, R> {
+    fn default() -> Self {
+        Delta { steps: Vec::new() }
+    }
+}
+
+impl<E: Clone, R: Removed> Delta<E, R> {
+    /// Elements appeared before index `at` of the present sequence.
+    pub fn insert(&mut self, at: impl Into<u64>, elements: &[E]) {
+        if elements.is_empty() {
             return;
         }
-        let (index, offset) = self.seek(u64::from(at));
+        let (index, offset) = self.seek(at.into());
         match self.steps.get_mut(index) {
-            Some(TextOp::Insert(text)) => {
-                text.splice(offset as usize..offset as usize, units.iter().copied());
+            Some(Step::Insert(inserted)) => {
+                let offset = offset as usize;
+                inserted.splice(offset..offset, elements.iter().cloned());
                 return;
             }
-            Some(TextOp::Retain(count)) if offset > 0 => {
+            Some(Step::Retain(count)) if offset > 0 => {
                 let rest = *count - offset;
                 *count = offset;
-                self.steps.insert(index + 1, TextOp::Retain(rest));
-                self.steps.insert(index + 1, TextOp::Insert(units.to_vec()));
+                self.steps.insert(index + 1, Step::Retain(rest));
+                self.steps
+                    .insert(index + 1, Step::Insert(elements.to_vec()));
                 return;
             }
             _ => (),
         }
-        if let Some(TextOp::Insert(text)) = index
+        if let Some(Step::Insert(inserted)) = index
             .checked_sub(1)
             .and_then(|before| self.steps.get_mut(before))
         {
-            text.extend_from_slice(units);
+            inserted.extend_from_slice(elements);
             return;
         }
-        self.steps.insert(index, TextOp::Insert(units.to_vec()));
+        self.steps.insert(index, Step::Insert(elements.to_vec()));
     }
 
-    /// `count` units from `at` on of the present text vanished.
-    pub fn remove(&mut self, at: u32, count: u32) {
-        let mut left = u64::from(count);
-        let (mut index, mut offset) = self.seek(u64::from(at));
-        while left > 0 {
+    /// Elements from index `at` on of the present sequence vanished.
+    pub fn remove_all(&mut self, at: u64, mut removed: R) {
+        let (mut index, mut offset) = self.seek(at);
+        while removed.count() > 0 {
             match self.steps.get_mut(index) {
                 None => {
-                    self.add_removal(index, left);
+                    self.add_removal(index, removed);
                     return;
                 }
-                Some(TextOp::Remove(_)) => index += 1,
-                Some(TextOp::Insert(text)) => {
-                    let end = (text.len() as u64).min(offset + left);
-                    text.drain(offset as usize..end as usize);
-                    left -= end - offset;
-                    if text.is_empty() {
+                Some(Step::Remove(_)) => index += 1,
+                Some(Step::Insert(inserted)) => {
+                    let end = (inserted.len() as u64).min(offset + removed.count());
+                    inserted.drain(offset as usize..end as usize);
+                    removed.take_front(end - offset);
+                    if inserted.is_empty() {
                         self.steps.remove(index);
                     } else {
                         index += 1;
                     }
                 }
-                Some(TextOp::Retain(kept)) => {
-                    let taken = left.min(*kept - offset);
+                Some(Step::Retain(kept)) => {
+                    let taken = removed.count().min(*kept - offset);
                     let rest = *kept - offset - taken;
-                    left -= taken;
                     *kept = offset;
                     if rest > 0 {
-                        self.steps.insert(index + 1, TextOp::Retain(rest));
+                        self.steps.insert(index + 1, Step::Retain(rest));
                     }
                     let place = if offset > 0 {
                         index + 1
@@ -79,7 +125,7 @@ impl TextDelta {
                         self.steps.remove(index);
                         index
                     };
-                    index = self.add_removal(place, taken);
+                    index = self.add_removal(place, removed.take_front(taken));
                 }
             }
             offset = 0;
@@ -88,31 +134,41 @@ impl TextDelta {
     }
 
     /// Adds a removal at a step's place; returns the place behind it.
-    fn add_removal(&mut self, index: usize, count: u64) -> usize {
-        if let Some(TextOp::Remove(removed)) = index
+    fn add_removal(&mut self, index: usize, mut removed: R) -> usize {
+        if let Some(Step::Remove(before)) = index
             .checked_sub(1)
             .and_then(|before| self.steps.get_mut(before))
         {
-            *removed += count;
+            before.append(removed);
             return index;
         }
-        if let Some(TextOp::Remove(removed)) = self.steps.get_mut(index) {
-            *removed += count;
+        if let Some(Step::Remove(behind)) = self.steps.get_mut(index) {
+            removed.append(std::mem::take(behind));
+            *behind = removed;
             return index + 1;
         }
-        self.steps.insert(index, TextOp::Remove(count));
+        self.steps.insert(index, Step::Remove(removed));
         index + 1
     }
 
-    /// The step in which unit `at` of the present text lies, and where in it. Past all steps a
-    /// retain is added up to it.
+    /// The element at index `at` of the present sequence, if these edits inserted it.
+    pub fn inserted_mut(&mut self, at: u64) -> Option<&mut E> {
+        let (index, offset) = self.seek(at);
+        match self.steps.get_mut(index) {
+            Some(Step::Insert(inserted)) => inserted.get_mut(offset as usize),
+            _ => None,
+        }
+    }
+
+    /// The step in which index `at` of the present sequence lies, and where in it. Past all steps
+    /// a retain is added up to it.
     fn seek(&mut self, at: u64) -> (usize, u64) {
         let mut passed = 0;
         for (index, step) in self.steps.iter().enumerate() {
             let len = match step {
-                TextOp::Retain(count) => *count,
-                TextOp::Insert(units) => units.len() as u64,
-                TextOp::Remove(_) => 0,
+                Step::Retain(count) => *count,
+                Step::Insert(inserted) => inserted.len() as u64,
+                Step::Remove(_) => 0,
             };
             if at < passed + len {
                 return (index, at - passed);
@@ -121,8 +177,8 @@ impl TextDelta {
         }
         if at > passed {
             match self.steps.last_mut() {
-                Some(TextOp::Retain(count)) => *count += at - passed,
-                _ => self.steps.push(TextOp::Retain(at - passed)),
+                Some(Step::Retain(count)) => *count += at - passed,
+                _ => self.steps.push(Step::Retain(at - passed)),
             }
         }
         (self.steps.len(), 0)
@@ -132,70 +188,100 @@ impl TextDelta {
         let steps = std::mem::take(&mut self.steps);
         for step in steps {
             match (self.steps.last_mut(), step) {
-                (Some(TextOp::Retain(count)), TextOp::Retain(more)) => *count += more,
-                (Some(TextOp::Remove(count)), TextOp::Remove(more)) => *count += more,
-                (Some(TextOp::Insert(text)), TextOp::Insert(more)) => text.extend(more),
+                (Some(Step::Retain(count)), Step::Retain(more)) => *count += more,
+                (Some(Step::Remove(removed)), Step::Remove(more)) => removed.append(more),
+                (Some(Step::Insert(inserted)), Step::Insert(more)) => inserted.extend(more),
                 (_, step) => self.steps.push(step),
             }
         }
     }
 
-    /// How long the text was before it became `len_now` long.
+    /// How long the sequence was before it became `len_now` long.
     pub fn len_before(&self, len_now: u64) -> u64 {
         self.steps.iter().fold(len_now, |len, step| match step {
-            TextOp::Retain(_) => len,
-            TextOp::Insert(units) => len - units.len() as u64,
-            TextOp::Remove(count) => len + count,
+            Step::Retain(_) => len,
+            Step::Insert(inserted) => len - inserted.len() as u64,
+            Step::Remove(removed) => len + removed.count(),
         })
+    }
+
+    /// The steps so far.
+    pub fn steps(&self) -> &[Step<E, R>] {
+        &self.steps
+    }
+
+    /// The delta: nothing behind the last change.
+    pub fn finish<Op: From<Step<E, R>>>(mut self) -> Vec<Op> {
+        self.join();
+        if let Some(Step::Retain(_)) = self.steps.last() {
+            self.steps.pop();
+        }
+        self.steps.into_iter().map(Op::from).collect()
+    }
+}
+
+impl TextDelta {
+    /// `count` units from `at` on of the present text vanished.
+    pub fn remove(&mut self, at: u32, count: u32) {
+        self.remove_all(u64::from(at), u64::from(count));
     }
 
     /// Text in place of all that was there.
     pub fn replacement(len_before: u64, after: Vec<u16>) -> Self {
-        let mut steps = Vec::new();
-        if !after.is_empty() {
-            steps.push(TextOp::Insert(after));
-        }
-        if len_before > 0 {
-            steps.push(TextOp::Remove(len_before));
-        }
-        TextDelta { steps }
+        let mut delta = TextDelta::default();
+        delta.insert(0u32, &after);
+        delta.remove_all(after.len() as u64, len_before);
+        delta
     }
 
-    /// The delta: nothing behind the last change.
-    pub fn finish(mut self) -> Vec<TextOp> {
-        self.join();
-        if let Some(TextOp::Retain(_)) = self.steps.last() {
-            self.steps.pop();
-        }
-        self.steps
+    /// Records the difference of the text before an unknown change and the one after it.
+    pub fn replace(&mut self, before: &[u16], after: &[u16]) {
+        let Replacement {
+            at,
+            removed,
+            inserted,
+        } = replaced_stretch(before, after);
+        self.insert(at as u64, &after[inserted.clone()]);
+        self.remove_all(inserted.end as u64, removed as u64);
     }
 }
 
-/// The difference of two texts as one replaced stretch. O(length).
-pub(crate) fn replaced_stretch(old: &[u16], new: &[u16]) -> Vec<TextOp> {
-    let prefix = old.iter().zip(new).take_while(|(a, b)| a == b).count();
-    let (old, new) = (&old[prefix..], &new[prefix..]);
+impl From<Step<u16, u64>> for TextOp {
+    fn from(step: Step<u16, u64>) -> Self {
+        match step {
+            Step::Retain(count) => TextOp::Retain(count),
+            Step::Insert(units) => TextOp::Insert(units),
+            Step::Remove(count) => TextOp::Remove(count),
+        }
+    }
+}
+
+/// A stretch of a sequence with other elements in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replacement {
+    /// How many elements are before it.
+    pub at: usize,
+    /// How many went.
+    pub removed: usize,
+    /// Where in the new sequence the elements are that came.
+    pub inserted: std::ops::Range<usize>,
+}
+
+/// The difference of two sequences as one replaced stretch. O(length).
+pub(crate) fn replaced_stretch<E: PartialEq>(old: &[E], new: &[E]) -> Replacement {
+    let at = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let (old, rest) = (&old[at..], &new[at..]);
     let suffix = old
         .iter()
         .rev()
-        .zip(new.iter().rev())
+        .zip(rest.iter().rev())
         .take_while(|(a, b)| a == b)
         .count();
-    let (removed, inserted) = (old.len() - suffix, &new[..new.len() - suffix]);
-    let mut delta = Vec::new();
-    if removed == 0 && inserted.is_empty() {
-        return delta;
+    Replacement {
+        at,
+        removed: old.len() - suffix,
+        inserted: at..new.len() - suffix,
     }
-    if prefix > 0 {
-        delta.push(TextOp::Retain(prefix as u64));
-    }
-    if !inserted.is_empty() {
-        delta.push(TextOp::Insert(inserted.to_vec()));
-    }
-    if removed > 0 {
-        delta.push(TextOp::Remove(removed as u64));
-    }
-    delta
 }
 
 /// Joins the events of a transaction to one per key: from what was before the first to what is
@@ -284,7 +370,7 @@ mod tests {
                     let units: Vec<u16> = (0..1 + rng.below(3))
                         .map(|_| 100 + rng.below(100) as u16)
                         .collect();
-                    delta.insert(at as u32, &units);
+                    delta.insert(at as u64, &units);
                     after.splice(at..at, units);
                 } else {
                     let count = rng.below(after.len() - at + 1).min(4);
@@ -292,13 +378,11 @@ mod tests {
                     after.drain(at..at + count);
                 }
             }
-            let steps = delta.finish();
+            let steps: Vec<TextOp> = delta.finish();
             assert_eq!(apply(&before, &steps), after, "seed {seed}: {steps:?}");
-            assert_eq!(
-                apply(&before, &replaced_stretch(&before, &after)),
-                after,
-                "seed {seed}"
-            );
+            let mut replaced = TextDelta::default();
+            replaced.replace(&before, &after);
+            assert_eq!(apply(&before, &replaced.finish()), after, "seed {seed}");
             assert!(
                 steps.windows(2).all(
                     |pair| std::mem::discriminant(&pair[0]) != std::mem::discriminant(&pair[1])
@@ -334,18 +418,5 @@ mod tests {
             joined_events(stayed.to_vec()),
             [event(Some(int), Some(double))]
         );
-    }
-}
-
-/// What a transaction does to a list, step by step.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ListDelta {
-    steps: Vec<ListOp>,
-}
-
-impl ListDelta {
-    /// The steps of the delta.
-    pub fn finish(self) -> Vec<ListOp> {
-        self.steps
     }
 }

@@ -2,8 +2,11 @@
 //! changed. One arm per kind; a new kind is one file below `handlers` and one arm here.
 
 use super::content::ContentPool;
-use super::delta::{ListDelta, TextDelta, joined_events, joined_set_events, replaced_stretch};
+use super::custom::CustomType;
+use super::delta::{TextDelta, joined_events, joined_set_events};
 use super::handlers::custom::CustomState;
+use super::handlers::fugue::{FugueBlob, FugueSink, FugueState};
+use super::handlers::fugue_body::{Elements, FugueBody};
 use super::handlers::map::MapState;
 use super::handlers::movable_list::MovableListState;
 use super::handlers::operation::Events;
@@ -13,17 +16,17 @@ use super::handlers::plain_list::PlainListState;
 use super::handlers::plain_text::PlainTextState;
 use super::handlers::register::RegisterState;
 use super::handlers::state::ByteState;
-use super::handlers::text::{TextBlob, TextSink, TextState};
-use super::handlers::text_body::TextBody;
+use super::list_delta::ListDelta;
 use super::log::{ChangeKey, Log, NameIdx, Operation, Place};
-use super::types::{HandlerDelta, HandlerKind, MapOp, TextOp, ValueCodec};
+use super::types::{HandlerDelta, HandlerKind, MapOp, ValueCodec};
 use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
-/// The text of a snapshot in the content pool.
+/// The content of a snapshot in the pool.
 #[derive(Clone, Copy, Debug)]
 struct Seed {
     /// None: it was moved, run by run.
@@ -34,7 +37,7 @@ struct Seed {
 /// What a handler's operations add up to.
 #[derive(Clone, Debug)]
 pub(crate) enum State {
-    Text(TextState),
+    Fugue(FugueState),
     PlainText(PlainTextState),
     PlainList(PlainListState),
     MovableList(MovableListState),
@@ -52,8 +55,8 @@ pub(crate) enum Recorder {
     Off,
     /// Edit by edit.
     Text(TextDelta),
-    /// The text before: for imports of so many changes that the difference is cheaper.
-    TextBefore(Vec<u16>),
+    /// The text or list before: for imports of so many changes that the difference is cheaper.
+    Before(Visible),
     List(ListDelta),
     Values(Vec<MapOp>),
 }
@@ -63,6 +66,14 @@ impl Recorder {
     pub fn events(&mut self) -> Events<'_> {
         match self {
             Recorder::Values(events) => Some(events),
+            _ => None,
+        }
+    }
+
+    /// Where lists report.
+    pub fn list(&mut self) -> Option<&mut ListDelta> {
+        match self {
+            Recorder::List(delta) => Some(delta),
             _ => None,
         }
     }
@@ -80,9 +91,9 @@ pub(crate) struct Handler {
     /// How many observers want its deltas.
     pub observers: u32,
     pub recorder: Recorder,
-    /// Decoded text bodies without compact rows: their text is in the content pool only once,
-    /// however often the state is replayed.
-    bodies: HashMap<ChangeKey, TextBody>,
+    /// Decoded bodies without compact rows: their content is in the pool only once, however often
+    /// the state is replayed.
+    bodies: HashMap<ChangeKey, FugueBody>,
     seed: Option<Seed>,
     /// Largest replay position folded.
     pub newest: Option<OrderKey>,
@@ -93,11 +104,15 @@ pub(crate) struct Handler {
 }
 
 impl State {
-    fn new(kind: HandlerKind, codec: ValueCodec) -> Self {
+    /// # Panics
+    /// If the kind is custom and `custom` is missing.
+    fn new(kind: HandlerKind, codec: ValueCodec, custom: Option<Arc<dyn CustomType>>) -> Self {
         match kind {
-            HandlerKind::FugueText => State::Text(TextState::default()),
-            HandlerKind::FugueList | HandlerKind::ListRef => State::Text(TextState::default()),
-            HandlerKind::Text => State::PlainText(PlainTextState::new(codec)),
+            HandlerKind::FugueText => State::Fugue(FugueState::new(Elements::Units)),
+            HandlerKind::FugueList | HandlerKind::ListRef => {
+                State::Fugue(FugueState::new(Elements::Values(codec)))
+            }
+            HandlerKind::Text => State::PlainText(PlainTextState::default()),
             HandlerKind::List => State::PlainList(PlainListState::new(codec)),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
                 State::MovableList(MovableListState::new(codec))
@@ -106,14 +121,16 @@ impl State {
             HandlerKind::OrMap => State::OrMap(OrMapState::new(codec)),
             HandlerKind::Register => State::Register(RegisterState::new(codec)),
             HandlerKind::OrSet => State::Set(OrSetState::new(codec)),
-            HandlerKind::Custom => State::Custom(CustomState::new(codec)),
+            HandlerKind::Custom => State::Custom(CustomState::new(
+                custom.expect("custom handlers are made from registered types"),
+            )),
         }
     }
 
     /// The state, if its operations are bytes.
     pub fn bytes(&self) -> Option<&dyn ByteState> {
         match self {
-            State::Text(_) => None,
+            State::Fugue(_) => None,
             State::PlainText(state) => Some(state),
             State::PlainList(state) => Some(state),
             State::MovableList(state) => Some(state),
@@ -128,7 +145,7 @@ impl State {
     /// As [`bytes`](Self::bytes).
     pub fn bytes_mut(&mut self) -> Option<&mut dyn ByteState> {
         match self {
-            State::Text(_) => None,
+            State::Fugue(_) => None,
             State::PlainText(state) => Some(state),
             State::PlainList(state) => Some(state),
             State::MovableList(state) => Some(state),
@@ -142,13 +159,20 @@ impl State {
 }
 
 impl Handler {
-    pub fn new(id: &str, kind: HandlerKind, codec: ValueCodec, name: NameIdx) -> Self {
+    /// `custom` belongs to custom kinds.
+    pub fn new(
+        id: &str,
+        kind: HandlerKind,
+        codec: ValueCodec,
+        name: NameIdx,
+        custom: Option<Arc<dyn CustomType>>,
+    ) -> Self {
         Handler {
             id: id.into(),
             kind,
             codec,
             name,
-            state: State::new(kind, codec),
+            state: State::new(kind, codec, custom),
             revision: 0,
             observers: 0,
             recorder: Recorder::Off,
@@ -160,16 +184,39 @@ impl Handler {
         }
     }
 
-    pub fn text(&self) -> Option<&TextState> {
+    /// The state of a Fugue text or list.
+    pub fn fugue(&self) -> Option<&FugueState> {
         match &self.state {
-            State::Text(text) => Some(text),
+            State::Fugue(fugue) => Some(fugue),
+            _ => None,
+        }
+    }
+
+    /// The state of a Fugue text.
+    pub fn text(&self) -> Option<&FugueState> {
+        self.fugue()
+            .filter(|fugue| fugue.elements == Elements::Units)
+    }
+
+    /// Hands the state of a Fugue text or list to `body`, and where it reports.
+    pub fn with_fugue<R>(
+        &mut self,
+        log: &Log,
+        own: AuthorIdx,
+        body: impl FnOnce(&mut FugueState, &mut FugueSink<'_>) -> R,
+    ) -> Option<R> {
+        match &mut self.state {
+            State::Fugue(fugue) => Some(body(fugue, &mut sink(&mut self.recorder, log, own))),
             _ => None,
         }
     }
 
     /// Starts over from a snapshot's blob, or from nothing. An undecodable blob counts as none.
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
-        self.state = State::new(self.kind, self.codec);
+        self.state = match &self.state {
+            State::Custom(custom) => State::Custom(custom.emptied()),
+            _ => State::new(self.kind, self.codec, None),
+        };
         self.newest = None;
         self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
@@ -177,28 +224,24 @@ impl Handler {
             return;
         };
         let seeded = match &mut self.state {
-            State::Text(text) => match TextBlob::decode(blob) {
-                Ok(blob) => {
-                    // Replays of one snapshot share its text.
-                    let known = self.seed.filter(|seed| {
-                        seed.units == blob.units.len()
-                            && seed
-                                .place
-                                .is_some_and(|place| log.content.holds(place, &blob.units))
-                    });
-                    let place = known.and_then(|seed| seed.place).unwrap_or_else(|| {
-                        log.content.give_up(self.seed.map_or(0, |seed| seed.units));
-                        log.content.push_units(&blob.units)
-                    });
-                    self.seed = Some(Seed {
-                        place: Some(place),
-                        units: blob.units.len(),
-                    });
-                    text.seed(&blob, place, own, &mut log.authors);
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
+            State::Fugue(fugue) => FugueBlob::decode(blob, fugue.elements).map(|blob| {
+                // Replays of one snapshot share its content.
+                let known = self.seed.filter(|seed| {
+                    seed.units == blob.content_len()
+                        && seed
+                            .place
+                            .is_some_and(|place| blob.is_at(place, &log.content))
+                });
+                let place = known.and_then(|seed| seed.place).unwrap_or_else(|| {
+                    log.content.give_up(self.seed.map_or(0, |seed| seed.units));
+                    blob.store(fugue.elements, &mut log.content)
+                });
+                self.seed = Some(Seed {
+                    place: Some(place),
+                    units: blob.content_len(),
+                });
+                fugue.seed(&blob, place, own, log);
+            }),
             state => state.bytes_mut().map_or(Ok(()), |state| state.seed(blob)),
         };
         if let Err(error) = seeded {
@@ -227,11 +270,17 @@ impl Handler {
         log: &mut Log,
         own: AuthorIdx,
     ) {
-        if let State::Text(text) = &mut self.state {
+        if let State::Fugue(fugue) = &mut self.state {
             let recorder = &mut self.recorder;
             let compact = log.with_operation(place, |op| {
                 let sink = &mut sink(recorder, log, own);
                 match op {
+                    // Undecodable, or for a handler of another type (specification 9.1).
+                    Operation::Insert { content, len, .. }
+                        if !fugue.accepts(content, len, sink.content) =>
+                    {
+                        true
+                    }
                     Operation::Insert {
                         first,
                         len,
@@ -243,7 +292,7 @@ impl Handler {
                             author: key.author,
                             counter: first,
                         };
-                        text.insert(
+                        fugue.insert(
                             Chain {
                                 id,
                                 len,
@@ -257,14 +306,14 @@ impl Handler {
                         true
                     }
                     Operation::Remove { spans } => {
-                        text.remove(spans, sink);
+                        fugue.remove(spans, sink);
                         true
                     }
                     _ => false,
                 }
             });
             if !compact {
-                self.fold_text_body(place, key, log, own);
+                self.fold_body(place, key, log, own);
             }
             return;
         }
@@ -277,7 +326,10 @@ impl Handler {
         });
     }
 
-    fn fold_text_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+    fn fold_body(&mut self, place: Place, key: ChangeKey, log: &mut Log, own: AuthorIdx) {
+        let Some(elements) = self.fugue().map(|fugue| fugue.elements) else {
+            return;
+        };
         let body = match self.bodies.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(slot) => {
@@ -290,13 +342,13 @@ impl Handler {
                 let Log {
                     authors, content, ..
                 } = log;
-                match TextBody::decode(kind, &body, key.author, authors, content) {
+                match FugueBody::decode(kind, &body, elements, key.author, authors, content) {
                     Ok(Some(body)) => slot.insert(body),
                     _ => return,
                 }
             }
         };
-        if let State::Text(text) = &mut self.state {
+        if let State::Fugue(text) = &mut self.state {
             text.order_sensitive |= body.makes_foreign_elements(key.author);
             text.apply(body, &mut sink(&mut self.recorder, log, own));
         }
@@ -315,7 +367,7 @@ impl Handler {
         self.out_of_order = true;
         let order = log.operation_id(key);
         let bodies = &self.bodies;
-        let State::Text(text) = &mut self.state else {
+        let State::Fugue(text) = &mut self.state else {
             return;
         };
         let mut check = |element: ElementKey| {
@@ -338,18 +390,11 @@ impl Handler {
         text.order_sensitive |= log.latest(key.author) != Some(key.clock);
     }
 
-    /// Folds a body that is not in the log yet.
-    pub fn fold_pending_text(&mut self, body: &TextBody, log: &Log, own: AuthorIdx) {
-        if let State::Text(text) = &mut self.state {
-            text.apply(body, &mut sink(&mut self.recorder, log, own));
-        }
-    }
-
     /// Whether the state depends on the order in which changes came, and it was not the order of
     /// replay.
     pub fn needs_replay(&self) -> bool {
         let is_sensitive = match &self.state {
-            State::Text(text) => text.order_sensitive,
+            State::Fugue(text) => text.order_sensitive,
             state => state.bytes().is_some_and(ByteState::is_order_sensitive),
         };
         self.out_of_order && is_sensitive
@@ -357,7 +402,7 @@ impl Handler {
 
     /// Content moved to another pool.
     pub fn move_content(&mut self, old: &ContentPool, new: &mut ContentPool) {
-        if let State::Text(text) = &mut self.state {
+        if let State::Fugue(text) = &mut self.state {
             text.sequence
                 .move_content(|content, units| new.copy_from(old, content, units));
         }
@@ -373,12 +418,11 @@ impl Handler {
             return false;
         }
         self.recorder = match &self.state {
-            State::Text(text) if many => {
-                let mut before = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut before);
-                Recorder::TextBefore(before)
+            State::Fugue(fugue) if many => Recorder::Before(fugue.visible(content)),
+            State::Fugue(fugue) => fugue.recorder(),
+            State::PlainText(_) | State::PlainList(_) if many => {
+                Recorder::Before(self.visible(content))
             }
-            State::Text(_) => Recorder::Text(TextDelta::default()),
             state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
         };
         true
@@ -387,33 +431,42 @@ impl Handler {
     /// What can be seen now, to be compared after a replay.
     pub fn visible(&self, content: &ContentPool) -> Visible {
         match &self.state {
-            State::Text(text) => {
-                let mut units = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
-                Visible::Text(units)
-            }
+            State::Fugue(fugue) => fugue.visible(content),
             state => state
                 .bytes()
                 .map_or(Visible::Elements(Vec::new()), ByteState::visible),
         }
     }
 
-    /// How long a text was before the recorded edits, if a replay may not lead back to it.
-    pub fn len_to_replace(&self) -> Option<u64> {
-        let (Recorder::Text(delta), Some(text)) = (&self.recorder, self.text()) else {
-            return None;
-        };
-        text.outlives_snapshot
-            .then(|| delta.len_before(u64::from(text.sequence.len_units())))
+    /// What was there before the recorded edits, if a replay may not lead back to it.
+    pub fn to_replace(&self, content: &ContentPool) -> Option<Replaced> {
+        let fugue = self.fugue().filter(|fugue| fugue.outlives_snapshot)?;
+        match &self.recorder {
+            Recorder::Text(delta) => {
+                let len = u64::from(fugue.sequence.len_units());
+                Some(Replaced::Text(delta.len_before(len)))
+            }
+            Recorder::List(delta) => {
+                let now = fugue.values(content, 0).collect();
+                Some(Replaced::List(delta.before(now)))
+            }
+            _ => None,
+        }
     }
 
-    /// Records that the text is another than the one of `len_before` units, as far as is known.
-    pub fn record_replacement(&mut self, len_before: u64, content: &ContentPool) {
-        let mut after = Vec::new();
-        if let State::Text(text) = &self.state {
-            text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
-        }
-        self.recorder = Recorder::Text(TextDelta::replacement(len_before, after));
+    /// Records that what is there now came in the place of `before`.
+    pub fn record_replacement(&mut self, before: Replaced, content: &ContentPool) {
+        self.recorder = match (before, self.visible(content)) {
+            (Replaced::Text(len), Visible::Text(after)) => {
+                Recorder::Text(TextDelta::replacement(len, after))
+            }
+            (Replaced::List(before), Visible::Elements(after)) => {
+                let mut delta = ListDelta::default();
+                delta.replace(&before, &after);
+                Recorder::List(delta)
+            }
+            _ => Recorder::Off,
+        };
     }
 
     /// Records the difference to what could be seen before a replay.
@@ -421,17 +474,10 @@ impl Handler {
         let after = self.visible(content);
         match (&mut self.recorder, before, after) {
             (Recorder::Text(delta), Visible::Text(before), Visible::Text(after)) => {
-                let mut at = 0;
-                for step in replaced_stretch(&before, &after) {
-                    match step {
-                        TextOp::Retain(count) => at += count as u32,
-                        TextOp::Insert(units) => {
-                            delta.insert(at, &units);
-                            at += units.len() as u32;
-                        }
-                        TextOp::Remove(count) => delta.remove(at, count as u32),
-                    }
-                }
+                delta.replace(&before, &after);
+            }
+            (Recorder::List(delta), Visible::Elements(before), Visible::Elements(after)) => {
+                delta.replace(&before, &after);
             }
             (Recorder::Values(events), Visible::Entries(before), Visible::Entries(after)) => {
                 entry_differences(before, after, events);
@@ -445,15 +491,19 @@ impl Handler {
 
     /// Ends the record; None if nothing changed.
     pub fn finish_record(&mut self, content: &ContentPool) -> Option<HandlerDelta> {
+        if let Recorder::Before(_) = self.recorder {
+            let fresh = match &self.state {
+                State::Fugue(fugue) => fugue.recorder(),
+                state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
+            };
+            if let Recorder::Before(before) = std::mem::replace(&mut self.recorder, fresh) {
+                self.record_difference(before, content);
+            }
+        }
         let delta = match (std::mem::take(&mut self.recorder), &self.state) {
             (Recorder::Text(delta), _) => HandlerDelta::Text(delta.finish()),
-            (Recorder::TextBefore(before), State::Text(text)) => {
-                let mut after = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut after);
-                HandlerDelta::Text(replaced_stretch(&before, &after))
-            }
             (Recorder::List(delta), _) => HandlerDelta::List(delta.finish()),
-            (Recorder::Values(events), State::Register(_)) => {
+            (Recorder::Values(events), State::Register(_) | State::Custom(_)) => {
                 HandlerDelta::Register(joined_events(events))
             }
             (Recorder::Values(events), State::Set(_)) => {
@@ -475,11 +525,7 @@ impl Handler {
     /// The value as a JSON-like tree.
     pub fn value(&self, content: &ContentPool) -> Value {
         match &self.state {
-            State::Text(text) => {
-                let mut units = Vec::new();
-                text.copy_utf16(content, 0, text.sequence.len_units(), &mut units);
-                Value::String(crate::codec::Wtf8String::from_utf16(&units))
-            }
+            State::Fugue(fugue) => fugue.value(content),
             state => state.bytes().map_or(Value::Null, ByteState::value),
         }
     }
@@ -487,19 +533,27 @@ impl Handler {
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
         let state = match &self.state {
-            State::Text(text) => text.sequence.heap_bytes(),
+            State::Fugue(text) => text.sequence.heap_bytes(),
             state => state.bytes().map_or(0, ByteState::heap_bytes),
         };
-        state + self.id.len() + self.bodies.len() * size_of::<(ChangeKey, TextBody)>()
+        state + self.id.len() + self.bodies.len() * size_of::<(ChangeKey, FugueBody)>()
     }
 
     /// Panics if an invariant is broken.
     pub fn check(&self) {
         match &self.state {
-            State::Text(text) => text.sequence.check(),
+            State::Fugue(text) => text.sequence.check(),
             state => state.bytes().into_iter().for_each(ByteState::check),
         }
     }
+}
+
+/// What a rolled back transaction had changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Replaced {
+    /// A text of so many units; which ones, is not known any more.
+    Text(u64),
+    List(Vec<Value>),
 }
 
 /// What a handler shows.
@@ -510,13 +564,9 @@ pub(crate) enum Visible {
     Elements(Vec<Value>),
 }
 
-fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> TextSink<'a> {
-    let delta = match recorder {
-        Recorder::Text(delta) => Some(delta),
-        _ => None,
-    };
-    TextSink {
-        delta,
+fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> FugueSink<'a> {
+    FugueSink {
+        recorder,
         content: &log.content,
         authors: &log.authors,
         own,

@@ -4,7 +4,7 @@
 use super::Document;
 use super::incoming::{Incoming, in_causal_order};
 use super::log::{ChangeKey, NameIdx};
-use super::types::{DocumentError, HandlerIdx, Origin, WallClock};
+use super::types::{DocumentError, HandlerIdx, ImportOptions, Origin, WallClock};
 use super::wire::store_foreign;
 use crate::clock::{OperationId, VersionVector};
 use crate::codec::change::decode_list_views;
@@ -23,7 +23,7 @@ impl Document {
         if !self.store(change, self.wall_clock.now_ms())? {
             return Ok(false);
         }
-        self.fold_stored(false);
+        self.fold_or_instantiate(false);
         if let Ok(envelope) = change.envelope() {
             self.count_revision(envelope.handler_id);
         }
@@ -63,6 +63,36 @@ impl Document {
         Ok(self.import_all(changes, tag, origin)?)
     }
 
+    /// Imports a snapshot, if one is given, and then changes (crdt_lf's `import`). If the snapshot
+    /// is refused as older than the own one, so are the changes: the outcome says that nothing was
+    /// applied.
+    ///
+    /// # Errors
+    /// As for `import_snapshot` and `import_changes`: then nothing was imported.
+    pub fn import_with(
+        &mut self,
+        snapshot: Option<&Snapshot>,
+        changes: Vec<Change>,
+        options: ImportOptions,
+    ) -> Result<ImportOutcome, ApplyError> {
+        let mut snapshot_applied = false;
+        if let Some(snapshot) = snapshot {
+            // Whatever would refuse the changes refuses the snapshot, too.
+            self.ensure_importable(&changes)?;
+            if options.merge {
+                self.merge_snapshot(snapshot, options.prune)?;
+            } else if !self.import_snapshot(snapshot, options.prune)? {
+                return Ok(ImportOutcome::default());
+            }
+            snapshot_applied = true;
+        }
+        let outcome = self.import_changes(changes, &[], Origin::Remote)?;
+        Ok(ImportOutcome {
+            snapshot_applied,
+            ..outcome
+        })
+    }
+
     fn import_all<C: Incoming>(
         &mut self,
         mut changes: Vec<C>,
@@ -81,8 +111,11 @@ impl Document {
             match self.store(&change, clock.now_ms()) {
                 Ok(true) => {
                     outcome.applied += 1;
-                    match self.fold_stored(many) {
-                        Some(handler) => touched[handler.0 as usize] = true,
+                    match self.fold_or_instantiate(many) {
+                        Some(handler) => {
+                            touched.resize(self.handlers.len(), false);
+                            touched[handler.0 as usize] = true;
+                        }
                         None => self.touch_named(&mut unfolded, &mut touched),
                     }
                 }
@@ -204,6 +237,11 @@ impl Document {
         })
     }
 
+    /// Folds the change stored last into its handler, which is made now if its type is registered.
+    fn fold_or_instantiate(&mut self, many: bool) -> Option<HandlerIdx> {
+        self.fold_stored(many).or_else(|| self.instantiate_stored())
+    }
+
     /// Folds the change stored last into its handler, if it is registered.
     pub(super) fn fold_stored(&mut self, many: bool) -> Option<HandlerIdx> {
         let (place, key) = (self.log.last_place()?, self.log.last_change()?);
@@ -244,9 +282,13 @@ impl Document {
         }
     }
 
-    /// Replays the handlers for which the order of arrival mattered.
+    /// Settles the handlers for which the order of arrival mattered, or replays them.
     pub(super) fn settle_replays(&mut self) {
         for number in std::mem::take(&mut self.unsettled) {
+            let handler = &mut self.handlers[number.0 as usize];
+            if let Some(state) = handler.state.bytes_mut() {
+                state.settle(&mut handler.recorder);
+            }
             if self.handlers[number.0 as usize].needs_replay() {
                 self.replay(number);
             }
@@ -326,20 +368,7 @@ impl Replica for Document {
         snapshot: Option<&Snapshot>,
         changes: Vec<Change>,
     ) -> Result<ImportOutcome, ApplyError> {
-        let mut snapshot_applied = false;
-        if let Some(snapshot) = snapshot {
-            // Whatever would refuse the changes refuses the snapshot, too.
-            self.ensure_importable(&changes)?;
-            if !self.import_snapshot(snapshot, true)? {
-                return Ok(ImportOutcome::default());
-            }
-            snapshot_applied = true;
-        }
-        let outcome = self.import_changes(changes, &[], Origin::Remote)?;
-        Ok(ImportOutcome {
-            snapshot_applied,
-            ..outcome
-        })
+        self.import_with(snapshot, changes, ImportOptions::default())
     }
 
     fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {

@@ -5,15 +5,23 @@
 //! 8 to 10.
 
 mod content;
+pub mod custom;
 mod delta;
+mod factories;
 mod frontiers;
+mod fugue;
 mod handler;
 mod handlers;
 mod import;
 mod incoming;
+mod list;
+mod list_delta;
 mod log;
 pub mod myers;
 mod native;
+mod nested;
+mod nested_path;
+mod plain;
 mod registry;
 mod shared;
 mod snapshots;
@@ -26,17 +34,21 @@ mod units;
 mod values;
 mod wire;
 
+pub use custom::{CustomError, CustomHandler, CustomOperation, CustomType};
 pub use native::{NativeReader, NativeWriter};
+pub use nested::{PathStep, RESOLVED_BYTES_MAX, RESOLVED_VALUES_MAX, new_handler_id};
+pub use nested_path::NestedPath;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
     CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
-    HandlerKind, HandlerSpec, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit, ValueCodec,
-    WallClock,
+    HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit,
+    ValueCodec, WallClock,
 };
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
+use factories::Factories;
 use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
@@ -61,11 +73,14 @@ pub struct Document {
     /// the order of the version vector (specification 4.1, 4.3).
     vector_order: AuthorOrder,
     snapshot: Option<Snapshot>,
+    /// Per author the latest change that was part of this document and is not stored any more.
+    pruned: Option<Box<VersionVector>>,
     /// The log lacks changes that the states in memory have: a snapshot was imported, or changes
     /// were pruned.
     is_seeded: bool,
     handlers: Vec<Handler>,
     handler_numbers: HashMap<Box<str>, HandlerIdx>,
+    factories: Factories,
     /// By name number of the log.
     handler_of_name: Vec<Option<HandlerIdx>>,
     /// Revisions of ids that snapshots brought before they were registered.
@@ -79,6 +94,8 @@ pub struct Document {
     commits: Vec<Commit>,
     commit_count: u64,
     observers_of_all: u32,
+    /// Containers, once per observer of everything in them.
+    deeply_observed: Vec<HandlerIdx>,
     generation: u64,
 }
 
@@ -107,9 +124,11 @@ impl Document {
             frontiers: Frontiers::default(),
             vector_order: AuthorOrder::default(),
             snapshot: None,
+            pruned: None,
             is_seeded: false,
             handlers: Vec::new(),
             handler_numbers: HashMap::new(),
+            factories: Factories::new(),
             handler_of_name: Vec::new(),
             early_revisions: HashMap::new(),
             transaction: None,
@@ -119,6 +138,7 @@ impl Document {
             commits: Vec::new(),
             commit_count: 0,
             observers_of_all: 0,
+            deeply_observed: Vec::new(),
             generation: 0,
         }
     }

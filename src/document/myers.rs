@@ -33,6 +33,11 @@ pub struct Segment {
 
 /// The difference of two texts. O((old + new) * edits) time, O(edits²) memory up to [`EDITS_MAX`].
 pub fn diff(old: &[u16], new: &[u16]) -> Vec<Segment> {
+    diff_within(old, new, EDITS_MAX)
+}
+
+/// As [`diff`], of any two sequences, and with another limit.
+pub(crate) fn diff_within<T: PartialEq>(old: &[T], new: &[T], edits_max: usize) -> Vec<Segment> {
     let both = old.iter().zip(new);
     let prefix = both.take_while(|(a, b)| a == b).count();
     let (old_middle, new_middle) = (&old[prefix..], &new[prefix..]);
@@ -47,7 +52,7 @@ pub fn diff(old: &[u16], new: &[u16]) -> Vec<Segment> {
         segments.push(SegmentKind::Remove, old_middle.len());
         segments.push(SegmentKind::Insert, new_middle.len());
     } else {
-        middle(old_middle, new_middle, &mut segments);
+        middle(old_middle, new_middle, edits_max, &mut segments);
     }
     segments.push(SegmentKind::Equal, suffix);
     segments.done
@@ -89,8 +94,8 @@ impl Segments {
 }
 
 /// Texts that share neither their first nor their last unit.
-fn middle(old: &[u16], new: &[u16], segments: &mut Segments) {
-    let Some(trace) = search(old, new) else {
+fn middle<T: PartialEq>(old: &[T], new: &[T], edits_max: usize, segments: &mut Segments) {
+    let Some(trace) = search(old, new, edits_max) else {
         segments.push(SegmentKind::Remove, old.len());
         segments.push(SegmentKind::Insert, new.len());
         return;
@@ -118,11 +123,11 @@ fn last_edit(before: &Reach, slot: usize) -> (usize, bool) {
 }
 
 /// The reach of 0, 1, … edits, up to the number that turns `old` into `new`; none if that is more
-/// than [`EDITS_MAX`].
-fn search(old: &[u16], new: &[u16]) -> Option<Vec<Reach>> {
+/// than `edits_max`.
+fn search<T: PartialEq>(old: &[T], new: &[T], edits_max: usize) -> Option<Vec<Reach>> {
     // The first units differ, so nothing is reached without edits.
     let mut trace = vec![vec![0u32]];
-    for edits in 1..=EDITS_MAX {
+    for edits in 1..=edits_max {
         let before = &trace[edits - 1];
         let mut reach = Vec::with_capacity(edits + 1);
         let mut done = false;

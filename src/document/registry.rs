@@ -5,33 +5,43 @@ use super::log::NameIdx;
 use super::types::{DocumentError, HandlerIdx, HandlerKind, HandlerSpec, ValueCodec};
 use super::{ChangeKey, Document};
 use crate::clock::VersionVector;
-use crate::codec::{Change, Value};
-
-/// Snapshot entry that lists the handlers (specification 7.2).
-pub(super) const MANIFEST_ID: &str = "crdt_lf/handler-manifest";
+use crate::codec::{Change, Value, manifest};
 
 impl Document {
     /// The handler with this id, registered now if it is not: then it folds what the log and the
     /// snapshot have for it, O(history).
     pub fn handler(&mut self, id: &str, spec: &HandlerSpec) -> Result<HandlerIdx, DocumentError> {
+        self.make_handler(id, spec, false)
+    }
+
+    /// As [`handler`](Self::handler); one that appears with an import is recorded as a change from
+    /// nothing.
+    pub(super) fn make_handler(
+        &mut self,
+        id: &str,
+        spec: &HandlerSpec,
+        appears: bool,
+    ) -> Result<HandlerIdx, DocumentError> {
         self.ensure_open()?;
-        if id == MANIFEST_ID {
+        if id == manifest::KEY {
             return Err(DocumentError::ReservedId);
         }
-        let default_tag;
-        let tag = match spec.type_tag.as_str() {
-            "" => {
-                default_tag = spec.kind.default_tag();
-                &default_tag
-            }
-            tag => tag,
-        };
+        let tag = spec.tag();
         if let Some(known) = self.find_handler(id) {
-            return self.adopt(known, tag, spec);
+            return self.adopt(known, &tag, spec);
         }
+        let custom = match (spec.kind, self.factories.get(tag.as_str())) {
+            (HandlerKind::Custom, factory) => {
+                let custom = factory.and_then(|factory| factory.custom.clone());
+                Some(custom.ok_or_else(|| DocumentError::UnknownType {
+                    type_tag: tag.clone(),
+                })?)
+            }
+            _ => None,
+        };
         let number = HandlerIdx(self.handlers.len() as u32);
-        let name = self.log.intern(tag, id);
-        let mut handler = Handler::new(id, spec.kind, spec.codec, name);
+        let name = self.log.intern(&tag, id);
+        let mut handler = Handler::new(id, spec.kind, spec.codec, name, custom);
         handler.revision = self.early_revisions.remove(id).unwrap_or(0);
         self.handlers.push(handler);
         self.handler_numbers.insert(id.into(), number);
@@ -40,6 +50,9 @@ impl Document {
             self.handler_of_name.resize(names, None);
         }
         self.handler_of_name[name.0 as usize] = Some(number);
+        if appears {
+            self.record(number, true);
+        }
         self.replay(number);
         Ok(number)
     }
@@ -158,14 +171,16 @@ impl Document {
     pub(super) fn record(&mut self, number: HandlerIdx, many: bool) {
         if self.recording {
             let handler = &mut self.handlers[number.0 as usize];
-            let observed = handler.observers > 0 || self.observers_of_all > 0;
+            let observed = handler.observers > 0
+                || self.observers_of_all > 0
+                || !self.deeply_observed.is_empty();
             if handler.record(observed, many, &self.log.content) {
                 self.recorded.push(number);
             }
         }
     }
 
-    /// Registers handlers for all that the log and the snapshot name in Dart's own tags: a server
+    /// Registers handlers for all that the log names in registered types or in Dart's own tags: a server
     /// that no one told of them must not lose them to a snapshot (trap 9 of crdt_socket_sync).
     /// Returns a name that stays without one, if there is any with changes.
     pub(super) fn register_named(&mut self) -> Option<String> {
@@ -185,14 +200,13 @@ impl Document {
             if changes == 0 || self.find_handler(&id).is_some() {
                 continue;
             }
-            let registered = HandlerKind::of_tag(&tag).map(|kind| {
-                let spec = HandlerSpec {
-                    kind,
-                    codec: ValueCodec::Json,
+            let spec = self.spec_of_type(&tag).or_else(|| {
+                HandlerKind::of_tag(&tag).map(|kind| HandlerSpec {
                     type_tag: tag.clone(),
-                };
-                self.handler(&id, &spec)
+                    ..HandlerSpec::new(kind)
+                })
             });
+            let registered = spec.map(|spec| self.handler(&id, &spec));
             if !matches!(registered, Some(Ok(_))) {
                 unknown = Some(tag);
             }
@@ -235,7 +249,7 @@ impl Document {
             self.handlers[index].fold(place, key, &mut self.log, self.own);
         }
         let largest = self.largest_own_counter(number);
-        if let (super::handler::State::Text(text), Some(largest)) =
+        if let (super::handler::State::Fugue(text), Some(largest)) =
             (&mut self.handlers[index].state, largest)
         {
             text.next_counter = text.next_counter.max(largest.saturating_add(1));

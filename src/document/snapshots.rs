@@ -2,13 +2,14 @@
 
 use super::Document;
 use super::handler::State;
-use super::handlers::text::TextBlob;
-use super::handlers::text_body::TextBody;
+use super::handlers::fugue::{FugueBlob, FugueState};
+use super::handlers::fugue_body::{Elements, FugueBody};
+use super::handlers::state::ByteState;
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
-use crate::clock::{Hlc, PeerId, VersionVector};
+use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
-use crate::codec::{ElementId, Envelope, Snapshot, wtf8};
+use crate::codec::{Change, ElementId, Envelope, Snapshot, manifest};
 use crate::replica::ApplyError;
 
 impl Document {
@@ -36,29 +37,59 @@ impl Document {
         if !self.should_apply_snapshot(snapshot) {
             return Ok(false);
         }
-        for (_, clock) in snapshot.vector().iter() {
+        self.take_over(snapshot, snapshot.clone(), prune)?;
+        Ok(true)
+    }
+
+    /// Joins a snapshot with the one this document has (specification 7.3) and makes the result
+    /// the base. Per handler the newer state is taken as a whole: what the other one of two
+    /// concurrent snapshots has of that handler is lost, unless its changes are still here. With
+    /// `prune`, changes that the result covers are forgotten. O(history + snapshots).
+    ///
+    /// # Errors
+    /// `Closed`, `ClockDrift`, `Limit`: nothing happened.
+    pub fn merge_snapshot(&mut self, snapshot: &Snapshot, prune: bool) -> Result<(), ApplyError> {
+        if self.is_closed() {
+            return Err(ApplyError::Closed);
+        }
+        let base = match &self.snapshot {
+            None => snapshot.clone(),
+            Some(own) => own.merged(snapshot),
+        };
+        self.take_over(snapshot, base, prune)
+    }
+
+    /// Makes `base` the last snapshot, because `given` came.
+    fn take_over(
+        &mut self,
+        given: &Snapshot,
+        base: Snapshot,
+        prune: bool,
+    ) -> Result<(), ApplyError> {
+        for (_, clock) in given.vector().iter() {
             self.check_drift(clock)?;
         }
-        let bytes = snapshot.entries().iter().map(|(_, blob)| blob.len()).sum();
+        let bytes = base.entries().iter().map(|(_, blob)| blob.len()).sum();
         self.ensure_room(bytes)
             .map_err(|_| ApplyError::Limit("4 GiB of history in one document"))?;
         for handler in 0..self.handlers.len() as u32 {
             self.record(HandlerIdx(handler), true);
         }
+        self.note_missing(base.vector());
         if prune {
-            self.prune(snapshot.vector());
+            self.prune(base.vector());
         }
         let start = self.log.change_count();
-        self.snapshot = Some(snapshot.clone());
+        self.snapshot = Some(base);
         self.is_seeded = true;
         self.generation += 1;
-        for (_, clock) in snapshot.vector().iter() {
+        for (_, clock) in given.vector().iter() {
             self.clock = self.clock.receive_event(self.wall_clock.now_ms(), clock);
         }
-        for (id, _) in snapshot.entries() {
+        for (id, _) in given.entries() {
             match self.find_handler(id) {
                 Some(handler) => self.handlers[handler.0 as usize].revision += 1,
-                None if id != super::registry::MANIFEST_ID => {
+                None if id != manifest::KEY => {
                     *self.early_revisions.entry(id.clone()).or_default() += 1;
                 }
                 None => (),
@@ -70,7 +101,45 @@ impl Document {
             self.rewrite_log(&VersionVector::new(), true);
         }
         self.note(Origin::Remote, &[], start, true);
-        Ok(true)
+        Ok(())
+    }
+
+    /// Notes the changes that a snapshot brings without bringing them as changes.
+    fn note_missing(&mut self, vector: &VersionVector) {
+        for (peer, clock) in vector.iter() {
+            let author = self.log.authors.find(&peer);
+            let held = author.and_then(|author| self.log.latest(author));
+            if held.is_none_or(|held| held < clock) {
+                self.pruned.get_or_insert_default().update(peer, clock);
+            }
+        }
+    }
+
+    /// Whether everything that `seen` lacks is still here as changes.
+    ///
+    /// # Errors
+    /// `HistoryPruned`: whoever has only seen `seen` needs the last snapshot, too.
+    pub fn ensure_history_since(&self, seen: &VersionVector) -> Result<(), ApplyError> {
+        let mut pruned = self.pruned.iter().flat_map(|pruned| pruned.iter());
+        match pruned.find(|(peer, clock)| !seen.covers(peer, *clock)) {
+            None => Ok(()),
+            Some((peer, clock)) => Err(ApplyError::HistoryPruned {
+                lost: OperationId::new(peer, clock),
+            }),
+        }
+    }
+
+    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending.
+    /// O(log n + result).
+    ///
+    /// # Errors
+    /// `HistoryPruned` if changes that `seen` lacks were pruned: the last snapshot is needed, too.
+    pub fn export_changes_newer_than(
+        &self,
+        seen: &VersionVector,
+    ) -> Result<Vec<Change>, ApplyError> {
+        self.ensure_history_since(seen)?;
+        Ok(self.log.newer_than(seen))
     }
 
     /// Whether a received clock is close enough to the wall clock.
@@ -97,38 +166,72 @@ impl Document {
             // Otherwise uncommitted edits would be in the snapshot and be replayed on top (13.6).
             return Err(ApplyError::InTransaction);
         }
+        self.materialise();
         if let Some(type_tag) = self.register_named() {
-            if prune {
-                return Err(ApplyError::UnknownHandler { type_tag });
-            }
+            // The snapshot would say that it has changes whose effect it lacks.
+            return Err(ApplyError::UnknownHandler { type_tag });
         }
-        let mut entries = Vec::with_capacity(self.handlers.len());
-        for number in self.handlers() {
-            entries.push((
-                self.handler_id(number).to_owned(),
-                self.handler_snapshot_state(number),
-            ));
-        }
-        // Entries of handlers that nobody registered stay as they are.
-        if let Some(last) = &self.snapshot {
-            for (id, blob) in last.entries() {
-                if self.find_handler(id).is_none() && id != super::registry::MANIFEST_ID {
-                    entries.push((id.clone(), blob.clone()));
-                }
-            }
-        }
-        let snapshot = Snapshot::new(self.vector(), entries);
+        let snapshot = Snapshot::new(self.vector(), self.snapshot_entries()?);
         if prune {
             let vector = snapshot.vector().clone();
             self.prune(&vector);
         }
         for handler in &mut self.handlers {
-            if let State::Text(text) = &mut handler.state {
-                text.outlives_snapshot = true;
+            match &mut handler.state {
+                State::Fugue(text) => text.outlives_snapshot = true,
+                state => state
+                    .bytes_mut()
+                    .into_iter()
+                    .for_each(ByteState::snapshot_taken),
             }
         }
         self.generation += 1;
         Ok(self.snapshot.insert(snapshot))
+    }
+
+    /// The states of all handlers, and the list of handlers if references may need it.
+    fn snapshot_entries(&self) -> Result<Vec<(String, Vec<u8>)>, ApplyError> {
+        let mut entries = Vec::with_capacity(self.handlers.len() + 1);
+        for number in self.handlers() {
+            let id = self.handler_id(number).to_owned();
+            if let State::Custom(custom) = &self.handler_ref(number).state {
+                let saved = custom.save();
+                let blob = saved.map_err(|error| ApplyError::Custom {
+                    handler_id: id.clone(),
+                    message: error.0,
+                })?;
+                entries.push((id, blob));
+            } else {
+                entries.push((id, self.handler_snapshot_state(number)));
+            }
+        }
+        // Entries of handlers that nobody registered stay as they are.
+        if let Some(last) = &self.snapshot {
+            for (id, blob) in last.entries() {
+                if self.find_handler(id).is_none() && id != manifest::KEY {
+                    entries.push((id.clone(), blob.clone()));
+                }
+            }
+        }
+        let known = self.manifest();
+        let has_containers = self
+            .handlers
+            .iter()
+            .any(|handler| handler.kind.is_container());
+        if has_containers || !known.is_empty() {
+            let own = self.handlers().map(|number| {
+                let (id, type_tag) = (self.handler_id(number), self.handler_type(number));
+                (id, type_tag)
+            });
+            let others = known
+                .iter()
+                .filter(|(id, _)| self.find_handler(id).is_none());
+            let all: Vec<(&str, &str)> = own
+                .chain(others.map(|(id, type_tag)| (id.as_str(), type_tag.as_str())))
+                .collect();
+            entries.push((manifest::KEY.to_owned(), manifest::encode(all.into_iter())));
+        }
+        Ok(entries)
     }
 
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
@@ -151,7 +254,15 @@ impl Document {
             return 0;
         };
         self.is_seeded = true;
-        self.vector_order.remove_all(&pruned.authors);
+        let lost = self.pruned.get_or_insert_default();
+        for (author, clock) in &pruned.authors {
+            lost.update(self.log.authors.peer(*author), *clock);
+        }
+        let authors: Vec<AuthorIdx> = pruned.authors.iter().map(|(author, _)| *author).collect();
+        self.vector_order.remove_all(&authors);
+        if let Some(open) = &mut self.transaction {
+            open.start = pruned.mark;
+        }
         self.frontiers = pruned.frontiers.into_iter().collect();
         pruned.removed
     }
@@ -163,7 +274,8 @@ impl Document {
             transaction,
             ..
         } = self;
-        log.prune(version, anyway, |old, content| {
+        let mark = transaction.as_ref().map_or(0, |open| open.start);
+        log.prune(version, anyway, mark, |old, content| {
             handlers
                 .iter_mut()
                 .for_each(|handler| handler.move_content(&old.content, content));
@@ -176,43 +288,35 @@ impl Document {
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
     pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
         match &self.handler_ref(number).state {
-            State::Text(_) => self.text_snapshot(number),
+            State::Fugue(fugue) => self.fugue_snapshot(number, fugue),
             state => state
                 .bytes()
                 .map_or_else(Vec::new, |state| state.snapshot_state()),
         }
     }
 
-    fn text_snapshot(&self, number: HandlerIdx) -> Vec<u8> {
+    fn fugue_snapshot(&self, number: HandlerIdx, fugue: &FugueState) -> Vec<u8> {
         let mut blob = Vec::new();
-        let State::Text(text) = &self.handler_ref(number).state else {
-            return blob;
-        };
-        let live: u64 = text
+        let live: u64 = fugue
             .sequence
             .live_runs()
             .map(|(_, len, ..)| u64::from(len))
             .sum();
         write_uvarint(&mut blob, live);
-        let (mut id, mut units, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, len, content, run_units) in text.sequence.live_runs() {
+        let (mut id, mut bytes) = (Vec::new(), Vec::new());
+        for (key, len, content, run_units) in fugue.sequence.live_runs() {
             let per_element = if len == run_units { 1 } else { run_units };
             for nth in 0..len {
                 id.clear();
                 self.log.write_element(key.plus(nth), &mut id);
                 write_prefixed(&mut blob, &id);
-                units.clear();
-                self.log.content.copy_utf16(
-                    content.plus(nth * per_element),
-                    per_element,
-                    &mut units,
-                );
+                let content = content.plus(nth * per_element);
                 bytes.clear();
-                wtf8::encode_utf16(&units, &mut bytes);
+                fugue.write_content(&self.log.content, content, per_element, &mut bytes);
                 write_prefixed(&mut blob, &bytes);
             }
         }
-        let floor = self.counter_floor(number);
+        let floor = self.counter_floor(number, fugue.elements);
         write_uvarint(&mut blob, floor.len() as u64);
         for (peer, counter) in floor {
             blob.extend_from_slice(peer.bytes());
@@ -221,12 +325,12 @@ impl Document {
         blob
     }
 
-    /// The largest element counter that each peer ever used in a text, in the order of the
+    /// The largest element counter that each peer ever used in a sequence, in the order of the
     /// specification (9.9): seeded elements, then what changes produced in replay order, then
     /// peers that only the previous table knows.
-    fn counter_floor(&self, number: HandlerIdx) -> Vec<(PeerId, u64)> {
+    fn counter_floor(&self, number: HandlerIdx, elements: Elements) -> Vec<(PeerId, u64)> {
         let mut floor = Floor::default();
-        let blob = self.seed_blob(number);
+        let blob = self.seed_blob(number, elements);
         for (id, _) in &blob.nodes {
             floor.raise(id.peer, id.counter);
         }
@@ -256,19 +360,19 @@ impl Document {
         floor.entries
     }
 
-    fn seed_blob(&self, number: HandlerIdx) -> TextBlob {
+    fn seed_blob(&self, number: HandlerIdx, elements: Elements) -> FugueBlob<'_> {
         let blob = self
             .snapshot
             .as_ref()
             .and_then(|snapshot| snapshot.entry(self.handler_id(number)));
-        blob.and_then(|blob| TextBlob::decode(blob).ok())
+        blob.and_then(|blob| FugueBlob::decode(blob, elements).ok())
             .unwrap_or_default()
     }
 
-    /// The largest counter of this replica's own elements in a text.
+    /// The largest counter of this replica's own elements in a Fugue sequence.
     pub(super) fn largest_own_counter(&self, number: HandlerIdx) -> Option<u32> {
-        self.handler_ref(number).text()?;
-        let floor = self.counter_floor(number);
+        let elements = self.handler_ref(number).fugue()?.elements;
+        let floor = self.counter_floor(number, elements);
         let own = floor.iter().find(|(peer, _)| *peer == self.peer)?;
         Some(own.1.min(u64::from(u32::MAX)) as u32)
     }
@@ -290,7 +394,7 @@ impl Floor {
 
     /// The ids that a body produces: inserted ones and replacements.
     fn raise_all(&mut self, kind: u8, body: &[u8]) {
-        let _ = TextBody::for_each_produced(kind, body, |id: ElementId| {
+        let _ = FugueBody::for_each_produced(kind, body, |id: ElementId| {
             self.raise(id.peer, id.counter)
         });
     }

@@ -1,19 +1,13 @@
 //! Editing and reading text. Positions and lengths are UTF-16 units, as in both wire formats.
 
 use super::Document;
-use super::handler::{Recorder, State};
-use super::handlers::text::TextState;
-use super::handlers::text_body::{Item, TextBody, write_update};
-use super::log::{Operation, Spans};
+use super::handlers::fugue::FugueState;
 use super::myers::{SegmentKind, diff};
-use super::transaction::QueuedOp;
 use super::types::{DocumentError, HandlerIdx};
-use crate::codec::ElementId;
-use crate::sequence::{Chain, Content, ElementKey, Inserted, UNITS_MAX};
 use std::ops::Range;
 
 impl Document {
-    fn text_state(&self, handler: HandlerIdx) -> Result<&TextState, DocumentError> {
+    pub(super) fn text_state(&self, handler: HandlerIdx) -> Result<&FugueState, DocumentError> {
         self.handlers
             .get(handler.0 as usize)
             .and_then(|handler| handler.text())
@@ -22,8 +16,12 @@ impl Document {
 
     /// Length of the text. 0 for handlers that are no text.
     pub fn text_len_utf16(&self, handler: HandlerIdx) -> u64 {
-        self.text_state(handler)
-            .map_or(0, |text| u64::from(text.sequence.len_units()))
+        match self.plain_text(handler) {
+            Some(text) => text.len(),
+            None => self
+                .text_state(handler)
+                .map_or(0, |text| u64::from(text.sequence.len_units())),
+        }
     }
 
     /// Inserts text before a position.
@@ -36,12 +34,16 @@ impl Document {
         index_utf16: u64,
         text: &str,
     ) -> Result<(), DocumentError> {
+        if self.plain_text(handler).is_some() {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            return self.plain_text_insert(handler, index_utf16, &units);
+        }
         let index = self.checked_insert(handler, index_utf16, text.len())?;
         if text.is_empty() {
             return Ok(());
         }
         let (content, units) = self.log.content.push_str(text);
-        self.insert_content(handler, index, content, units)
+        self.insert_elements(handler, index, content, units)
     }
 
     /// As [`text_insert`](Self::text_insert); lone surrogates survive.
@@ -51,12 +53,15 @@ impl Document {
         index_utf16: u64,
         units: &[u16],
     ) -> Result<(), DocumentError> {
+        if self.plain_text(handler).is_some() {
+            return self.plain_text_insert(handler, index_utf16, units);
+        }
         let index = self.checked_insert(handler, index_utf16, units.len())?;
         if units.is_empty() {
             return Ok(());
         }
         let content = self.log.content.push_units(units);
-        self.insert_content(handler, index, content, units.len() as u32)
+        self.insert_elements(handler, index, content, units.len() as u32)
     }
 
     #[inline]
@@ -66,68 +71,8 @@ impl Document {
         index: u64,
         units: usize,
     ) -> Result<u32, DocumentError> {
-        self.ensure_open()?;
-        let text = self.text_state(handler)?;
-        let length = u64::from(text.sequence.len_units());
-        if index > length {
-            return Err(DocumentError::OutOfRange { index, length });
-        }
-        let counter_left = u64::from(u32::MAX - text.next_counter);
-        if units > UNITS_MAX as usize
-            || units as u64 >= counter_left
-            || length + units as u64 >= 1 << 31
-        {
-            return Err(DocumentError::Limit(
-                "2^27 units in one insertion, 2^31 in one text",
-            ));
-        }
-        self.ensure_editable(units)?;
-        Ok(index as u32)
-    }
-
-    fn insert_content(
-        &mut self,
-        number: HandlerIdx,
-        index: u32,
-        content: Content,
-        units: u32,
-    ) -> Result<(), DocumentError> {
-        self.record(number, false);
-        let own = self.own;
-        let handler = &mut self.handlers[number.0 as usize];
-        let State::Text(text) = &mut handler.state else {
-            return Err(DocumentError::UnknownHandler);
-        };
-        let id = ElementKey {
-            author: own,
-            counter: text.next_counter,
-        };
-        let chain = Chain {
-            id,
-            len: units,
-            units,
-            content,
-            left: ElementKey::NULL,
-            right: ElementKey::NULL,
-        };
-        let Inserted { left, right, unit } = text.sequence.insert_local(index, chain);
-        text.next_counter += units;
-        if let Recorder::Text(delta) = &mut handler.recorder {
-            let mut inserted = Vec::with_capacity(units as usize);
-            self.log.content.copy_utf16(content, units, &mut inserted);
-            delta.insert(unit, &inserted);
-        }
-        self.submit_text(
-            number,
-            Operation::Insert {
-                first: id.counter,
-                len: units,
-                left,
-                right,
-                content,
-            },
-        );
-        Ok(())
+        self.text_state(handler)?;
+        self.checked_insertion(handler, index, units, units)
     }
 
     /// Removes `count` units from a position on. An element of several units, which only foreign
@@ -141,48 +86,11 @@ impl Document {
         index_utf16: u64,
         count: u64,
     ) -> Result<(), DocumentError> {
-        let (index, count) = self.checked_range(number, index_utf16, count)?;
-        if count == 0 {
-            return Ok(());
+        if self.plain_text(number).is_some() {
+            return self.plain_text_remove(number, index_utf16, count);
         }
-        self.ensure_editable(0)?;
-        self.record(number, false);
-        let handler = &mut self.handlers[number.0 as usize];
-        let State::Text(text) = &mut handler.state else {
-            return Err(DocumentError::UnknownHandler);
-        };
-        let mut spans = Spans::default();
-        let recorder = &mut handler.recorder;
-        text.sequence.remove_local(index, count, |unit, removed| {
-            if let Recorder::Text(delta) = recorder {
-                delta.remove(unit, removed.units);
-            }
-            spans.add(removed.id, removed.len);
-        });
-        self.submit_text(
-            number,
-            Operation::Remove {
-                spans: spans.as_slice(),
-            },
-        );
-        Ok(())
-    }
-
-    fn checked_range(
-        &mut self,
-        number: HandlerIdx,
-        index: u64,
-        count: u64,
-    ) -> Result<(u32, u32), DocumentError> {
-        self.ensure_open()?;
-        let length = u64::from(self.text_state(number)?.sequence.len_units());
-        match index.checked_add(count) {
-            Some(end) if end <= length => Ok((index as u32, count as u32)),
-            _ => Err(DocumentError::OutOfRange {
-                index: index.saturating_add(count),
-                length,
-            }),
-        }
+        self.text_state(number)?;
+        self.remove_elements(number, index_utf16, count)
     }
 
     /// Overwrites unit by unit: each replaced element keeps its place even if somebody else
@@ -197,74 +105,21 @@ impl Document {
         index_utf16: u64,
         units: &[u16],
     ) -> Result<(), DocumentError> {
+        if self.plain_text(number).is_some() {
+            return self.plain_text_update(number, index_utf16, units);
+        }
         let index = self.checked_insert(number, index_utf16, units.len())?;
-        let targets = self.elements_from(number, index, units.len() as u32)?;
-        let mut next = ElementKey {
-            author: self.own,
-            counter: self.text_state(number)?.next_counter,
-        };
-        let mut items = Vec::with_capacity(targets.len());
-        for (old, unit) in targets.into_iter().zip(units) {
-            items.push((old, next, *unit));
-            next = next.plus(1);
-        }
-        if items.is_empty() {
-            return Ok(());
-        }
-        let mut body = Vec::new();
-        write_update(
-            &items,
-            |key, out| self.log.write_element(key, out),
-            &mut body,
-        );
-        let units: Vec<u16> = items.iter().map(|(.., unit)| *unit).collect();
-        let content = self.log.content.push_units(&units);
-        let decoded = items.iter().enumerate().map(|(nth, (old, new, _))| {
-            (
-                *old,
-                Item {
-                    id: *new,
-                    content: content.plus(nth as u32),
-                    units: 1,
-                },
-            )
-        });
-        let decoded = TextBody::Update {
-            items: decoded.collect(),
-        };
-        self.record(number, false);
-        self.handlers[number.0 as usize].fold_pending_text(&decoded, &self.log, self.own);
-        self.submit(
-            number,
-            QueuedOp::TextBytes {
-                kind: 2,
-                body,
-                decoded,
-            },
-        );
-        Ok(())
-    }
-
-    fn elements_from(
-        &mut self,
-        number: HandlerIdx,
-        index: u32,
-        count: u32,
-    ) -> Result<Vec<ElementKey>, DocumentError> {
-        let State::Text(text) = &mut self.handlers[number.0 as usize].state else {
-            return Err(DocumentError::UnknownHandler);
-        };
-        let mut found = Vec::new();
-        text.sequence.elements_at(index, count, |part| {
-            found.extend((0..part.len).map(|nth| part.id.plus(nth)))
-        });
-        Ok(found)
+        let content = self.log.content.push_units(units);
+        self.update_elements(number, index, content, units.len() as u32)
     }
 
     /// Turns the text into `units` with few edits, in one transaction (crdt_lf's `change`;
     /// Myers difference).
     pub fn text_set(&mut self, number: HandlerIdx, units: &[u16]) -> Result<(), DocumentError> {
-        self.checked_insert(number, 0, units.len())?;
+        match self.plain_text(number) {
+            Some(_) => self.check_plain_insert(number, 0, units.len())?,
+            None => self.checked_insert(number, 0, units.len()).map(|_| ())?,
+        }
         let mut old = Vec::new();
         self.text_slice_utf16(number, 0..self.text_len_utf16(number), &mut old);
         self.transact(&[], |document| {
@@ -293,6 +148,10 @@ impl Document {
 
     /// Appends the units of a range to `out`; what lies past the end is left out.
     pub fn text_slice_utf16(&self, handler: HandlerIdx, range: Range<u64>, out: &mut Vec<u16>) {
+        if let Some(text) = self.plain_text(handler) {
+            let clip = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
+            return text.rope().copy(clip(range.start)..clip(range.end), out);
+        }
         let Ok(text) = self.text_state(handler) else {
             return;
         };
@@ -305,43 +164,46 @@ impl Document {
 
     /// The whole text; lone surrogates become U+FFFD. O(length).
     pub fn text_string(&self, handler: HandlerIdx) -> String {
-        self.text_state(handler)
-            .map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content))
+        match self.plain_text(handler) {
+            Some(text) => text.to_utf8(),
+            None => self
+                .text_state(handler)
+                .map_or_else(|_| String::new(), |text| text.to_utf8(&self.log.content)),
+        }
     }
 
     /// A position that stays at its element while the text changes: the bytes of the element
     /// before the index (specification 9.9, FugueElementID).
+    ///
+    /// # Errors
+    /// `TypeMismatch` for texts by positions, whose units have no ids.
     pub fn text_position_at(
         &self,
         handler: HandlerIdx,
         index_utf16: u64,
     ) -> Result<Vec<u8>, DocumentError> {
-        let text = self.text_state(handler)?;
-        let index = index_utf16.min(u64::from(text.sequence.len_units())) as u32;
-        let mut bytes = Vec::new();
-        self.log
-            .write_element(text.sequence.element_before(index), &mut bytes);
-        Ok(bytes)
+        self.ensure_stable(handler)?;
+        self.position_at(handler, index_utf16)
     }
 
     /// Where such a position is now. None: the element is unknown here.
+    ///
+    /// # Errors
+    /// As [`text_position_at`](Self::text_position_at); `Decode` if the bytes are no position.
     pub fn text_position_index(
         &self,
         handler: HandlerIdx,
         position: &[u8],
     ) -> Result<Option<u64>, DocumentError> {
-        let text = self.text_state(handler)?;
-        let Some(id) = ElementId::decode(position)? else {
-            return Ok(Some(0));
-        };
-        let (Some(author), Ok(counter)) =
-            (self.log.authors.find(&id.peer), u32::try_from(id.counter))
-        else {
-            return Ok(None);
-        };
-        Ok(text
-            .sequence
-            .units_through(ElementKey { author, counter })
-            .map(u64::from))
+        self.ensure_stable(handler)?;
+        self.position_index(handler, position)
+    }
+
+    /// Whether positions can stay at elements.
+    fn ensure_stable(&self, handler: HandlerIdx) -> Result<(), DocumentError> {
+        match self.plain_text(handler) {
+            Some(_) => Err(DocumentError::TypeMismatch),
+            None => self.text_state(handler).map(|_| ()),
+        }
     }
 }

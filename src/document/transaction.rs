@@ -1,9 +1,8 @@
 //! Transactions: local operations show at once, become changes at the outermost commit, and
 //! neighbours that cancel or join are compacted first (specification 8.8).
 
-use super::handler::State;
-use super::handlers::text::TextSink;
-use super::handlers::text_body::TextBody;
+use super::handler::Replaced;
+use super::handlers::fugue_body::FugueBody;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
@@ -19,10 +18,11 @@ pub(super) struct Transaction {
     depth: u32,
     tag: Vec<u8>,
     queue: Vec<Queued>,
-    /// Handlers in the queue, with the first text element that was made of each.
+    /// Handlers in the queue, with the first Fugue element that was made of each.
     edited: HashMap<HandlerIdx, Option<u32>>,
-    /// Changes in the log when it began.
-    start: u64,
+    /// How many of the changes that the log has now were there when it began.
+    pub start: u64,
+    /// That of the document when it began.
     generation: u64,
     pub origin: Option<Origin>,
     pub snapshot_applied: bool,
@@ -47,11 +47,11 @@ pub(super) enum QueuedOp {
     Remove {
         spans: Vec<Span>,
     },
-    /// Text operations without a compact row.
-    TextBytes {
+    /// Operations of Fugue texts and lists without a compact row.
+    FugueBytes {
         kind: u8,
         body: Vec<u8>,
-        decoded: TextBody,
+        decoded: FugueBody,
     },
     /// Operations of value handlers.
     Bytes {
@@ -77,7 +77,7 @@ impl QueuedOp {
                 content: *content,
             },
             QueuedOp::Remove { spans } => Operation::Remove { spans },
-            QueuedOp::TextBytes { kind, body, .. } | QueuedOp::Bytes { kind, body } => {
+            QueuedOp::FugueBytes { kind, body, .. } | QueuedOp::Bytes { kind, body } => {
                 Operation::Other { kind: *kind, body }
             }
         }
@@ -85,12 +85,12 @@ impl QueuedOp {
 }
 
 impl QueuedOp {
-    /// The first text element that it makes.
+    /// The first Fugue element that it makes.
     fn first_made(&self) -> Option<u32> {
         match self {
             QueuedOp::Insert { first, .. } => Some(*first),
-            QueuedOp::TextBytes {
-                decoded: TextBody::Update { items },
+            QueuedOp::FugueBytes {
+                decoded: FugueBody::Update { items },
                 ..
             } => items.first().map(|(_, item)| item.id.counter),
             _ => None,
@@ -104,8 +104,8 @@ impl Transaction {
         for queued in &mut self.queue {
             match &mut queued.op {
                 QueuedOp::Insert { content, len, .. } => *content = moved(*content, *len),
-                QueuedOp::TextBytes {
-                    decoded: TextBody::Update { items },
+                QueuedOp::FugueBytes {
+                    decoded: FugueBody::Update { items },
                     ..
                 } => {
                     items
@@ -176,21 +176,21 @@ impl Document {
             .take()
             .ok_or(DocumentError::NoTransaction)?;
         let queue = std::mem::take(&mut open.queue);
-        let mut texts: Vec<(HandlerIdx, Option<u64>)> = Vec::new();
+        let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
             open.start == self.log.change_count() && open.generation == self.generation;
         for queued in queue
             .iter()
             .filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. }))
         {
-            if texts.iter().all(|(known, _)| *known != queued.handler) {
-                let handler = self.handler_ref(queued.handler);
-                texts.push((
-                    queued.handler,
-                    handler
-                        .len_to_replace()
-                        .filter(|_| nothing_imported && self.is_seeded),
-                ));
+            if sequences.iter().all(|(known, _)| *known != queued.handler) {
+                let before = match nothing_imported && self.is_seeded {
+                    true => self
+                        .handler_ref(queued.handler)
+                        .to_replace(&self.log.content),
+                    false => None,
+                };
+                sequences.push((queued.handler, before));
             }
         }
         if nothing_imported {
@@ -199,11 +199,11 @@ impl Document {
             self.forget_records();
         }
         self.discard_pending(&queue);
-        for (number, len_to_replace) in texts {
+        for (number, before) in sequences {
             self.refold(number);
-            if let Some(len_before) = len_to_replace {
+            if let Some(before) = before {
                 self.recorded.push(number);
-                self.handlers[number.0 as usize].record_replacement(len_before, &self.log.content);
+                self.handlers[number.0 as usize].record_replacement(before, &self.log.content);
                 open.origin = Some(Origin::Load);
             }
         }
@@ -284,10 +284,8 @@ impl Document {
                 deltas.push((number, delta));
             }
         }
-        let change_count = match done.generation == self.generation {
-            true => self.log.change_count() - done.start,
-            false => 0,
-        };
+        let paths = self.observed_paths(&mut deltas);
+        let change_count = self.log.change_count() - done.start;
         self.commit_count += 1;
         self.commits.push(Commit {
             number: self.commit_count,
@@ -297,6 +295,7 @@ impl Document {
             change_count,
             snapshot_applied: done.snapshot_applied,
             deltas,
+            paths,
         });
     }
 
@@ -344,10 +343,10 @@ impl Document {
         }
     }
 
-    /// As [`submit`](Self::submit), for insertions and removals of text: most are committed at
-    /// once and need no memory of their own.
+    /// As [`submit`](Self::submit), for insertions into and removals from Fugue texts and lists:
+    /// most are committed at once and need no memory of their own.
     #[inline]
-    pub(super) fn submit_text(&mut self, handler: HandlerIdx, op: Operation<'_>) {
+    pub(super) fn submit_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         if self.transaction.is_none() {
             let start = self.log.change_count();
             self.commit_operation(handler, op);
@@ -488,8 +487,8 @@ impl Document {
         for Queued { op, .. } in queue.iter().filter(|queued| queued.handler == number) {
             let own = self.own;
             match op {
-                QueuedOp::TextBytes { decoded, .. } => {
-                    self.handlers[number.0 as usize].fold_pending_text(decoded, &self.log, own);
+                QueuedOp::FugueBytes { decoded, .. } => {
+                    self.with_fugue(number, |fugue, sink| fugue.apply(decoded, sink));
                 }
                 QueuedOp::Bytes { kind, body } => self.apply_pending(number, *kind, body),
                 QueuedOp::Insert {
@@ -511,31 +510,15 @@ impl Document {
                         left: *left,
                         right: *right,
                     };
-                    self.with_text(number, |text, sink| text.insert(chain, sink));
+                    self.with_fugue(number, |fugue, sink| fugue.insert(chain, sink));
                 }
                 QueuedOp::Remove { spans } => {
-                    self.with_text(number, |text, sink| text.remove(spans, sink))
+                    self.with_fugue(number, |fugue, sink| fugue.remove(spans, sink));
                 }
             }
         }
         if let Some(open) = self.transaction.as_mut() {
             open.queue = queue;
-        }
-    }
-
-    fn with_text(
-        &mut self,
-        number: HandlerIdx,
-        body: impl FnOnce(&mut super::handlers::text::TextState, &mut TextSink<'_>),
-    ) {
-        if let State::Text(text) = &mut self.handlers[number.0 as usize].state {
-            let sink = &mut TextSink {
-                delta: None,
-                content: &self.log.content,
-                authors: &self.log.authors,
-                own: self.own,
-            };
-            body(text, sink);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The plain values of the document's interface: options, errors, deltas, commits.
 
+use super::nested_path::NestedPath;
 use crate::clock::{Hlc, PeerId};
 use crate::codec::native::NativeError;
 use crate::codec::{DecodeError, Value};
@@ -183,6 +184,14 @@ pub struct HandlerSpec {
 }
 
 impl HandlerSpec {
+    /// The wire tag.
+    pub(super) fn tag(&self) -> String {
+        match self.type_tag.as_str() {
+            "" => self.kind.default_tag(),
+            tag => tag.to_owned(),
+        }
+    }
+
     /// JSON values (references in containers) and the default tag.
     pub fn new(kind: HandlerKind) -> Self {
         HandlerSpec {
@@ -192,6 +201,24 @@ impl HandlerSpec {
                 false => ValueCodec::Json,
             },
             type_tag: String::new(),
+        }
+    }
+}
+
+/// What an import does with a snapshot. The default is crdt_lf's: not merged, pruned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Join it with the own one instead of refusing one that is not newer.
+    pub merge: bool,
+    /// Forget the changes it covers.
+    pub prune: bool,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        ImportOptions {
+            merge: false,
+            prune: true,
         }
     }
 }
@@ -226,6 +253,11 @@ pub enum DocumentError {
     UnsupportedValue,
     /// No handler with this number or id.
     UnknownHandler,
+    /// No custom type is registered under this tag.
+    UnknownType {
+        /// The tag.
+        type_tag: String,
+    },
     /// The id is reserved by the format.
     ReservedId,
     /// A change id that is not in the document.
@@ -258,6 +290,9 @@ impl fmt::Display for DocumentError {
                 f.write_str("the handler's codec cannot carry this value")
             }
             DocumentError::UnknownHandler => f.write_str("no such handler"),
+            DocumentError::UnknownType { type_tag } => {
+                write!(f, "no custom type is registered as {type_tag:?}")
+            }
             DocumentError::ReservedId => f.write_str("this handler id is reserved"),
             DocumentError::UnknownChange => f.write_str("no such change"),
             DocumentError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
@@ -389,6 +424,8 @@ pub struct Commit {
     pub snapshot_applied: bool,
     /// Of observed handlers whose content changed, in order of registration.
     pub deltas: Vec<(HandlerIdx, HandlerDelta)>,
+    /// Of deeply observed containers: where in them the handlers of `deltas` are.
+    pub paths: Vec<NestedPath>,
 }
 
 /// A place in the log, for those who follow it. See `Document::changes_since`.

@@ -3,7 +3,6 @@
 
 use super::Document;
 use super::content::Units;
-use super::handler::State;
 use super::types::{DocumentError, HandlerIdx, TextUnit};
 
 /// How far a walk over the text has come, in every unit.
@@ -50,6 +49,88 @@ impl Reached {
     }
 }
 
+/// The search for a position that is given in one unit and asked for in another.
+struct Walk {
+    index: u64,
+    from: TextUnit,
+    to: TextUnit,
+    reached: Reached,
+    /// Before the first half of a pair, if that was the last unit.
+    before_pair: Reached,
+}
+
+impl Walk {
+    fn new(index: u64, from: TextUnit, to: TextUnit) -> Self {
+        Walk {
+            index,
+            from,
+            to,
+            reached: Reached::default(),
+            before_pair: Reached::default(),
+        }
+    }
+
+    /// Passes a stretch; gives the answer if the position is before its end.
+    fn pass(&mut self, units: Units<'_>) -> Option<Result<u64, DocumentError>> {
+        match units {
+            Units::Narrow(bytes) => return self.pass_ascii(bytes.len() as u64),
+            Units::Wide(units) => {
+                for unit in units {
+                    if let Some(found) = self.pass_unit(*unit) {
+                        return Some(found);
+                    }
+                }
+            }
+        }
+        self.check_boundary()
+    }
+
+    fn pass_ascii(&mut self, count: u64) -> Option<Result<u64, DocumentError>> {
+        let step = (self.index - self.reached.of(self.from)).min(count);
+        if step > 0 {
+            self.reached.step_ascii(step);
+        }
+        (step < count).then(|| Ok(self.reached.of(self.to)))
+    }
+
+    fn pass_unit(&mut self, unit: u16) -> Option<Result<u64, DocumentError>> {
+        let (index, from, reached) = (self.index, self.from, self.reached);
+        let mut next = reached;
+        next.step(unit);
+        let completes =
+            reached.inside_pair && !next.inside_pair && next.code_points == reached.code_points;
+        if completes && from == TextUnit::Utf16 && reached.utf16 == index {
+            return Some(Ok(self.before_pair.of(self.to)));
+        }
+        if !completes && reached.of(from) == index {
+            return Some(Ok(reached.of(self.to)));
+        }
+        if let Some(error) = self.check_boundary() {
+            return Some(error);
+        }
+        if next.inside_pair {
+            self.before_pair = reached;
+        }
+        self.reached = next;
+        None
+    }
+
+    fn check_boundary(&self) -> Option<Result<u64, DocumentError>> {
+        let index = self.index;
+        let is_past = self.reached.of(self.from) > index;
+        is_past.then_some(Err(DocumentError::NotOnBoundary { index }))
+    }
+
+    /// The answer at the end of the text.
+    fn finish(&self) -> Result<u64, DocumentError> {
+        let index = self.index;
+        match self.reached.of(self.from) {
+            end if end == index => Ok(self.reached.of(self.to)),
+            length => Err(DocumentError::OutOfRange { index, length }),
+        }
+    }
+}
+
 impl Document {
     /// A position in another unit.
     ///
@@ -64,82 +145,43 @@ impl Document {
         from: TextUnit,
         to: TextUnit,
     ) -> Result<u64, DocumentError> {
-        let State::Text(text) = &self
-            .handlers
-            .get(handler.0 as usize)
-            .ok_or(DocumentError::UnknownHandler)?
-            .state
-        else {
-            return Err(DocumentError::UnknownHandler);
+        // Everything before the first stretch with wide content counts the same in every unit.
+        let (length, skipped) = match self.plain_text(handler) {
+            Some(text) => (text.len(), text.rope().len_before_wide()),
+            None => {
+                let text = self.text_state(handler)?;
+                let length = text.sequence.len_units();
+                let skipped = match text.sequence.wide_units() {
+                    0 => length,
+                    _ => text.sequence.measure_where(|_, wide| wide > 0).0,
+                };
+                (u64::from(length), skipped)
+            }
         };
-        let length = u64::from(text.sequence.len_units());
-        if text.sequence.wide_units() == 0 {
-            return if index > length {
-                Err(DocumentError::OutOfRange { index, length })
-            } else {
-                Ok(index)
-            };
+        let is_the_same = u64::from(skipped) == length || from == to && from == TextUnit::Utf16;
+        if is_the_same && index > length {
+            return Err(DocumentError::OutOfRange { index, length });
         }
-        if from == to && from == TextUnit::Utf16 {
-            return if index > length {
-                Err(DocumentError::OutOfRange { index, length })
-            } else {
-                Ok(index)
-            };
-        }
-        // Everything before the first leaf with wide content counts the same in every unit.
-        let skipped = text.sequence.measure_where(|_, wide| wide > 0).0;
-        let mut reached = Reached::default();
-        if u64::from(skipped) > index {
+        if is_the_same || u64::from(skipped) > index {
             return Ok(index);
         }
-        reached.step_ascii(u64::from(skipped));
-        let mut before_pair = reached;
-        for (content, units) in text.sequence.visible_from(skipped) {
-            match self.log.content.slice(content, units) {
-                Units::Narrow(bytes) => {
-                    let wanted = index - reached.of(from);
-                    let step = wanted.min(bytes.len() as u64);
-                    if step > 0 {
-                        reached.step_ascii(step);
-                    }
-                    if step < bytes.len() as u64 {
-                        return Ok(reached.of(to));
-                    }
-                }
-                Units::Wide(units) => {
-                    for unit in units {
-                        let next = {
-                            let mut next = reached;
-                            next.step(*unit);
-                            next
-                        };
-                        let completes = reached.inside_pair
-                            && !next.inside_pair
-                            && next.code_points == reached.code_points;
-                        if completes && from == TextUnit::Utf16 && reached.utf16 == index {
-                            return Ok(before_pair.of(to));
-                        }
-                        if !completes && reached.of(from) == index {
-                            return Ok(reached.of(to));
-                        }
-                        if reached.of(from) > index {
-                            return Err(DocumentError::NotOnBoundary { index });
-                        }
-                        if next.inside_pair {
-                            before_pair = reached;
-                        }
-                        reached = next;
-                    }
-                }
-            }
-            if reached.of(from) > index {
-                return Err(DocumentError::NotOnBoundary { index });
-            }
-        }
-        match reached.of(from) {
-            end if end == index => Ok(reached.of(to)),
-            length => Err(DocumentError::OutOfRange { index, length }),
-        }
+        let mut walk = Walk::new(index, from, to);
+        walk.reached.step_ascii(u64::from(skipped));
+        walk.before_pair = walk.reached;
+        let found = match self.plain_text(handler) {
+            Some(text) => text
+                .rope()
+                .slices(skipped..u32::MAX)
+                .find_map(|(units, may_be_wide)| match may_be_wide {
+                    true => walk.pass(Units::Wide(units)),
+                    false => walk.pass_ascii(units.len() as u64),
+                }),
+            None => self
+                .text_state(handler)?
+                .sequence
+                .visible_from(skipped)
+                .find_map(|(content, units)| walk.pass(self.log.content.slice(content, units))),
+        };
+        found.unwrap_or_else(|| walk.finish())
     }
 }

@@ -46,7 +46,7 @@ impl Document {
     }
 
     /// Queues or commits a local operation that was encoded without error.
-    fn submit_value(
+    pub(super) fn submit_value(
         &mut self,
         handler: HandlerIdx,
         op: LocalOperation,

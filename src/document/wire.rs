@@ -1,7 +1,7 @@
 //! Payload bytes of foreign changes into the log: what has a compact row gets one, if the bytes
 //! come back the same; the rest is kept as it came.
 
-use super::handlers::text_body::{DenseInsert, dense_insert, dense_remove};
+use super::handlers::fugue_body::{DenseInsert, dense_insert, dense_remove};
 use super::log::{ChangeKey, Log, NameIdx, Operation};
 use super::types::HandlerKind;
 use crate::codec::Envelope;
@@ -29,9 +29,22 @@ fn store_named(log: &mut Log, key: ChangeKey, deps: &[ChangeKey], payload: &[u8]
     }
 }
 
-/// Whether changes for handlers of this type are stored as rows of elements.
-pub(super) fn has_element_rows(type_tag: &str) -> bool {
-    *type_tag == *HandlerKind::FugueText.base_tag()
+/// What the elements are of handlers whose changes are stored as rows of elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowElements {
+    Units,
+    Values,
+}
+
+impl RowElements {
+    /// None: changes for handlers of this kind are bytes.
+    pub fn of(kind: Option<HandlerKind>) -> Option<Self> {
+        match kind? {
+            HandlerKind::FugueText => Some(RowElements::Units),
+            HandlerKind::FugueList | HandlerKind::ListRef => Some(RowElements::Values),
+            _ => None,
+        }
+    }
 }
 
 fn store_operation(
@@ -42,9 +55,9 @@ fn store_operation(
     kind: u8,
     body: &[u8],
 ) {
-    let is_text = has_element_rows(&log.name(name).type_tag);
-    match kind {
-        0 if is_text => {
+    match (kind, RowElements::of(log.name(name).kind)) {
+        (0, Some(elements)) => {
+            let is_text = elements == RowElements::Units;
             let Log {
                 authors, content, ..
             } = log;
@@ -54,7 +67,7 @@ fn store_operation(
                 left,
                 right,
                 content,
-            }) = dense_insert(body, key.author, authors, content)
+            }) = dense_insert(body, is_text, key.author, authors, content)
             {
                 return log.push(
                     key,
@@ -70,7 +83,7 @@ fn store_operation(
                 );
             }
         }
-        1 if is_text => {
+        (1, Some(_)) => {
             if let Some(spans) = dense_remove(body, key.author, &mut log.authors) {
                 return log.push(
                     key,

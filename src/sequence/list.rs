@@ -24,7 +24,7 @@ pub struct Chain {
     pub right: ElementKey,
 }
 
-/// What a removal took out of sight.
+/// Visible elements: those of one stretch, or what a removal took out of sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
     /// First element.
@@ -33,6 +33,8 @@ pub struct Removed {
     pub len: u32,
     /// Their units.
     pub units: u32,
+    /// Their content.
+    pub content: Content,
 }
 
 /// Where a local insertion went.
@@ -240,6 +242,7 @@ impl Sequence {
                         id: run.id.plus(offset),
                         len,
                         units: len,
+                        content: run.content.plus(offset),
                     },
                 );
                 self.mark_deleted(pos, offset, len);
@@ -253,6 +256,7 @@ impl Sequence {
                         id: run.id,
                         len: 1,
                         units: run.units(),
+                        content: run.content,
                     },
                 );
                 self.mark_deleted(pos, 0, 1);
@@ -274,6 +278,7 @@ impl Sequence {
                     id: run.id.plus(offset),
                     len,
                     units: len,
+                    content: run.content.plus(offset),
                 });
                 unit += len;
             } else {
@@ -281,6 +286,7 @@ impl Sequence {
                     id: run.id,
                     len: 1,
                     units: run.units(),
+                    content: run.content,
                 });
                 unit += run.units() - offset;
             }
@@ -320,6 +326,7 @@ impl Sequence {
                             id: first.plus(done),
                             len: count,
                             units,
+                            content: run.content.plus(inside),
                         },
                     );
                 }

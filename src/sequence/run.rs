@@ -43,32 +43,62 @@ impl std::fmt::Debug for ElementKey {
     }
 }
 
-/// Where the content of a run begins: a place in one of two pools, chosen by `wide`.
+/// Where the content of a run begins: a place in one of three pools. The top bits tell which: `0`
+/// narrow text, `10` wide text, `11` values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content(u32);
 
-const WIDE: u32 = 1 << 31;
+const WIDE: u32 = 0b10 << 30;
+const VALUE: u32 = 0b11 << 30;
 
 impl Content {
-    /// Offset in the pool of narrow (one byte per unit) or wide content. Less than 2^31.
+    /// Places in the pools of wide text and of values are below this one; those of narrow text
+    /// reach twice as far.
+    pub const OFFSET_LIMIT: u32 = 1 << 30;
+
+    /// Offset in the pool of narrow (one byte per unit) or wide text.
     pub fn new(offset: u32, wide: bool) -> Self {
-        debug_assert!(offset < WIDE);
+        debug_assert!(offset < if wide { WIDE >> 1 } else { WIDE });
         Content(offset | if wide { WIDE } else { 0 })
+    }
+
+    /// Number of a value.
+    pub fn of_value(number: u32) -> Self {
+        debug_assert!(number < Self::OFFSET_LIMIT);
+        Content(number | VALUE)
+    }
+
+    fn region(self) -> u32 {
+        match self.0 & VALUE {
+            WIDE => WIDE,
+            VALUE => VALUE,
+            _ => 0,
+        }
     }
 
     /// Offset in the pool, in units.
     pub fn offset(self) -> u32 {
-        self.0 & !WIDE
+        self.0 - self.region()
     }
 
-    /// Which pool.
+    /// Whether it is text in the wide pool.
     pub fn is_wide(self) -> bool {
-        self.0 & WIDE != 0
+        self.0 & VALUE == WIDE
     }
 
-    /// The content `units` later.
+    /// Whether it is values.
+    pub fn is_value(self) -> bool {
+        self.0 & VALUE == VALUE
+    }
+
+    /// The content `units` later. What deleted runs say of theirs means nothing, and may wrap.
     pub fn plus(self, units: u32) -> Self {
-        Content(self.0 + units)
+        Content(self.0.wrapping_add(units))
+    }
+
+    /// The content `units` before, or the pool's first.
+    fn minus(self, units: u32) -> Self {
+        Content(self.region() + self.offset().saturating_sub(units))
     }
 }
 
@@ -241,10 +271,7 @@ impl Run {
             counter: self.id.counter.wrapping_sub(1),
             ..self.id
         };
-        self.content = Content::new(
-            self.content.offset().saturating_sub(count),
-            self.content.is_wide(),
-        );
+        self.content = self.content.minus(count);
         self.extend(count);
     }
 

@@ -1,12 +1,14 @@
 //! Data structures without any notion of peers or merging: the run-length B-tree that holds a
-//! sequence, the map from id intervals to leaves, and vectors that grow without copying.
+//! sequence, the map from id intervals to leaves, ropes, and vectors that grow without copying.
 
 mod chunked;
 mod inner;
 mod interval_map;
+mod rope;
 mod run_tree;
 
 pub use chunked::ChunkedVec;
 pub use inner::Measure;
 pub use interval_map::IntervalMap;
+pub use rope::{Element, Rope};
 pub use run_tree::{LeafIdx, Run, RunPos, RunTree};

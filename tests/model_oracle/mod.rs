@@ -1,6 +1,9 @@
 //! A second document, slow and literal: the rules of the crdt_lf specification on plain vectors,
 //! written without a look at the engine. Only the primitive forms are read by the library's codec.
 
+// Each test uses a part of it.
+#![allow(dead_code)]
+
 pub mod clock;
 pub mod ops;
 pub mod peer;

@@ -7,7 +7,7 @@ use syncline::codec::Value;
 
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    pub text: Tree,
+    pub text: Tree<Vec<u16>>,
     pub map: Vec<(String, Value)>,
     pub register: Option<Value>,
     pub set: Set,

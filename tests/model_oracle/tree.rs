@@ -1,4 +1,4 @@
-//! The Fugue tree, node by node (specification chapter 10).
+//! The Fugue tree, node by node (specification chapter 10). Values are texts or elements of lists.
 
 use std::collections::HashMap;
 use syncline::codec::ElementId;
@@ -10,11 +10,11 @@ enum Side {
 }
 
 #[derive(Clone, Debug)]
-struct Node {
+struct Node<V> {
     /// None: the root.
     id: Option<ElementId>,
     /// None: deleted, or the root.
-    value: Option<Vec<u16>>,
+    value: Option<V>,
     parent: usize,
     left: Vec<usize>,
     right: Vec<usize>,
@@ -22,12 +22,12 @@ struct Node {
 
 /// Node 0 is the root.
 #[derive(Clone, Debug)]
-pub struct Tree {
-    nodes: Vec<Node>,
+pub struct Tree<V> {
+    nodes: Vec<Node<V>>,
     places: HashMap<ElementId, usize>,
 }
 
-impl Default for Tree {
+impl<V> Default for Tree<V> {
     fn default() -> Self {
         let root = Node {
             id: None,
@@ -43,7 +43,7 @@ impl Default for Tree {
     }
 }
 
-impl Tree {
+impl<V: Clone> Tree<V> {
     fn known(&self, id: Option<ElementId>) -> Option<usize> {
         self.places.get(&id?).copied()
     }
@@ -53,7 +53,7 @@ impl Tree {
         &mut self,
         left: Option<ElementId>,
         right: Option<ElementId>,
-        items: &[(ElementId, Vec<u16>)],
+        items: &[(ElementId, V)],
     ) {
         let mut left = left;
         for (id, value) in items {
@@ -69,7 +69,7 @@ impl Tree {
     fn insert(
         &mut self,
         id: ElementId,
-        value: Vec<u16>,
+        value: V,
         left: Option<ElementId>,
         right: Option<ElementId>,
     ) {
@@ -96,7 +96,7 @@ impl Tree {
         false
     }
 
-    fn add(&mut self, id: ElementId, value: Vec<u16>, parent: usize, side: Side) {
+    fn add(&mut self, id: ElementId, value: V, parent: usize, side: Side) {
         let new = self.nodes.len();
         self.nodes.push(Node {
             id: Some(id),
@@ -127,7 +127,7 @@ impl Tree {
     }
 
     /// 10.4.
-    pub fn update(&mut self, old: ElementId, new: ElementId, value: Vec<u16>) {
+    pub fn update(&mut self, old: ElementId, new: ElementId, value: V) {
         let Some(at) = self.known(Some(old)) else {
             return;
         };
@@ -138,7 +138,7 @@ impl Tree {
     }
 
     /// All nodes but the root in order: id, and value if it is live.
-    pub fn order(&self) -> Vec<(ElementId, Option<&[u16]>)> {
+    pub fn order(&self) -> Vec<(ElementId, Option<&V>)> {
         enum Visit {
             Whole(usize),
             Alone(usize),
@@ -155,7 +155,7 @@ impl Tree {
                 }
                 Visit::Alone(at) => {
                     let node = &self.nodes[at];
-                    out.extend(node.id.map(|id| (id, node.value.as_deref())));
+                    out.extend(node.id.map(|id| (id, node.value.as_ref())));
                 }
             }
         }
@@ -171,14 +171,10 @@ impl Tree {
             .collect()
     }
 
-    /// The text in UTF-16 units.
-    pub fn units(&self) -> Vec<u16> {
-        self.order()
-            .into_iter()
-            .filter_map(|(_, value)| value)
-            .flatten()
-            .copied()
-            .collect()
+    /// The values of the live nodes in order.
+    pub fn values(&self) -> Vec<V> {
+        let live = self.order().into_iter().filter_map(|(_, value)| value);
+        live.cloned().collect()
     }
 
     /// Origins of an insertion before live node `index` (9.9).

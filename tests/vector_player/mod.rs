@@ -1,5 +1,8 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
+mod list;
+mod plain;
+
 use super::common::{hex, list, text, to_hex, units};
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -7,7 +10,7 @@ use syncline::clock::{Hlc, PeerId};
 use syncline::codec::bytes::write_uvarint;
 use syncline::codec::{Change, ElementId, Reader, Snapshot, Value, Wtf8String, wtf8};
 use syncline::document::{
-    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, ValueCodec, WallClock,
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, WallClock,
 };
 use syncline::replica::Replica;
 
@@ -15,8 +18,6 @@ pub struct Player {
     pub documents: Vec<Document>,
     pub changes: Vec<Change>,
     snapshots: HashMap<String, Snapshot>,
-    /// Handlers that are not built yet, by document and id.
-    foreign: Vec<(usize, String)>,
 }
 
 /// A document of nobody in particular.
@@ -40,7 +41,11 @@ fn document(peer: &str, clock: Hlc) -> Document {
 /// What to register for a Dart class and its type argument.
 pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
     let kind = match handler {
+        "CRDTTextHandler" => HandlerKind::Text,
         "CRDTFugueTextHandler" => HandlerKind::FugueText,
+        "CRDTListHandler" => HandlerKind::List,
+        "CRDTFugueListHandler" => HandlerKind::FugueList,
+        "CRDTListRefHandler" => HandlerKind::ListRef,
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
@@ -52,9 +57,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         handler.to_owned()
     };
     HandlerSpec {
-        kind,
-        codec: ValueCodec::Json,
         type_tag,
+        ..HandlerSpec::new(kind)
     }
 }
 
@@ -74,7 +78,6 @@ impl Player {
             documents: documents.collect(),
             changes: changes.collect(),
             snapshots: HashMap::new(),
-            foreign: Vec::new(),
         }
     }
 
@@ -83,23 +86,9 @@ impl Player {
     }
 
     pub fn register(&mut self, peer: usize, handler: &str, id: &str, value_type: &str) {
-        if handler == "CRDTTextHandler" {
-            self.foreign.push((peer, id.to_owned()));
-            return;
-        }
         self.documents[peer]
             .handler(id, &spec_of(handler, value_type))
             .unwrap();
-    }
-
-    pub fn has_foreign(&self, peer: usize) -> bool {
-        self.foreign.iter().any(|(known, _)| *known == peer)
-    }
-
-    fn is_foreign(&self, peer: usize, id: &str) -> bool {
-        self.foreign
-            .iter()
-            .any(|(known, name)| *known == peer && name == id)
     }
 
     /// One local call outside of a transaction.
@@ -107,8 +96,8 @@ impl Player {
         self.transaction(peer, &[(id, call)], created);
     }
 
-    /// Calls in one transaction. Foreign operations enter as recorded; like those of any other
-    /// handler they keep their neighbours from being compacted.
+    /// Calls in one transaction. If Dart accepts what the engine refuses, the changes enter as
+    /// recorded.
     pub fn transaction(&mut self, peer: usize, calls: &[(&str, &Json)], created: &Json) {
         let expected: Vec<Change> = match created {
             Json::Null => Vec::new(),
@@ -118,47 +107,25 @@ impl Player {
                 .collect(),
         };
         let position = self.documents[peer].log_position();
-        let foreign: Vec<String> = self
-            .foreign
-            .iter()
-            .filter(|(known, _)| *known == peer)
-            .map(|(_, id)| id.clone())
-            .collect();
-        let is_foreign = |id: &str| foreign.iter().any(|known| known == id);
-        let made_by_foreign = |change: &Change| {
-            is_foreign(change.envelope().map_or("", |envelope| envelope.handler_id))
-        };
-        let mut recorded = expected.iter().filter(|change| made_by_foreign(change));
-        let mut waiting = calls.iter().peekable();
-        while waiting.peek().is_some() {
-            let in_transaction = calls.len() > 1;
-            if in_transaction {
-                self.documents[peer].begin(b"").unwrap();
-            }
-            while let Some((id, call)) = waiting.next_if(|(id, _)| !is_foreign(id)) {
-                let handler = self.documents[peer].find_handler(id).unwrap();
-                perform(&mut self.documents[peer], handler, call);
-                self.documents[peer].check();
-            }
-            if in_transaction {
-                self.documents[peer].commit().unwrap();
-            }
-            let mut was_foreign = false;
-            while waiting.next_if(|(id, _)| is_foreign(id)).is_some() {
-                was_foreign = true;
-            }
-            if was_foreign {
-                // As many as belong here: up to the next change of another handler.
-                for next in recorded.by_ref() {
-                    self.documents[peer]
-                        .create_change(next.payload.clone())
-                        .unwrap();
-                    let made = self.documents[peer].change_count() - position.index;
-                    let following = expected.get(made as usize);
-                    if !following.is_some_and(made_by_foreign) {
-                        break;
-                    }
-                }
+        let document = &mut self.documents[peer];
+        let in_transaction = calls.len() > 1;
+        if in_transaction {
+            document.begin(b"").unwrap();
+        }
+        let accepted = calls.iter().all(|(id, call)| {
+            let handler = document.find_handler(id).unwrap();
+            let accepted = perform(document, handler, call);
+            document.check();
+            accepted
+        });
+        match in_transaction {
+            true if accepted => document.commit().unwrap(),
+            true => document.rollback().unwrap(),
+            false => (),
+        }
+        if !accepted {
+            for change in &expected {
+                document.create_change(change.payload.clone()).unwrap();
             }
         }
         let made = self.documents[peer].changes_since(position).unwrap();
@@ -180,9 +147,7 @@ impl Player {
     }
 
     pub fn compare(&self, peer: usize, id: &str, value: &Json, in_order: bool) {
-        if !self.is_foreign(peer, id) {
-            compare_values(&self.documents[peer], id, value, in_order);
-        }
+        compare_values(&self.documents[peer], id, value, in_order);
     }
 
     pub fn compare_indexes(&self, exported: &[Change], indexes: &Json) {
@@ -212,12 +177,10 @@ impl Player {
 
     pub fn compare_revision(&self, peer: usize, id: &str, expected: &Json) {
         let document = &self.documents[peer];
-        if !self.is_foreign(peer, id) {
-            let revision = document
-                .find_handler(id)
-                .map_or(0, |handler| document.handler_revision(handler));
-            assert_eq!(revision, expected[0].as_u64().unwrap(), "revision of {id}");
-        }
+        let revision = document
+            .find_handler(id)
+            .map_or(0, |handler| document.handler_revision(handler));
+        assert_eq!(revision, expected[0].as_u64().unwrap(), "revision of {id}");
         assert_eq!(
             document.handler_change_count(id),
             expected[1].as_u64().unwrap(),
@@ -232,6 +195,9 @@ impl Player {
     pub fn compare_position(&self, peer: usize, id: &str, position: &Json) {
         let document = &self.documents[peer];
         let handler = document.find_handler(id).unwrap();
+        if document.handler_kind(handler) != HandlerKind::FugueText {
+            return list::compare_position(document, handler, position);
+        }
         let nodes = node_lengths(document, handler);
         let node = (position[0].as_i64().unwrap().max(0) as usize).min(nodes.len());
         if node > 0 && nodes[node - 1] == 0 {
@@ -248,6 +214,9 @@ impl Player {
     pub fn compare_position_index(&self, peer: usize, id: &str, position: &Json) {
         let document = &self.documents[peer];
         let handler = document.find_handler(id).unwrap();
+        if document.handler_kind(handler) != HandlerKind::FugueText {
+            return list::compare_position_index(document, handler, position);
+        }
         let index = document
             .text_position_index(handler, &hex(&position[0]))
             .unwrap();
@@ -256,10 +225,13 @@ impl Player {
 }
 
 /// A local call as the Dart handlers take it: indexes of nodes, lenient at the edges. The engine
-/// takes text positions and refuses what is out of range.
-fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
+/// takes text positions and refuses what is out of range. False: it refused what Dart sends.
+fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) -> bool {
     let int = |nth: usize| call[nth].as_i64().unwrap();
     match (document.handler_kind(handler), text(&call[0])) {
+        (HandlerKind::Text | HandlerKind::List, _) => {
+            return plain::perform(document, handler, call);
+        }
         (HandlerKind::FugueText, "insert") => {
             let nodes = node_lengths(document, handler);
             // Out of range is the front (defect 13.14).
@@ -297,6 +269,9 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
             }
         }
         (HandlerKind::FugueText, "change") => document.text_set(handler, &units(&call[1])).unwrap(),
+        (HandlerKind::FugueList | HandlerKind::ListRef, _) => {
+            list::perform(document, handler, call)
+        }
         (HandlerKind::Map, "set") => document
             .map_set(handler, &key(&call[1]), &value(&call[2]))
             .unwrap(),
@@ -309,6 +284,7 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) {
         (HandlerKind::OrSet, "remove") => document.set_remove(handler, &value(&call[1])).unwrap(),
         (kind, method) => panic!("{kind:?}.{method} is unknown"),
     }
+    true
 }
 
 fn remove_nodes(document: &mut Document, handler: HandlerIdx, nodes: std::ops::Range<usize>) {
@@ -387,6 +363,10 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
             assert_eq!(shown, units(expected));
             assert_eq!(document.text_len_utf16(handler), shown.len() as u64);
         }
+        HandlerKind::FugueList | HandlerKind::ListRef => {
+            list::compare_values(document, handler, expected)
+        }
+        HandlerKind::Text | HandlerKind::List => plain::compare_values(document, handler, expected),
         HandlerKind::Map => {
             let mut shown = document.map_entries(handler);
             let mut wanted: Vec<(String, Value)> = list(expected)

@@ -5,9 +5,9 @@ use super::columns::{Column, ColumnReaders};
 use super::encode::{head, place};
 use super::names;
 use super::rows::{
-    AuthorContext, COUNTER_END, ClocksIn, Context, Dep, DepsIn, Element, LISTED_CLOCKS_MAX,
-    NO_NAME, OpIn, REMOVALS_MAX, REMOVED_MAX, RowIn, Span, Stretch, UNITS_MAX, read_clock,
-    read_step, unzigzag,
+    AuthorContext, COUNTER_END, ClocksIn, ContentIn, Context, Dep, DepsIn, Element,
+    LISTED_CLOCKS_MAX, NO_NAME, OpIn, REMOVALS_MAX, REMOVED_MAX, RowIn, Span, Stretch, UNITS_MAX,
+    read_clock, read_step, unzigzag,
 };
 use crate::clock::{Hlc, PeerId};
 
@@ -36,6 +36,8 @@ pub(crate) struct Decoded {
     pub rows: Vec<RowIn>,
     pub spans: Vec<Span>,
     pub deps: Vec<Dep>,
+    /// Of the input.
+    pub values: Vec<Stretch>,
     /// Elements that the rows remove.
     removed: u64,
 }
@@ -51,6 +53,7 @@ impl Decoded {
         self.rows.clear();
         self.spans.clear();
         self.deps.clear();
+        self.values.clear();
         self.removed = 0;
     }
 }
@@ -260,8 +263,8 @@ impl RowDecoder {
         decoded: &mut Decoded,
     ) -> Result<OpIn, DecodeError> {
         match head & head::OP {
-            kind @ (head::INSERT_NARROW | head::INSERT_WIDE) => {
-                self.read_insert(head, kind, author, changes, source)
+            kind @ (head::INSERT_NARROW | head::INSERT_OTHER) => {
+                self.read_insert(head, kind, author, changes, source, decoded)
             }
             kind @ (head::REMOVE_FORWARDS | head::REMOVE_BACKWARDS | head::REMOVE_STRETCHES) => {
                 self.read_remove(head, kind, author, changes, source, decoded)
@@ -286,6 +289,7 @@ impl RowDecoder {
         author: u32,
         changes: u32,
         source: &mut impl Source<'a>,
+        decoded: &mut Decoded,
     ) -> Result<OpIn, DecodeError> {
         let expected = self.context.of_author[author as usize];
         let elements = source.column(Column::Elements);
@@ -307,7 +311,7 @@ impl RowDecoder {
             .checked_mul(u64::from(changes))
             .filter(|len| (1..=UNITS_MAX).contains(len) && u64::from(first) + len <= COUNTER_END)
             .ok_or_else(|| start.error("the elements of a row are out of range"))?;
-        let text = match kind {
+        let content = match kind {
             head::INSERT_NARROW => {
                 let narrow = source.column(Column::Narrow);
                 let from = narrow.offset();
@@ -315,12 +319,12 @@ impl RowDecoder {
                 if !text.is_ascii() {
                     return Err(narrow.error("narrow text is ASCII"));
                 }
-                Stretch {
+                ContentIn::Narrow(Stretch {
                     start: from as u32,
                     len: len as u32,
-                }
+                })
             }
-            _ => self.read_wide(len, source)?,
+            _ => self.read_other(len, source, &mut decoded.values)?,
         };
         self.context.inserted(author, first, len as u32, right);
         Ok(OpIn::Insert {
@@ -328,9 +332,33 @@ impl RowDecoder {
             step: step as u32,
             left,
             right,
-            text,
-            wide: kind == head::INSERT_WIDE,
+            content,
         })
+    }
+
+    fn read_other<'a>(
+        &mut self,
+        len: u64,
+        source: &mut impl Source<'a>,
+        values: &mut Vec<Stretch>,
+    ) -> Result<ContentIn, DecodeError> {
+        let lengths = source.column(Column::Lengths);
+        let start = lengths.clone();
+        match lengths.byte("what an insertion inserts")? {
+            head::INSERTS_WIDE => Ok(ContentIn::Wide(self.read_wide(len, source)?)),
+            head::INSERTS_VALUES => {
+                let start = values.len() as u32;
+                // Each value has a length, so the input justifies the pool.
+                for _ in 0..len {
+                    values.push(read_bytes(source)?);
+                }
+                Ok(ContentIn::Values(Stretch {
+                    start,
+                    len: len as u32,
+                }))
+            }
+            _ => Err(start.error("what an insertion inserts is not known")),
+        }
     }
 
     fn read_wide<'a>(

@@ -5,8 +5,8 @@ use super::super::wtf8;
 use super::columns::{Column, Layout};
 use super::names;
 use super::rows::{
-    AuthorContext, ClocksOut, Context, Dep, Element, NO_NAME, OpOut, RowOut, TextOut, write_clock,
-    zigzag,
+    AuthorContext, ClocksOut, ContentOut, Context, Dep, Element, NO_NAME, OpOut, RowOut,
+    write_clock, zigzag,
 };
 use crate::clock::PeerId;
 
@@ -14,7 +14,8 @@ use crate::clock::PeerId;
 pub(super) mod head {
     pub const OP: u8 = 0x07;
     pub const INSERT_NARROW: u8 = 0;
-    pub const INSERT_WIDE: u8 = 1;
+    /// What it inserts is told by a byte: [`INSERTS_WIDE`], [`INSERTS_VALUES`].
+    pub const INSERT_OTHER: u8 = 1;
     /// Single elements, each behind the one before.
     pub const REMOVE_FORWARDS: u8 = 2;
     /// Single elements, each before the one before.
@@ -34,6 +35,9 @@ pub(super) mod head {
     pub const SEVERAL: u8 = 1 << 6;
     /// Elements that were not expected.
     pub const PLACE: u8 = 1 << 7;
+
+    pub const INSERTS_WIDE: u8 = 0;
+    pub const INSERTS_VALUES: u8 = 1;
 }
 
 /// Bits of an insertion's place.
@@ -227,10 +231,10 @@ impl RowEncoder {
                 step,
                 left,
                 right,
-                text,
+                content,
             } => {
                 let head = self.write_place(author, first, step, left, right, directory, out);
-                let kind = write_text(text, out);
+                let kind = write_content(content, out);
                 let right = self.known(right).unwrap_or(Element::NULL);
                 self.context
                     .inserted(author, first, step * row.changes, right);
@@ -394,20 +398,25 @@ impl RowEncoder {
     }
 }
 
-fn write_text(text: TextOut<'_>, out: &mut impl Layout) -> u8 {
-    match text {
-        TextOut::Narrow(bytes) => {
+fn write_content(content: ContentOut<'_>, out: &mut impl Layout) -> u8 {
+    match content {
+        ContentOut::Narrow(bytes) => {
             // Its length follows from the number of elements.
             out.column(Column::Narrow).extend_from_slice(bytes);
-            head::INSERT_NARROW
+            return head::INSERT_NARROW;
         }
-        TextOut::Wide(units) => {
+        ContentOut::Wide(units) => {
             let mut text = Vec::with_capacity(units.len() * 3);
             wtf8::encode_utf16(units, &mut text);
+            out.column(Column::Lengths).push(head::INSERTS_WIDE);
             write_bytes(&text, out);
-            head::INSERT_WIDE
+        }
+        ContentOut::Values(values) => {
+            out.column(Column::Lengths).push(head::INSERTS_VALUES);
+            values.iter().for_each(|value| write_bytes(value, out));
         }
     }
+    head::INSERT_OTHER
 }
 
 fn write_bytes(bytes: &[u8], out: &mut impl Layout) {

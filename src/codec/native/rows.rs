@@ -82,7 +82,7 @@ pub(crate) enum OpOut<'a> {
         step: u32,
         left: Element,
         right: Element,
-        text: TextOut<'a>,
+        content: ContentOut<'a>,
     },
     Remove {
         first: Element,
@@ -96,11 +96,15 @@ pub(crate) enum OpOut<'a> {
     Opaque(&'a [u8]),
 }
 
-/// The text of a row.
+/// What a row inserts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum TextOut<'a> {
+pub(crate) enum ContentOut<'a> {
+    /// ASCII.
     Narrow(&'a [u8]),
+    /// UTF-16.
     Wide(&'a [u16]),
+    /// Values, as many as elements.
+    Values(&'a [&'a [u8]]),
 }
 
 /// A stretch of the input, or of a pool.
@@ -154,9 +158,7 @@ pub(crate) enum OpIn {
         step: u32,
         left: Element,
         right: Element,
-        /// Of the input.
-        text: Stretch,
-        wide: bool,
+        content: ContentIn,
     },
     Remove {
         first: Element,
@@ -171,6 +173,17 @@ pub(crate) enum OpIn {
     },
     /// Of the input.
     Opaque(Stretch),
+}
+
+/// What a row inserts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ContentIn {
+    /// ASCII, of the input.
+    Narrow(Stretch),
+    /// WTF-8, of the input.
+    Wide(Stretch),
+    /// Of the pool of values, as many as elements.
+    Values(Stretch),
 }
 
 /// What both sides know of the rows so far: whatever is as expected needs no bytes.

@@ -6,22 +6,28 @@
 //! transaction, `discard_pending` takes those back, `snapshot_state` writes the blob.
 
 pub(crate) mod custom;
+pub(crate) mod fugue;
+pub(crate) mod fugue_body;
 pub(crate) mod history;
 pub(crate) mod identity;
+pub(crate) mod indexed;
 pub(crate) mod map;
 pub(crate) mod movable_list;
 pub(crate) mod operation;
 pub(crate) mod or_map;
 pub(crate) mod or_set;
+pub(crate) mod plain_body;
 pub(crate) mod plain_list;
 pub(crate) mod plain_text;
 pub(crate) mod register;
 pub(crate) mod state;
-pub(crate) mod text;
-pub(crate) mod text_body;
+
 pub(crate) mod value_codec;
+pub(crate) mod watched;
 
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod plain_oracle;
 #[cfg(test)]
 mod vectors;

@@ -33,6 +33,12 @@ pub(crate) trait ByteState {
         recorder: &mut Recorder,
     ) -> Result<(), DecodeError>;
 
+    /// Follows changes from the past, before anything is read: states that undo younger operations
+    /// for them do those again, once for all changes of an import.
+    fn settle(&mut self, recorder: &mut Recorder) {
+        let _ = recorder;
+    }
+
     /// Takes back all operations of the open transaction.
     fn discard_pending(&mut self, recorder: &mut Recorder);
 
@@ -54,6 +60,10 @@ pub(crate) trait ByteState {
 
     /// The blob of a crdt_lf snapshot; committed state only (defect 13.6).
     fn snapshot_state(&self) -> Vec<u8>;
+
+    /// A snapshot was taken that covers all that is committed. States whose operations act on what
+    /// is there need not know any longer how it came there.
+    fn snapshot_taken(&mut self) {}
 
     /// What can be seen, to be compared after a replay.
     fn visible(&self) -> Visible;

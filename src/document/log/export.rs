@@ -4,8 +4,7 @@ use super::row::Row;
 use super::{ChangeKey, Log, Operation, Place, Span};
 use crate::clock::{AuthorIdx, Hlc, OperationId, VersionVector};
 use crate::codec::Change;
-use crate::codec::bytes::write_uvarint;
-use crate::document::content::Units;
+use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::sequence::{Content, ElementKey};
 use std::ops::Bound;
 
@@ -209,13 +208,25 @@ impl Log {
     }
 
     fn write_items(&self, first: ElementKey, len: u32, content: Content, out: &mut Vec<u8>) {
+        if content.is_value() {
+            for (nth, value) in self.content.values(content, len).enumerate() {
+                self.write_element(first.plus(nth as u32), out);
+                write_prefixed(out, value);
+            }
+            return;
+        }
         let units = self.content.slice(content, len);
         for nth in 0..len {
             self.write_element(first.plus(nth), out);
-            match units {
-                Units::Narrow(bytes) => out.extend_from_slice(&[1, bytes[nth as usize]]),
-                Units::Wide(units) => write_unit(units[nth as usize], out),
-            }
+            write_unit(units.get(nth as usize), out);
+        }
+    }
+
+    /// Content of one unit or value.
+    pub fn write_content(&self, content: Content, out: &mut Vec<u8>) {
+        match content.is_value() {
+            true => write_prefixed(out, self.content.value(content)),
+            false => write_unit(self.content.slice(content, 1).get(0), out),
         }
     }
 
@@ -240,7 +251,7 @@ impl Log {
 }
 
 /// `lp(WTF-8)` of one UTF-16 unit, which may be half of a pair.
-pub(crate) fn write_unit(unit: u16, out: &mut Vec<u8>) {
+fn write_unit(unit: u16, out: &mut Vec<u8>) {
     match unit {
         0..=0x7f => out.extend_from_slice(&[1, unit as u8]),
         0x80..=0x7ff => {

@@ -12,12 +12,12 @@ mod prune;
 mod row;
 mod slices;
 
-pub(crate) use export::write_unit;
 pub(crate) use prune::Pruned;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 pub(crate) use slices::{NewRow, Slice, SliceClocks, SliceOp};
 
 pub(crate) use super::content::ContentPool;
+use super::types::HandlerKind;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
 use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
@@ -37,6 +37,8 @@ pub(crate) struct ChangeKey {
 pub(crate) struct Name {
     pub type_tag: Box<str>,
     pub id: Box<str>,
+    /// What Dart calls so.
+    pub kind: Option<HandlerKind>,
     /// `lp(type) ‖ lp(id)`: how every payload for this handler begins.
     pub prefix: Box<[u8]>,
     /// How many changes name it.
@@ -98,6 +100,7 @@ impl Log {
         self.names.push(Name {
             type_tag: type_tag.into(),
             id: id.into(),
+            kind: HandlerKind::of_tag(type_tag),
             prefix: prefix.clone(),
             change_count: 0,
             rows: Vec::new(),
@@ -192,6 +195,20 @@ impl Log {
             .iter()
             .enumerate()
             .map(|(number, name)| (NameIdx(number as u32), name))
+    }
+
+    /// The handlers that stored changes name, in store order: one that continues the same handler
+    /// as the change before is not listed again.
+    pub fn names_in_store_order(&self) -> impl Iterator<Item = &Name> {
+        let mut last = NameIdx::NONE;
+        let names = self.rows.iter().map(|row| row.name);
+        names
+            .filter(move |name| {
+                let is_new = *name != NameIdx::NONE && *name != last;
+                last = *name;
+                is_new
+            })
+            .map(|name| self.name(name))
     }
 
     /// The largest stored clock of an author.

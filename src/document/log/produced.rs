@@ -5,7 +5,7 @@
 use super::{ChangeKey, Log, NameIdx, Operation};
 use crate::clock::{OperationId, OrderKey};
 use crate::codec::Envelope;
-use crate::document::handlers::text_body::TextBody;
+use crate::document::handlers::fugue_body::FugueBody;
 use crate::sequence::ElementKey;
 
 /// Where the elements of a change lie, seen from one element of their author.
@@ -88,7 +88,7 @@ impl Log {
         let (peer, counter) = (self.authors.peer(key.author), u64::from(element.counter));
         let (mut found, mut is_younger) = (false, None);
         // A body that cannot be read to its end has no effect.
-        let read = TextBody::for_each_produced(kind, body, |id| {
+        let read = FugueBody::for_each_produced(kind, body, |id| {
             if id.peer == peer {
                 found |= id.counter == counter;
                 is_younger = Some(is_younger.unwrap_or(true) && id.counter > counter);

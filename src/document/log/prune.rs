@@ -8,8 +8,10 @@ use std::collections::HashMap;
 /// What was removed, and what is left at the top.
 pub(crate) struct Pruned {
     pub removed: u64,
-    /// Authors of removed changes.
-    pub authors: Vec<AuthorIdx>,
+    /// Authors of removed changes, with the latest of theirs that went.
+    pub authors: Vec<(AuthorIdx, Hlc)>,
+    /// How many changes stay of those that stood before the mark.
+    pub mark: u64,
     /// The heads that stay: the latest per author, in order of the authors' first heads.
     pub frontiers: Vec<ChangeKey>,
 }
@@ -18,12 +20,13 @@ impl Log {
     /// Removes every change that `version` covers; those that stay lose their dependencies on
     /// removed ones. Returns None, and does nothing, if there is nothing to remove.
     ///
-    /// Content moves to a new pool; `keep_content` is given the old and the new one, to save what
+    /// `mark` is a number of changes from the beginning. Content moves to a new pool; `keep_content` is given the old and the new one, to save what
     /// else refers to it. With `anyway`, it moves even if no change goes. O(log).
     pub fn prune(
         &mut self,
         version: &VersionVector,
         anyway: bool,
+        mark: u64,
         keep_content: impl FnOnce(&Log, &mut super::ContentPool),
     ) -> Option<Pruned> {
         let thresholds: Vec<Option<Hlc>> = (0..self.authors.len())
@@ -35,11 +38,13 @@ impl Log {
         let mut pruned = Pruned {
             removed: 0,
             authors: Vec::new(),
+            mark,
             frontiers: Vec::new(),
         };
         let mut kept = self.emptied();
         let mut deps = Vec::new();
-        let mut is_listed = vec![false; self.authors.len()];
+        let mut last_removed: Vec<Option<Hlc>> = vec![None; self.authors.len()];
+        let mut before = 0;
         for (number, row) in self.rows.iter().enumerate() {
             let mut previous = None;
             for (nth, clock) in self.clocks(row).enumerate() {
@@ -47,6 +52,7 @@ impl Log {
                     author: row.author,
                     clock,
                 };
+                before += 1;
                 deps.clear();
                 match previous.replace(key) {
                     Some(previous) => deps.push(previous),
@@ -54,12 +60,13 @@ impl Log {
                 }
                 if goes(key) {
                     pruned.removed += 1;
-                    if !std::mem::replace(&mut is_listed[key.author.0 as usize], true) {
-                        pruned.authors.push(key.author);
-                    }
+                    pruned.mark -= u64::from(before <= mark);
+                    let last = &mut last_removed[key.author.0 as usize];
+                    *last = (*last).max(Some(clock));
                     continue;
                 }
-                deps.retain(|dep| !goes(*dep));
+                // A dependency that went earlier stays named, as crdt_lf has it.
+                deps.retain(|dep| !goes(*dep) || self.find(*dep).is_none());
                 let place = super::Place {
                     row: number as u32,
                     nth: nth as u32,
@@ -70,6 +77,9 @@ impl Log {
         if pruned.removed == 0 && !anyway {
             return None;
         }
+        let removed = (0..).map(AuthorIdx).zip(last_removed);
+        let removed = removed.filter_map(|(author, last)| Some((author, last?)));
+        pruned.authors = removed.collect();
         let mut places: HashMap<AuthorIdx, usize> = HashMap::new();
         for head in self.heads().into_iter().filter(|head| !goes(*head)) {
             let place = *places.entry(head.author).or_insert(pruned.frontiers.len());

@@ -4,7 +4,7 @@ use crate::clock::{AuthorIdx, PeerId, VersionVector};
 use crate::codec::bytes::write_uvarint;
 use crate::codec::native::container::seal;
 use crate::codec::native::rows::{
-    ClocksOut, Dep, Element, NO_NAME, OpOut, REMOVALS_MAX, RowOut, Span, TextOut, UNITS_MAX,
+    ClocksOut, ContentOut, Dep, Element, NO_NAME, OpOut, REMOVALS_MAX, RowOut, Span, UNITS_MAX,
 };
 use crate::codec::native::{Columns, Directory, Kind, Layout, RowEncoder};
 use crate::document::Document;
@@ -12,7 +12,7 @@ use crate::document::content::Units;
 use crate::document::log::{
     ChangeKey, Log, NameIdx, Operation, Place, Slice, SliceClocks, SliceOp,
 };
-use crate::sequence::ElementKey;
+use crate::sequence::{Content, ElementKey};
 
 /// So few rows are written one behind the other: columns would cost more than they save.
 const INTERLEAVED_ROWS_MAX: usize = 16;
@@ -50,6 +50,12 @@ pub(super) struct SliceWriter {
     keys: Vec<ChangeKey>,
     deps: Vec<Dep>,
     spans: Vec<Span>,
+}
+
+/// What the parts of a row borrow.
+struct Borrowed<'a> {
+    spans: &'a mut Vec<Span>,
+    values: Vec<&'a [u8]>,
 }
 
 impl Directory for Log {
@@ -125,9 +131,13 @@ impl SliceWriter {
             clock: key.clock,
         }));
         let parts = log.slice_parts(slice);
+        let mut borrowed = Borrowed {
+            spans: &mut self.spans,
+            values: Vec::new(),
+        };
         let op = match payload {
             Some(payload) => OpOut::Opaque(payload),
-            None => op_out(log, slice, &mut self.spans),
+            None => borrowed.op_out(log, slice),
         };
         let name = match (op, parts.name) {
             (OpOut::Opaque(_), _) | (_, NameIdx::NONE) => NO_NAME,
@@ -156,48 +166,58 @@ fn is_marked(log: &Log, name: NameIdx) -> bool {
     name.type_tag.starts_with('\u{feff}') || name.id.starts_with('\u{feff}')
 }
 
-fn op_out<'a>(log: &'a Log, slice: Slice, spans: &'a mut Vec<Span>) -> OpOut<'a> {
-    match log.slice_op(slice) {
-        SliceOp::Insert(Operation::Insert {
-            first,
-            len,
-            left,
-            right,
-            content,
-        }) => OpOut::Insert {
-            first,
-            step: len,
-            left: element(left),
-            right: element(right),
-            text: match log.content.slice(content, len * slice.changes) {
-                Units::Narrow(bytes) => TextOut::Narrow(bytes),
-                Units::Wide(units) => TextOut::Wide(units),
+impl<'a> Borrowed<'a> {
+    fn op_out<'b>(&'b mut self, log: &'a Log, slice: Slice) -> OpOut<'b> {
+        match log.slice_op(slice) {
+            SliceOp::Insert(Operation::Insert {
+                first,
+                len,
+                left,
+                right,
+                content,
+            }) => OpOut::Insert {
+                first,
+                step: len,
+                left: element(left),
+                right: element(right),
+                content: self.content_out(log, content, len * slice.changes),
             },
-        },
-        SliceOp::Remove {
-            author,
-            first,
-            step,
-        } => OpOut::Remove {
-            first: Element {
-                author: author.0,
-                counter: first,
+            SliceOp::Remove {
+                author,
+                first,
+                step,
+            } => OpOut::Remove {
+                first: Element {
+                    author: author.0,
+                    counter: first,
+                },
+                step,
             },
-            step,
-        },
-        SliceOp::Insert(op) | SliceOp::Single(op) => match op {
-            Operation::Remove { spans: removed } => {
-                spans.clear();
-                spans.extend(removed.iter().map(|span| Span {
-                    first: element(span.id),
-                    len: span.len,
-                }));
-                OpOut::RemoveSpans(spans)
-            }
-            Operation::Other { kind, body } => OpOut::Bytes { kind, body },
-            Operation::Opaque { payload } => OpOut::Opaque(payload),
-            Operation::Insert { .. } => unreachable!("insertions are slices of their own"),
-        },
+            SliceOp::Insert(op) | SliceOp::Single(op) => match op {
+                Operation::Remove { spans: removed } => {
+                    self.spans.clear();
+                    self.spans.extend(removed.iter().map(|span| Span {
+                        first: element(span.id),
+                        len: span.len,
+                    }));
+                    OpOut::RemoveSpans(self.spans)
+                }
+                Operation::Other { kind, body } => OpOut::Bytes { kind, body },
+                Operation::Opaque { payload } => OpOut::Opaque(payload),
+                Operation::Insert { .. } => unreachable!("insertions are slices of their own"),
+            },
+        }
+    }
+
+    fn content_out<'b>(&'b mut self, log: &'a Log, content: Content, len: u32) -> ContentOut<'b> {
+        if content.is_value() {
+            self.values.extend(log.content.values(content, len));
+            return ContentOut::Values(&self.values);
+        }
+        match log.content.slice(content, len) {
+            Units::Narrow(bytes) => ContentOut::Narrow(bytes),
+            Units::Wide(units) => ContentOut::Wide(units),
+        }
     }
 }
 

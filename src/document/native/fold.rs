@@ -1,8 +1,8 @@
 //! Whole slices into Fugue sequences: a typed word is integrated at once.
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, OrderKey};
-use crate::document::handler::{Handler, Recorder, State};
-use crate::document::handlers::text::TextSink;
+use crate::document::handler::{Handler, State};
+use crate::document::handlers::fugue::{FugueSink, FugueState};
 use crate::document::log::{ChangeKey, Log, Operation, Slice, SliceOp, Span};
 use crate::sequence::{Chain, ElementKey};
 
@@ -29,19 +29,8 @@ impl Handler {
         log: &Log,
         own: AuthorIdx,
     ) -> Folded {
-        let State::Text(text) = &mut self.state else {
-            return Folded::No;
-        };
-        let sink = &mut TextSink {
-            delta: match &mut self.recorder {
-                Recorder::Text(delta) => Some(delta),
-                _ => None,
-            },
-            content: &log.content,
-            authors: &log.authors,
-            own,
-        };
-        match log.slice_op(slice) {
+        let op = log.slice_op(slice);
+        let fold = |fugue: &mut FugueState, sink: &mut FugueSink<'_>| match op {
             SliceOp::Insert(Operation::Insert {
                 first,
                 len,
@@ -53,21 +42,21 @@ impl Handler {
                     author: key.author,
                     counter: first,
                 };
-                if !text.sequence.is_behind_all(id) {
-                    return Folded::No;
-                }
                 let len = len * slice.changes;
-                text.insert(
-                    Chain {
-                        id,
-                        len,
-                        units: len,
-                        content,
-                        left,
-                        right,
-                    },
-                    sink,
-                );
+                let is_new = fugue.sequence.is_behind_all(id);
+                if !is_new || !fugue.accepts(content, len, sink.content) {
+                    return false;
+                }
+                let chain = Chain {
+                    id,
+                    len,
+                    units: len,
+                    content,
+                    left,
+                    right,
+                };
+                fugue.insert(chain, sink);
+                true
             }
             SliceOp::Remove {
                 author,
@@ -80,9 +69,13 @@ impl Handler {
                     author,
                     counter: lowest,
                 };
-                text.remove(&[Span { id, len }], sink);
+                fugue.remove(&[Span { id, len }], sink);
+                true
             }
-            SliceOp::Insert(_) | SliceOp::Single(_) => return Folded::No,
+            SliceOp::Insert(_) | SliceOp::Single(_) => false,
+        };
+        if self.with_fugue(log, own, fold) != Some(true) {
+            return Folded::No;
         }
         let first = log.operation_id(key);
         let newest_own = OperationId::new(log.authors.peer(own), self.newest_own);
@@ -107,7 +100,7 @@ impl Handler {
         self.out_of_order = true;
         let order: OrderKey = log.operation_id(key);
         let name = self.name;
-        let State::Text(text) = &mut self.state else {
+        let State::Fugue(text) = &mut self.state else {
             return;
         };
         let mut check = |element: ElementKey| {

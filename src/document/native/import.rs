@@ -3,14 +3,16 @@
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId};
 use crate::codec::native::container::open;
-use crate::codec::native::rows::{ClocksIn, DepsIn, Element, NO_NAME, OpIn, RowIn, read_step_at};
+use crate::codec::native::rows::{
+    ClocksIn, ContentIn, DepsIn, Element, NO_NAME, OpIn, RowIn, read_step_at,
+};
 use crate::codec::native::{Decoded, Kind, NativeError, RowDecoder, sections};
 use crate::codec::{Reader, wtf8};
 use crate::document::log::{
     ChangeKey, NameIdx, NewRow, Operation, Slice, SliceClocks, SliceOp, Span,
 };
-use crate::document::types::{DocumentError, HandlerIdx, Origin};
-use crate::document::wire::{has_element_rows, store_foreign};
+use crate::document::types::{DocumentError, HandlerIdx, HandlerKind, Origin};
+use crate::document::wire::{RowElements, store_foreign};
 use crate::document::{Document, native::fold::Folded};
 use crate::replica::{ApplyError, ImportOutcome};
 use crate::sequence::{Content, ElementKey};
@@ -111,18 +113,22 @@ impl Document {
         if let Some(latest) = decoded.rows.iter().map(|row| row.last_clock).max() {
             self.check_drift(latest)?;
         }
-        let known = binding.has_elements.len();
+        let known = binding.elements.len();
         let new = decoder.names[known..].iter();
         binding
-            .has_elements
-            .extend(new.map(|(type_tag, _)| has_element_rows(type_tag)));
-        let fits = |row: &RowIn| match row.op {
-            OpIn::Bytes { .. } => row.name != NO_NAME,
-            OpIn::Opaque(_) => true,
-            OpIn::Insert { .. } | OpIn::Remove { .. } | OpIn::RemoveSpans(_) => binding
-                .has_elements
-                .get(row.name as usize)
-                .is_some_and(|has| *has),
+            .elements
+            .extend(new.map(|(type_tag, _)| RowElements::of(HandlerKind::of_tag(type_tag))));
+        let fits = |row: &RowIn| {
+            let elements = binding.elements.get(row.name as usize).copied().flatten();
+            match row.op {
+                OpIn::Bytes { .. } => row.name != NO_NAME,
+                OpIn::Opaque(_) => true,
+                OpIn::Insert { content, .. } => match content {
+                    ContentIn::Values(_) => elements == Some(RowElements::Values),
+                    _ => elements == Some(RowElements::Units),
+                },
+                OpIn::Remove { .. } | OpIn::RemoveSpans(_) => elements.is_some(),
+            }
         };
         match decoded.rows.iter().all(fits) {
             true => Ok(()),
@@ -147,8 +153,8 @@ pub(super) struct Incoming {
 pub(super) struct Binding {
     authors: Vec<BoundAuthor>,
     names: Vec<Option<NameIdx>>,
-    /// By the decoder's names: whether their changes are rows of elements.
-    has_elements: Vec<bool>,
+    /// By the decoder's names: what is in their rows, if those are of elements.
+    elements: Vec<Option<RowElements>>,
     /// The last change of the row before, and whether it was stored when it came.
     previous: Option<(u32, Hlc, bool)>,
 }
@@ -378,7 +384,9 @@ impl RowImport<'_> {
             Some(slice) if changes > 1 => document.fold_slice(slice, key, last_clock, self.many),
             _ => document.fold_stored(self.many),
         };
-        let handler = handler.or_else(|| document.handler_named_last());
+        let handler = handler
+            .or_else(|| document.instantiate_stored())
+            .or_else(|| document.handler_named_last());
         if let Some(handler) = handler.filter(|handler| self.touched.last() != Some(handler)) {
             self.touched.push(handler);
         }
@@ -409,10 +417,9 @@ impl RowImport<'_> {
                 step,
                 left,
                 right,
-                text,
-                wide,
+                content,
             } => {
-                let content = self.push_text(&body[text.range()], wide, nth * step, changes * step);
+                let content = self.push_content(content, nth * step, changes * step);
                 let first = first + nth * step;
                 let before = ElementKey {
                     author: key.author,
@@ -474,17 +481,24 @@ impl RowImport<'_> {
         }
     }
 
-    /// Adds units of a row's text to the content.
-    fn push_text(&mut self, text: &[u8], wide: bool, skip: u32, units: u32) -> Content {
-        let content = &mut self.document.log.content;
-        let range = skip as usize..(skip + units) as usize;
-        if !wide {
-            return content.push_ascii(&text[range]);
+    /// Adds what elements of a row hold to the content.
+    fn push_content(&mut self, content: ContentIn, skip: u32, len: u32) -> Content {
+        let pool = &mut self.document.log.content;
+        let range = skip as usize..(skip + len) as usize;
+        match content {
+            ContentIn::Narrow(text) => pool.push_ascii(&self.body[text.range()][range]),
+            ContentIn::Wide(text) => {
+                let text = &self.body[text.range()];
+                let mut all = Vec::with_capacity(text.len());
+                // The decoder has read it before.
+                let _ = wtf8::decode_to_utf16(text, &mut all);
+                pool.push_units(&all[range])
+            }
+            ContentIn::Values(values) => {
+                let values = &self.decoded.values[values.range()][range];
+                pool.push_values(values.iter().map(|value| &self.body[value.range()]))
+            }
         }
-        let mut all = Vec::with_capacity(text.len());
-        // The decoder has read it before.
-        let _ = wtf8::decode_to_utf16(text, &mut all);
-        content.push_units(&all[range])
     }
 }
 

@@ -222,7 +222,8 @@ impl Used {
         let start = *used + u64::from(starts[usize::from(wide)].offset());
         *used += u64::from(units);
         // Later units could not be addressed; the lengths are compared at the end.
-        (start + u64::from(units) < 1 << 31).then(|| Content::new(start as u32, wide))
+        (start + u64::from(units) < u64::from(Content::OFFSET_LIMIT))
+            .then(|| Content::new(start as u32, wide))
     }
 }
 

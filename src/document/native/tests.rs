@@ -11,12 +11,13 @@ use crate::document::{
 use crate::replica::Replica as _;
 use crate::testing::Rng;
 
-pub(super) const HANDLERS: [(&str, HandlerKind); 5] = [
+pub(super) const HANDLERS: [(&str, HandlerKind); 6] = [
     ("text", HandlerKind::FugueText),
     ("other", HandlerKind::FugueText),
     ("map", HandlerKind::Map),
     ("register", HandlerKind::Register),
     ("set", HandlerKind::OrSet),
+    ("list", HandlerKind::FugueList),
 ];
 
 pub(super) fn peer(number: u8) -> PeerId {
@@ -72,6 +73,21 @@ pub(super) fn edit(document: &mut Document, rng: &mut Rng) {
             let text = id("text");
             let at = rng.below(document.text_len_utf16(text) as usize + 1) as u64;
             document.text_update_utf16(text, at, &[0x2f]).unwrap();
+        }
+        6..8 => {
+            let list = id("list");
+            let len = document.list_len(list);
+            let at = rng.below(len as usize + 1) as u64;
+            match rng.below(4) {
+                0 if at < len => drop(document.list_remove(list, at, 1).unwrap()),
+                1 if at < len => document.list_update(list, at, &value).unwrap(),
+                _ => {
+                    for nth in 0..rng.below(5) as u64 {
+                        let values = [value.clone(), Value::from("x")];
+                        document.list_insert(list, at + 2 * nth, &values).unwrap();
+                    }
+                }
+            }
         }
         _ => {
             let text = id(["text", "text", "other"][rng.below(3)]);
@@ -179,7 +195,7 @@ fn every_change_comes_back_to_the_byte() {
                 copy.check();
                 copy = registered(copy);
                 let shown = values(&copy);
-                assert_eq!(shown[..5], values(&document)[..5], "seed {seed}");
+                assert_eq!(shown[..6], values(&document)[..6], "seed {seed}");
                 copy.replay_all();
                 assert_eq!(values(&copy), shown, "seed {seed}");
                 let again = copy.import_native(&bytes, &[], Origin::Remote).unwrap();
@@ -270,7 +286,7 @@ fn streams_bring_every_update() {
         let mut back = source;
         back.import_changes(copy.all_changes(), &[], Origin::Remote)
             .unwrap();
-        assert_eq!(values(&back)[..5], values(&copy)[..5], "seed {seed}");
+        assert_eq!(values(&back)[..6], values(&copy)[..6], "seed {seed}");
     }
 }
 

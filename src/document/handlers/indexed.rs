@@ -1,0 +1,442 @@
+//! What text and lists by position share: a sequence, and the operations that made it.
+//!
+//! Positions are not transformed: an operation acts on what is there when its turn comes in the
+//! order of replay (specification 9.3, 9.4). A change from the past therefore undoes the younger
+//! operations, acts, and has them done again. For that each operation leaves a record of 24 bytes,
+//! and what it took out lies on a stack; undone, what it put in lies on another. So each element
+//! is in one place only, in the sequence or on one of the stacks. Changes from the past wait until
+//! [`settle`](Indexed::settle), so that all of an import together undo and do again only once.
+
+use super::watched::{Watch, Watched, Watcher};
+use crate::clock::{Hlc, OrderKey, PeerId};
+use crate::tree::{Element, Rope};
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// An operation. Positions past the end and counts beyond it are clipped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Edit<'a, T> {
+    /// Before `index`, at the end if there is less.
+    Insert { index: u64, elements: &'a [T] },
+    /// As far as they are there.
+    Remove { index: u64, count: u64 },
+    /// Overwrites as far as there is something; the rest has no effect.
+    Replace { index: u64, elements: &'a [T] },
+}
+
+impl<'a, T> Edit<'a, T> {
+    /// The elements that it brings.
+    fn elements(self) -> &'a [T] {
+        match self {
+            Edit::Insert { elements, .. } | Edit::Replace { elements, .. } => elements,
+            Edit::Remove { .. } => &[],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Insert,
+    Remove,
+    Replace,
+}
+
+/// An operation, done or undone.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    clock: Hlc,
+    /// Number of the author above two bits of kind.
+    author_and_kind: u32,
+    index: u32,
+    /// How many elements it was to insert, remove or replace.
+    count: u32,
+    /// How many it did remove or replace when it was done last.
+    taken: u32,
+}
+
+/// Author of the operations of the open transaction, which come last.
+const PENDING: u32 = u32::MAX >> 2;
+
+/// Stacks that grew beyond so many elements are given back when they are empty.
+const SPARE_MAX: usize = 4096;
+
+impl Record {
+    fn new<T>(author: u32, clock: Hlc, edit: Edit<'_, T>) -> Self {
+        // Sequences are shorter than 2^32: a larger index or count is as good as the largest.
+        let clip = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let (kind, index, count) = match edit {
+            Edit::Insert { index, elements } => (Kind::Insert, index, elements.len() as u64),
+            Edit::Remove { index, count } => (Kind::Remove, index, count),
+            Edit::Replace { index, elements } => (Kind::Replace, index, elements.len() as u64),
+        };
+        Record {
+            clock,
+            author_and_kind: author << 2 | kind as u32,
+            index: clip(index),
+            count: clip(count),
+            taken: 0,
+        }
+    }
+
+    fn author(&self) -> u32 {
+        self.author_and_kind >> 2
+    }
+
+    fn kind(&self) -> Kind {
+        match self.author_and_kind & 3 {
+            0 => Kind::Insert,
+            1 => Kind::Remove,
+            _ => Kind::Replace,
+        }
+    }
+
+    /// How many elements the operation brings.
+    fn brought(&self) -> usize {
+        match self.kind() {
+            Kind::Remove => 0,
+            Kind::Insert | Kind::Replace => self.count as usize,
+        }
+    }
+}
+
+/// See the module. The sequence has fewer than 2^32 elements: they come from changes and
+/// snapshots of which a document holds less than 4 GiB, and take a byte each at least.
+#[derive(Clone, Debug)]
+pub(crate) struct Indexed<T> {
+    sequence: Watched<T>,
+    /// What the sequence shows, in the order of replay; last the open transaction's.
+    done: Vec<Record>,
+    /// Younger ones that are to be done again, from the last to the first. Empty, except while
+    /// changes from the past are settled.
+    undone: Vec<Record>,
+    /// What the done operations took out, or had no place for.
+    taken: Vec<T>,
+    /// What the undone operations are to put in.
+    held: Vec<T>,
+    authors: Vec<PeerId>,
+    author_numbers: HashMap<PeerId, u32>,
+    /// How many operations are of the open transaction.
+    pending: usize,
+    /// Changes from the past that wait to be settled, and what they bring, in order of arrival.
+    waiting: Vec<Record>,
+    waiting_elements: Vec<T>,
+}
+
+impl<T> Default for Indexed<T> {
+    fn default() -> Self {
+        Indexed {
+            sequence: Watched::default(),
+            done: Vec::new(),
+            undone: Vec::new(),
+            taken: Vec::new(),
+            held: Vec::new(),
+            authors: Vec::new(),
+            author_numbers: HashMap::new(),
+            pending: 0,
+            waiting: Vec::new(),
+            waiting_elements: Vec::new(),
+        }
+    }
+}
+
+impl<T: Element + PartialEq> Indexed<T> {
+    /// A sequence without history.
+    pub fn seeded(elements: &[T]) -> Self {
+        let mut seeded = Indexed::default();
+        seeded.sequence.insert(0, elements, &mut Watch::Off);
+        seeded
+    }
+
+    /// The sequence, with the open transaction. After changes from the past it has to be settled.
+    pub fn rope(&self) -> &Rope<T> {
+        debug_assert!(self.waiting.is_empty(), "read before it was settled");
+        self.sequence.rope()
+    }
+
+    /// The sequence without the open transaction. O(1), or O(all) inside a transaction.
+    pub fn committed(&self) -> Vec<T> {
+        let mut out = Vec::new();
+        if self.pending == 0 {
+            self.rope().copy(0..u32::MAX, &mut out);
+        } else {
+            let mut committed = self.clone();
+            committed.discard_pending(None);
+            committed.rope().copy(0..u32::MAX, &mut out);
+        }
+        out
+    }
+
+    /// Adds the operation of a change; one that is known already has no effect. Amortised O(1)
+    /// plus O(log n) for the youngest; others wait to be settled.
+    pub fn apply(
+        &mut self,
+        order: OrderKey,
+        edit: Edit<'_, T>,
+        watcher: Option<&mut dyn Watcher<T>>,
+    ) {
+        let record = Record::new(self.author(order.peer), order.hlc, edit);
+        let last = self.done.last();
+        if last.is_none_or(|last| self.compare(last, order) == Ordering::Less) {
+            let watch = &mut watcher.map_or(Watch::Off, Watch::Each);
+            self.do_new(record, edit.elements(), watch);
+        } else {
+            self.waiting.push(record);
+            self.waiting_elements.extend_from_slice(edit.elements());
+        }
+    }
+
+    /// Does and undoes until all older operations are done and no younger one. Returns whether
+    /// the operation itself is among the done ones.
+    fn seek(&mut self, order: OrderKey, watch: &mut Watch<'_, T>) -> bool {
+        while let Some(next) = self.undone.last() {
+            if self.compare(next, order) == Ordering::Greater {
+                break;
+            }
+            self.redo(watch);
+        }
+        while let Some(last) = self.done.last() {
+            match self.compare(last, order) {
+                Ordering::Less => return false,
+                Ordering::Equal => return true,
+                Ordering::Greater => self.undo(watch),
+            }
+        }
+        false
+    }
+
+    fn compare(&self, record: &Record, order: OrderKey) -> Ordering {
+        match self.authors.get(record.author() as usize) {
+            Some(author) => (record.clock, *author).cmp(&(order.hlc, order.peer)),
+            None => Ordering::Greater,
+        }
+    }
+
+    fn author(&mut self, peer: PeerId) -> u32 {
+        let last = self.done.last().map_or(PENDING, Record::author);
+        if self.authors.get(last as usize) == Some(&peer) {
+            return last;
+        }
+        let authors = &mut self.authors;
+        *self.author_numbers.entry(peer).or_insert_with(|| {
+            authors.push(peer);
+            (authors.len() - 1) as u32
+        })
+    }
+
+    /// Adds an operation of the open transaction, behind all others.
+    pub fn apply_pending(&mut self, edit: Edit<'_, T>, mut watcher: Option<&mut dyn Watcher<T>>) {
+        self.settle(reborrowed(&mut watcher));
+        let watch = &mut watcher.map_or(Watch::Off, Watch::Each);
+        self.do_new(
+            Record::new(PENDING, Hlc::ZERO, edit),
+            edit.elements(),
+            watch,
+        );
+        self.pending += 1;
+    }
+
+    /// Takes back all operations of the open transaction. O(their number · log n).
+    pub fn discard_pending(&mut self, mut watcher: Option<&mut dyn Watcher<T>>) {
+        self.settle(reborrowed(&mut watcher));
+        let watch = &mut watcher.map_or(Watch::Off, Watch::Each);
+        for _ in 0..std::mem::take(&mut self.pending) {
+            self.undo(watch);
+        }
+        self.undone.clear();
+        self.held.clear();
+        self.shrink();
+    }
+
+    /// Gives the changes from the past that wait their places, and tells what they all did
+    /// together. O(log n) for each operation behind the oldest of them; O(1) if there are none.
+    pub fn settle(&mut self, watcher: Option<&mut dyn Watcher<T>>) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let elements = std::mem::take(&mut self.waiting_elements);
+        let mut rest = elements.as_slice();
+        let mut waiting: Vec<(OrderKey, Record, &[T])> = Vec::with_capacity(self.waiting.len());
+        for record in std::mem::take(&mut self.waiting) {
+            let brought;
+            (brought, rest) = rest.split_at(record.brought());
+            let author = self.authors[record.author() as usize];
+            waiting.push((OrderKey::new(author, record.clock), record, brought));
+        }
+        // Stable: of two with one place the first one counts.
+        waiting.sort_by_key(|(order, ..)| *order);
+        let watch = &mut match watcher {
+            Some(_) => Watch::Together,
+            None => Watch::Off,
+        };
+        for (order, record, brought) in waiting {
+            if !self.seek(order, watch) {
+                self.do_new(record, brought, watch);
+            }
+        }
+        while !self.undone.is_empty() {
+            self.redo(watch);
+        }
+        if let Some(watcher) = watcher {
+            self.sequence.tell(watcher);
+        }
+        self.shrink();
+    }
+
+    /// Makes the sequence one without history, as if it were seeded with it: a snapshot was taken,
+    /// and changes that it does not cover are folded on top of it (specification 9.1).
+    pub fn forget_history(&mut self) {
+        if self.pending == 0 && self.waiting.is_empty() {
+            *self = Indexed {
+                sequence: std::mem::take(&mut self.sequence),
+                ..Indexed::default()
+            };
+        }
+    }
+
+    /// Does an operation that is new.
+    fn do_new(&mut self, mut record: Record, elements: &[T], watch: &mut Watch<'_, T>) {
+        do_record(
+            &mut self.sequence,
+            &mut self.taken,
+            &mut record,
+            elements,
+            watch,
+        );
+        self.done.push(record);
+    }
+
+    /// Does the oldest of the undone operations again.
+    fn redo(&mut self, watch: &mut Watch<'_, T>) {
+        let Some(mut record) = self.undone.pop() else {
+            return;
+        };
+        let start = self.held.len() - record.brought();
+        do_record(
+            &mut self.sequence,
+            &mut self.taken,
+            &mut record,
+            &self.held[start..],
+            watch,
+        );
+        self.held.truncate(start);
+        self.done.push(record);
+    }
+
+    /// Undoes the youngest of the done operations.
+    fn undo(&mut self, watch: &mut Watch<'_, T>) {
+        let Some(record) = self.done.pop() else {
+            return;
+        };
+        let Record {
+            index,
+            count,
+            taken,
+            ..
+        } = record;
+        match record.kind() {
+            Kind::Insert => {
+                let at = index.min(self.sequence.rope().len() - count);
+                self.sequence.remove(at, count, &mut self.held, watch);
+            }
+            Kind::Remove => {
+                let start = self.taken.len() - taken as usize;
+                if taken > 0 {
+                    self.sequence.insert(index, &self.taken[start..], watch);
+                }
+                self.taken.truncate(start);
+            }
+            Kind::Replace => {
+                let start = self.taken.len() - count as usize;
+                let (old, rest) = self.taken[start..].split_at(taken as usize);
+                if taken > 0 {
+                    self.sequence.replace(index, old, &mut self.held, watch);
+                }
+                self.held.extend_from_slice(rest);
+                self.taken.truncate(start);
+            }
+        }
+        self.undone.push(record);
+    }
+
+    fn shrink(&mut self) {
+        if self.held.is_empty() && self.held.capacity() > SPARE_MAX {
+            self.held = Vec::new();
+        }
+        if self.undone.is_empty() && self.undone.capacity() > SPARE_MAX {
+            self.undone = Vec::new();
+        }
+    }
+
+    /// Memory held, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        self.sequence.heap_bytes()
+            + (self.done.capacity() + self.undone.capacity()) * size_of::<Record>()
+            + (self.taken.capacity() + self.held.capacity()) * size_of::<T>()
+            + self.waiting.capacity() * size_of::<Record>()
+            + self.waiting_elements.capacity() * size_of::<T>()
+            + self.authors.capacity() * size_of::<PeerId>()
+            + self.author_numbers.capacity() * size_of::<(PeerId, u32)>()
+    }
+
+    /// Panics if an invariant is broken. For tests.
+    pub fn check(&self) {
+        self.sequence.check();
+        assert!(
+            self.undone.is_empty() && self.held.is_empty(),
+            "not settled"
+        );
+        let committed = self.done.len() - self.pending;
+        let order = |record: &Record| (record.clock, self.authors[record.author() as usize]);
+        assert!(
+            self.done[..committed]
+                .windows(2)
+                .all(|pair| order(&pair[0]) < order(&pair[1]))
+        );
+        assert!(
+            self.done[committed..]
+                .iter()
+                .all(|record| record.author() == PENDING)
+        );
+        let taken = self.done.iter().map(|record| match record.kind() {
+            Kind::Insert => 0,
+            Kind::Remove => record.taken as usize,
+            Kind::Replace => record.count as usize,
+        });
+        assert_eq!(taken.sum::<usize>(), self.taken.len());
+    }
+}
+
+/// Does an operation with the elements that it brings.
+fn do_record<T: Element + PartialEq>(
+    sequence: &mut Watched<T>,
+    taken: &mut Vec<T>,
+    record: &mut Record,
+    elements: &[T],
+    watch: &mut Watch<'_, T>,
+) {
+    let len = sequence.rope().len();
+    // As many as there are from the index on.
+    record.taken = record.count.min(len.saturating_sub(record.index));
+    match record.kind() {
+        Kind::Insert => sequence.insert(record.index.min(len), elements, watch),
+        Kind::Remove if record.taken == 0 => (),
+        Kind::Remove => sequence.remove(record.index, record.taken, taken, watch),
+        Kind::Replace => {
+            let (used, rest) = elements.split_at(record.taken as usize);
+            if !used.is_empty() {
+                sequence.replace(record.index, used, taken, watch);
+            }
+            taken.extend_from_slice(rest);
+        }
+    }
+}
+
+/// The watcher once more, for a shorter time.
+fn reborrowed<'a, T>(
+    watcher: &'a mut Option<&mut dyn Watcher<T>>,
+) -> Option<&'a mut dyn Watcher<T>> {
+    match watcher {
+        Some(watcher) => Some(&mut **watcher),
+        None => None,
+    }
+}
