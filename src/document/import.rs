@@ -332,7 +332,7 @@ impl Replica for Document {
     }
 
     fn last_snapshot(&self) -> Option<&Snapshot> {
-        self.snapshot.as_ref()
+        self.crdt_lf_snapshot()
     }
 
     fn change_count(&self) -> usize {

@@ -52,7 +52,7 @@ impl Document {
         if self.is_closed() {
             return Err(ApplyError::Closed);
         }
-        let base = match &self.snapshot {
+        let base = match self.crdt_lf_snapshot() {
             None => snapshot.clone(),
             Some(own) => own.merged(snapshot),
         };
@@ -81,6 +81,7 @@ impl Document {
         }
         let start = self.log.change_count();
         self.snapshot = Some(base);
+        self.native_base = None;
         self.is_seeded = true;
         self.generation += 1;
         for (_, clock) in given.vector().iter() {
@@ -186,6 +187,7 @@ impl Document {
             }
         }
         self.generation += 1;
+        self.native_base = None;
         Ok(self.snapshot.insert(snapshot))
     }
 
@@ -325,6 +327,12 @@ impl Document {
         blob
     }
 
+    /// The largest element counters of a Fugue sequence, see below; none of others.
+    pub(super) fn counter_floor_of(&self, number: HandlerIdx) -> Vec<(PeerId, u64)> {
+        let fugue = self.handler_ref(number).fugue();
+        fugue.map_or_else(Vec::new, |fugue| self.counter_floor(number, fugue.elements))
+    }
+
     /// The largest element counter that each peer ever used in a sequence, in the order of the
     /// specification (9.9): seeded elements, then what changes produced in replay order, then
     /// peers that only the previous table knows.
@@ -361,6 +369,9 @@ impl Document {
     }
 
     fn seed_blob(&self, number: HandlerIdx, elements: Elements) -> FugueBlob<'_> {
+        if let Some(floor) = self.native_floor(number) {
+            return floor;
+        }
         let blob = self
             .snapshot
             .as_ref()

@@ -38,6 +38,8 @@ pub(crate) struct Decoded {
     pub deps: Vec<Dep>,
     /// Of the input.
     pub values: Vec<Stretch>,
+    /// Kinds, and bodies of the input.
+    pub bodies: Vec<(u8, Stretch)>,
     /// Elements that the rows remove.
     removed: u64,
 }
@@ -54,6 +56,7 @@ impl Decoded {
         self.spans.clear();
         self.deps.clear();
         self.values.clear();
+        self.bodies.clear();
         self.removed = 0;
     }
 }
@@ -269,15 +272,21 @@ impl RowDecoder {
             kind @ (head::REMOVE_FORWARDS | head::REMOVE_BACKWARDS | head::REMOVE_STRETCHES) => {
                 self.read_remove(head, kind, author, changes, source, decoded)
             }
+            head::BODIES => {
+                let start = decoded.bodies.len() as u32;
+                for _ in 0..changes {
+                    let kind = source.column(Column::Lengths).byte("an operation's kind")?;
+                    decoded.bodies.push((kind, read_bytes(source)?));
+                }
+                Ok(OpIn::Bodies(Stretch {
+                    start,
+                    len: changes,
+                }))
+            }
             _ if changes > 1 => Err(source
                 .column(Column::Counts)
                 .error("rows of such operations have one change")),
             head::REMOVE_SPANS => self.read_spans(author, source, decoded),
-            head::BYTES => {
-                let kind = source.column(Column::Lengths).byte("an operation's kind")?;
-                let body = read_bytes(source)?;
-                Ok(OpIn::Bytes { kind, body })
-            }
             _ => Ok(OpIn::Opaque(read_bytes(source)?)),
         }
     }

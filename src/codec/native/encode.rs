@@ -23,7 +23,7 @@ pub(super) mod head {
     /// Stretches of a length that follows.
     pub const REMOVE_STRETCHES: u8 = 4;
     pub const REMOVE_SPANS: u8 = 5;
-    pub const BYTES: u8 = 6;
+    pub const BODIES: u8 = 6;
     pub const OPAQUE: u8 = 7;
     /// Another author or handler than that of the row before.
     pub const WHO: u8 = 1 << 3;
@@ -273,10 +273,12 @@ impl RowEncoder {
                 }
                 head::REMOVE_SPANS
             }
-            OpOut::Bytes { kind, body } => {
-                out.column(Column::Lengths).push(kind);
-                write_bytes(body, out);
-                head::BYTES
+            OpOut::Bodies(bodies) => {
+                for (kind, body) in bodies {
+                    out.column(Column::Lengths).push(*kind);
+                    write_bytes(body, out);
+                }
+                head::BODIES
             }
             OpOut::Opaque(payload) => {
                 write_bytes(payload, out);

@@ -9,7 +9,7 @@ mod columns;
 pub(crate) mod container;
 mod decode;
 mod encode;
-mod names;
+pub(crate) mod names;
 pub(crate) mod rows;
 pub(crate) mod sections;
 

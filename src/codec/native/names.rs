@@ -20,7 +20,7 @@ const KNOWN_TAGS: [&str; 12] = [
 ];
 
 /// Appends a type tag and a handler id.
-pub(super) fn write(type_tag: &str, id: &str, out: &mut Vec<u8>) {
+pub(crate) fn write(type_tag: &str, id: &str, out: &mut Vec<u8>) {
     match KNOWN_TAGS.iter().position(|known| *known == type_tag) {
         Some(at) => out.push(at as u8 + 1),
         None => {
@@ -33,7 +33,7 @@ pub(super) fn write(type_tag: &str, id: &str, out: &mut Vec<u8>) {
 
 /// The inverse. Names with a byte order mark are refused: the crdt_lf form drops it, so no change
 /// can name such a handler (its payload would be carried as it came).
-pub(super) fn read<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, &'a str), DecodeError> {
+pub(crate) fn read<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, &'a str), DecodeError> {
     let start = reader.clone();
     let type_tag = match reader.byte("the tag of a handler")? {
         0 => plain_text(reader)?,

@@ -89,10 +89,8 @@ pub(crate) enum OpOut<'a> {
         step: i32,
     },
     RemoveSpans(&'a [Span]),
-    Bytes {
-        kind: u8,
-        body: &'a [u8],
-    },
+    /// Kind and body of each change.
+    Bodies(&'a [(u8, &'a [u8])]),
     Opaque(&'a [u8]),
 }
 
@@ -166,11 +164,8 @@ pub(crate) enum OpIn {
     },
     /// Of the pool of spans.
     RemoveSpans(Stretch),
-    /// Of the input.
-    Bytes {
-        kind: u8,
-        body: Stretch,
-    },
+    /// Of the pool of bodies, one per change.
+    Bodies(Stretch),
     /// Of the input.
     Opaque(Stretch),
 }

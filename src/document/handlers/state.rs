@@ -6,7 +6,7 @@ use super::operation::QueuedOperation;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::OrderKey;
-use crate::codec::{DecodeError, Value};
+use crate::codec::{DecodeError, Reader, Value};
 use crate::document::handler::{Recorder, Visible};
 
 /// The fold of operations as bytes. The state equals the fold of all its operations in replay
@@ -60,6 +60,17 @@ pub(crate) trait ByteState {
 
     /// The blob of a crdt_lf snapshot; committed state only (defect 13.6).
     fn snapshot_state(&self) -> Vec<u8>;
+
+    /// What merging needs of the committed state, as bytes of this kind's own; None if it has no
+    /// such form, and crdt_lf's is all there is.
+    fn native_state(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Brings an empty state to one that [`native_state`](Self::native_state) wrote.
+    fn seed_native(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        Err(Reader::new(bytes).error("this kind of handler has no native state"))
+    }
 
     /// A snapshot was taken that covers all that is committed. States whose operations act on what
     /// is there need not know any longer how it came there.

@@ -56,6 +56,7 @@ pub(super) struct SliceWriter {
 struct Borrowed<'a> {
     spans: &'a mut Vec<Span>,
     values: Vec<&'a [u8]>,
+    bodies: Vec<(u8, &'a [u8])>,
 }
 
 impl Directory for Log {
@@ -134,6 +135,7 @@ impl SliceWriter {
         let mut borrowed = Borrowed {
             spans: &mut self.spans,
             values: Vec::new(),
+            bodies: Vec::new(),
         };
         let op = match payload {
             Some(payload) => OpOut::Opaque(payload),
@@ -202,7 +204,10 @@ impl<'a> Borrowed<'a> {
                     }));
                     OpOut::RemoveSpans(self.spans)
                 }
-                Operation::Other { kind, body } => OpOut::Bytes { kind, body },
+                Operation::Other { kind, body } => {
+                    self.bodies.push((kind, body));
+                    OpOut::Bodies(&self.bodies)
+                }
                 Operation::Opaque { payload } => OpOut::Opaque(payload),
                 Operation::Insert { .. } => unreachable!("insertions are slices of their own"),
             },

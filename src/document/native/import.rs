@@ -54,6 +54,7 @@ impl Document {
         origin: Origin,
     ) -> Result<ImportOutcome, DocumentError> {
         let Incoming {
+            restoring,
             decoder,
             decoded,
             binding,
@@ -68,6 +69,7 @@ impl Document {
             decoder,
             decoded,
             binding,
+            restoring: *restoring,
             many: changes > RECORDED_SINGLY_MAX,
             outcome: ImportOutcome::default(),
             touched: Vec::new(),
@@ -121,7 +123,7 @@ impl Document {
         let fits = |row: &RowIn| {
             let elements = binding.elements.get(row.name as usize).copied().flatten();
             match row.op {
-                OpIn::Bytes { .. } => row.name != NO_NAME,
+                OpIn::Bodies(_) => row.name != NO_NAME,
                 OpIn::Opaque(_) => true,
                 OpIn::Insert { content, .. } => match content {
                     ContentIn::Values(_) => elements == Some(RowElements::Values),
@@ -143,6 +145,8 @@ impl Document {
 /// Rows on their way in, and what is remembered from body to body of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
+    /// The rows are those of a log that is opened: all are taken, whatever they depend on.
+    pub restoring: bool,
     pub decoder: RowDecoder,
     pub decoded: Decoded,
     pub binding: Binding,
@@ -184,6 +188,7 @@ struct RowImport<'a> {
     decoder: &'a RowDecoder,
     decoded: &'a Decoded,
     binding: &'a mut Binding,
+    restoring: bool,
     many: bool,
     outcome: ImportOutcome,
     /// Handlers that were changed; one after the other stands here once.
@@ -220,7 +225,21 @@ impl RowImport<'_> {
         if latest.is_some_and(|latest| latest >= first_clock) {
             return self.take_strays(row, known);
         }
-        self.store(row, known, row.changes - known);
+        match row.op {
+            // The state of a handler folds them one by one.
+            OpIn::Bodies(_) if row.changes - known > 1 => {
+                for nth in known..row.changes {
+                    if nth > known {
+                        let author = self.author(row.author);
+                        let clock = self.clock_of(row, nth - 1);
+                        self.deps.clear();
+                        self.deps.push(ChangeKey { author, clock });
+                    }
+                    self.store(row, nth, 1);
+                }
+            }
+            _ => self.store(row, known, row.changes - known),
+        }
         true
     }
 
@@ -315,6 +334,11 @@ impl RowImport<'_> {
 
     fn find_dep(&mut self, author: u32, clock: Hlc) -> bool {
         let id = OperationId::new(self.decoder.authors[author as usize], clock);
+        if self.restoring {
+            let author = self.author(author);
+            self.deps.push(ChangeKey { author, clock });
+            return true;
+        }
         match self.document.ready_key(&id) {
             Ok(key) => {
                 self.deps.push(key);
@@ -452,10 +476,13 @@ impl RowImport<'_> {
                 }
                 SliceOp::Single(Operation::Remove { spans: &spans })
             }
-            OpIn::Bytes { kind, body: range } => SliceOp::Single(Operation::Other {
-                kind,
-                body: &body[range.range()],
-            }),
+            OpIn::Bodies(bodies) => {
+                let (kind, range) = self.decoded.bodies[bodies.range()][nth as usize];
+                SliceOp::Single(Operation::Other {
+                    kind,
+                    body: &body[range.range()],
+                })
+            }
             OpIn::Opaque(payload) => SliceOp::Single(Operation::Opaque {
                 payload: &body[payload.range()],
             }),

@@ -7,7 +7,9 @@
 use crate::clock::AuthorIdx;
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{DecodeError, Reader, wtf8};
+use crate::document::ValueCodec;
 use crate::document::content::{ContentPool, Units};
+use crate::document::handlers::fugue_body::Elements;
 use crate::sequence::{Content, ElementKey, Place, Run, Sequence, Side, Stored, UNITS_MAX};
 
 /// Bits of a run's head.
@@ -43,9 +45,17 @@ mod more {
 }
 
 /// Appends a sequence.
-pub(super) fn write(sequence: &Sequence, content: &ContentPool, out: &mut Vec<u8>) {
+pub(super) fn write(
+    sequence: &Sequence,
+    elements: Elements,
+    content: &ContentPool,
+    out: &mut Vec<u8>,
+) {
     let runs: Vec<&Run> = sequence.runs().collect();
-    write_text(&runs, content, out);
+    match elements {
+        Elements::Units => write_text(&runs, content, out),
+        Elements::Values(_) => write_values(&runs, content, out),
+    }
     let mut by_id: Vec<u32> = (0..runs.len() as u32).collect();
     by_id.sort_unstable_by_key(|place| runs[*place as usize].id);
     write_uvarint(out, runs.len() as u64);
@@ -79,6 +89,19 @@ fn write_text(runs: &[&Run], content: &ContentPool, out: &mut Vec<u8>) {
     write_prefixed(out, &text);
     write_uvarint(out, turns.len() as u64);
     turns.iter().for_each(|units| write_uvarint(out, *units));
+}
+
+/// The live values: how many, their lengths, their bytes.
+fn write_values(runs: &[&Run], content: &ContentPool, out: &mut Vec<u8>) {
+    let live = runs.iter().filter(|run| !run.is_deleted());
+    let values: Vec<&[u8]> = live
+        .flat_map(|run| content.values(run.content, run.units()))
+        .collect();
+    write_uvarint(out, values.len() as u64);
+    values
+        .iter()
+        .for_each(|value| write_uvarint(out, value.len() as u64));
+    values.iter().for_each(|value| out.extend_from_slice(value));
 }
 
 /// Per author: number, runs, and of each the gap before it and its length.
@@ -169,8 +192,20 @@ fn before(id: ElementKey) -> Option<ElementKey> {
 }
 
 /// Reads what [`write`] wrote; `authors` has the document's numbers for those of the bytes. The
-/// text goes to `content` if all is well. The result is fit for [`Sequence::from_runs`].
+/// content goes to the pool if all is well. The result is fit for [`Sequence::from_runs`].
 pub(super) fn read(
+    reader: &mut Reader<'_>,
+    elements: Elements,
+    authors: &[AuthorIdx],
+    content: &mut ContentPool,
+) -> Result<Stored, DecodeError> {
+    match elements {
+        Elements::Units => read_text(reader, authors, content),
+        Elements::Values(codec) => read_values(reader, codec, authors, content),
+    }
+}
+
+fn read_text(
     reader: &mut Reader<'_>,
     authors: &[AuthorIdx],
     content: &mut ContentPool,
@@ -185,15 +220,15 @@ pub(super) fn read(
     let turns: Result<Vec<u64>, _> = (0..reader.count(1)?).map(|_| reader.uvarint()).collect();
     let turns = turns?;
     if !content.has_room(narrow.len().max(wide.len())) {
-        return Err(reader.error("a text has less than 2^31 units"));
+        return Err(reader.error("a text has less than 2^30 units"));
     }
-    let starts = content.ends();
     let mut ids = Ids::read(reader, authors)?;
-    let (runs, used) = ids.read_runs(reader, authors, starts)?;
-    if (used.narrow, used.wide) != (narrow.len() as u64, wide.len() as u64) {
+    let starts = content.ends();
+    let (runs, used) = ids.read_runs(reader, authors, Used::new(starts))?;
+    if used.counts != [narrow.len() as u64, wide.len() as u64] {
         return Err(reader.error("a text is as long as its live runs"));
     }
-    let visible = stretches(&turns, starts, used)
+    let visible = stretches(&turns, Used::new(starts), used.counts)
         .ok_or_else(|| reader.error("a text is as long as its turns"))?;
     content.push_ascii(narrow);
     content.push_wide(&wide);
@@ -204,40 +239,79 @@ pub(super) fn read(
     })
 }
 
-/// Units taken from the two pools.
-#[derive(Clone, Copy, Debug, Default)]
+fn read_values(
+    reader: &mut Reader<'_>,
+    codec: ValueCodec,
+    authors: &[AuthorIdx],
+    content: &mut ContentPool,
+) -> Result<Stored, DecodeError> {
+    let count = reader.count(1)?;
+    let lens: Result<Vec<usize>, _> = (0..count).map(|_| reader.count(1)).collect();
+    let mut values = Vec::with_capacity(count);
+    for len in lens? {
+        let value = reader.take(len, "a value is cut off")?;
+        codec.decode(value)?;
+        values.push(value);
+    }
+    if !content.has_room(values.iter().map(|value| value.len() + 1).sum()) {
+        return Err(reader.error("a list has less than 2^30 values"));
+    }
+    let mut ids = Ids::read(reader, authors)?;
+    let start = content.values_end();
+    // Lists have one kind of content.
+    let (runs, used) = ids.read_runs(reader, authors, Used::new([start, start]))?;
+    if used.counts != [count as u64, 0] {
+        return Err(reader.error("a list is as long as its live runs"));
+    }
+    content.push_values(values);
+    let visible = match count {
+        0 => Vec::new(),
+        count => vec![(start, count as u32)],
+    };
+    Ok(Stored {
+        runs,
+        by_id: ids.places,
+        visible,
+    })
+}
+
+/// Units taken from the two kinds of text, or values from the first.
+#[derive(Clone, Copy, Debug)]
 struct Used {
-    narrow: u64,
-    wide: u64,
+    starts: [Content; 2],
+    counts: [u64; 2],
 }
 
 impl Used {
-    /// Takes units of the content that begins at `starts`.
-    fn take(&mut self, units: u32, wide: bool, starts: [Content; 2]) -> Option<Content> {
-        let used = if wide {
-            &mut self.wide
-        } else {
-            &mut self.narrow
-        };
-        let start = *used + u64::from(starts[usize::from(wide)].offset());
-        *used += u64::from(units);
-        // Later units could not be addressed; the lengths are compared at the end.
-        (start + u64::from(units) < u64::from(Content::OFFSET_LIMIT))
-            .then(|| Content::new(start as u32, wide))
+    fn new(starts: [Content; 2]) -> Self {
+        Used {
+            starts,
+            counts: [0; 2],
+        }
+    }
+
+    /// The place of the next units; None if it cannot be addressed.
+    fn take(&mut self, units: u32, wide: bool) -> Option<Content> {
+        let start = self.starts[usize::from(wide)];
+        let count = &mut self.counts[usize::from(wide)];
+        let before = *count;
+        *count += u64::from(units);
+        let end = u64::from(start.offset()) + *count;
+        (end < u64::from(Content::OFFSET_LIMIT)).then(|| start.plus(before as u32))
     }
 }
 
-fn stretches(turns: &[u64], starts: [Content; 2], all: Used) -> Option<Vec<(Content, u32)>> {
-    let mut used = Used::default();
+/// The turns of the two kinds of text, which must be all of it.
+fn stretches(turns: &[u64], mut used: Used, all: [u64; 2]) -> Option<Vec<(Content, u32)>> {
     let mut out = Vec::new();
     for (nth, units) in turns.iter().enumerate() {
         let units = u32::try_from(*units).ok()?;
-        let content = used.take(units, nth % 2 == 1, starts)?;
+        let content = used.take(units, nth % 2 == 1)?;
         if units > 0 {
             out.push((content, units));
         }
     }
-    ((used.narrow, used.wide) == (all.narrow, all.wide)).then_some(out)
+    (used.counts == all).then_some(out)
 }
 
 /// The ids of all runs in their own order.
@@ -246,12 +320,12 @@ struct Ids {
     /// Where in the sequence they are, once that is known.
     places: Vec<u32>,
     /// By author of the document: what is there.
-    authors: Vec<Elements>,
+    authors: Vec<AuthorElements>,
 }
 
 /// The elements of one author.
 #[derive(Clone, Copy, Debug, Default)]
-struct Elements {
+struct AuthorElements {
     /// Runs from and to, in the order of ids.
     from: u32,
     to: u32,
@@ -270,7 +344,7 @@ impl Ids {
         let mut result = Ids {
             firsts: Vec::with_capacity(count),
             places: vec![u32::MAX; count],
-            authors: vec![Elements::default(); authors.len()],
+            authors: vec![AuthorElements::default(); authors.len()],
         };
         let mut last = None;
         while !ids.is_at_end() {
@@ -296,10 +370,10 @@ impl Ids {
         runs: u64,
     ) -> Result<(), DecodeError> {
         let mut next = 0u64;
-        let mut elements = Elements {
+        let mut elements = AuthorElements {
             from: self.firsts.len() as u32,
             is_whole: true,
-            ..Elements::default()
+            ..AuthorElements::default()
         };
         for nth in 0..runs {
             let (gap, len) = (ids.uvarint()?, ids.uvarint()?);
@@ -342,7 +416,7 @@ impl Ids {
         &mut self,
         reader: &mut Reader<'_>,
         authors: &[AuthorIdx],
-        starts: [Content; 2],
+        mut used: Used,
     ) -> Result<(Vec<Run>, Used), DecodeError> {
         let ranks = self.read_order(reader)?;
         let heads = reader.prefixed()?;
@@ -352,7 +426,6 @@ impl Ids {
         }
         let mut origins = Reader::new(origins);
         let mut runs: Vec<Run> = Vec::with_capacity(ranks.len());
-        let mut used = Used::default();
         for (at, head) in heads.iter().enumerate() {
             let (id, len) = self.firsts[ranks[at] as usize];
             let more = match head & head::MORE {
@@ -397,7 +470,7 @@ impl Ids {
             let is_deleted = head & head::DELETED != 0;
             let content = match is_deleted {
                 true => Some(Content::new(0, false)),
-                false => used.take(units, head & head::WIDE != 0, starts),
+                false => used.take(units, head & head::WIDE != 0),
             };
             let content =
                 content.ok_or_else(|| origins.error("a text has less than 2^31 units"))?;

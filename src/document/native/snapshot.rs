@@ -1,0 +1,520 @@
+//! Native snapshots: a document as a store and other Syncline peers take it over, with removed
+//! elements, origins and tags, so that whoever opens it merges as the one who wrote it does.
+
+use super::base::NativeBase;
+use super::export::SliceWriter;
+use super::import::Incoming;
+use super::state;
+use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
+use crate::codec::bytes::{write_prefixed, write_uvarint};
+use crate::codec::native::container::{open, seal};
+use crate::codec::native::{Columns, Kind, NativeError, names, sections};
+use crate::codec::{DecodeError, Reader, Snapshot, manifest};
+use crate::document::handler::State;
+use crate::document::handlers::state::ByteState;
+use crate::document::log::ChangeKey;
+use crate::document::types::{
+    DocumentError, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, ValueCodec,
+};
+use crate::document::{Document, Frontiers};
+use crate::replica::ApplyError;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
+
+/// Numbers of the sections. All must be understood.
+mod section {
+    pub const HEAD: u64 = 2;
+    pub const LOG: u64 = 4;
+    pub const ENTRIES: u64 = 6;
+    pub const HANDLERS: u64 = 8;
+}
+
+/// Bits of the head's flags.
+mod flag {
+    /// The log has all changes that there ever were: states are only there to save time.
+    pub const WHOLE: u8 = 1;
+}
+
+/// How a handler's state is stored.
+mod form {
+    /// Not here: it is folded from the log and the entries.
+    pub const FOLDED: u8 = 0;
+    pub const NATIVE: u8 = 1;
+}
+
+impl Document {
+    /// Everything this document is, in the native form: states with what merging needs, and with
+    /// `history` the stored changes, for peers that lack them. Without `history` whoever opens it
+    /// stands where this document would after a snapshot that pruned everything. O(document).
+    ///
+    /// States without a native form (see docs/format.md) are stored as crdt_lf has them, unless
+    /// all changes are there to fold them from.
+    ///
+    /// # Errors
+    /// `Closed`; `InTransaction`; `UnknownHandler`, as for a crdt_lf snapshot, unless all changes
+    /// are here and stay.
+    pub fn native_snapshot(&mut self, history: bool) -> Result<Vec<u8>, ApplyError> {
+        if self.is_closed() {
+            return Err(ApplyError::Closed);
+        }
+        if self.in_transaction() {
+            return Err(ApplyError::InTransaction);
+        }
+        let whole = history && !self.is_seeded && self.snapshot.is_none();
+        if !whole {
+            self.materialise();
+            if let Some(type_tag) = self.register_named() {
+                return Err(ApplyError::UnknownHandler { type_tag });
+            }
+        }
+        let mut out = Vec::new();
+        let vector = self.vector();
+        for (peer, _) in vector.iter() {
+            self.log.authors.intern(peer);
+        }
+        sections::write(
+            section::HEAD,
+            &self.native_head(&vector, history, whole),
+            &mut out,
+        );
+        if history {
+            sections::write(section::LOG, &self.native_log(), &mut out);
+        }
+        let (handlers, entries) = self.native_handlers(whole)?;
+        sections::write(section::ENTRIES, &entries, &mut out);
+        sections::write(section::HANDLERS, &handlers, &mut out);
+        Ok(seal(Kind::Snapshot, false, &[&out]))
+    }
+
+    fn native_head(&self, vector: &VersionVector, history: bool, whole: bool) -> Vec<u8> {
+        let mut out = vec![if whole { flag::WHOLE } else { 0 }];
+        write_clock(self.clock, &mut out);
+        let authors = self.log.authors.len() as u32;
+        write_uvarint(&mut out, u64::from(authors));
+        for author in 0..authors {
+            out.extend_from_slice(self.log.authors.peer(AuthorIdx(author)).bytes());
+        }
+        self.write_vector(vector, &mut out);
+        match (history, &self.pruned) {
+            (false, _) => self.write_vector(vector, &mut out),
+            (true, Some(pruned)) => self.write_vector(pruned, &mut out),
+            (true, None) => out.push(0),
+        }
+        let heads: Vec<ChangeKey> = self.frontiers.iter().filter(|_| history).collect();
+        write_uvarint(&mut out, heads.len() as u64);
+        for key in heads {
+            write_uvarint(&mut out, u64::from(key.author.0));
+            write_clock(key.clock, &mut out);
+        }
+        out
+    }
+
+    fn write_vector(&self, vector: &VersionVector, out: &mut Vec<u8>) {
+        let known = |peer: &PeerId| self.log.authors.find(peer);
+        let entries: Vec<(AuthorIdx, Hlc)> = vector
+            .iter()
+            .filter_map(|(peer, clock)| Some((known(&peer)?, clock)))
+            .collect();
+        write_uvarint(out, entries.len() as u64);
+        for (author, clock) in entries {
+            write_uvarint(out, u64::from(author.0));
+            write_clock(clock, out);
+        }
+    }
+
+    fn native_log(&self) -> Vec<u8> {
+        let slices = self.log.slices_newer_than(&VersionVector::new());
+        let mut writer = SliceWriter::default();
+        let mut columns = Columns::default();
+        writer.write_all(&self.log, &slices, &mut columns);
+        let mut out = Vec::new();
+        write_uvarint(&mut out, writer.rows);
+        columns.finish(&mut out);
+        out
+    }
+
+    /// The handlers with their states, and the crdt_lf entries of those that have no native one.
+    fn native_handlers(&self, whole: bool) -> Result<(Vec<u8>, Vec<u8>), ApplyError> {
+        let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut states = Vec::new();
+        let mut count = 0u64;
+        for number in self.handlers() {
+            let handler = self.handler_ref(number);
+            let is_custom = handler.kind == HandlerKind::Custom;
+            let floor = self.floor_by_author(number);
+            let native = state::write(handler, &self.log, &floor);
+            if native.is_none() && !whole {
+                entries.push((
+                    self.handler_id(number).to_owned(),
+                    self.saved_state(number)?,
+                ));
+            }
+            if is_custom {
+                // Only the application can make it.
+                continue;
+            }
+            count += 1;
+            states.extend_from_slice(&[kind_code(handler.kind), codec_code(handler.codec)]);
+            names::write(
+                self.handler_type(number),
+                self.handler_id(number),
+                &mut states,
+            );
+            let own = OperationId::new(self.peer, handler.newest_own);
+            let own = Some(own).filter(|own| own.hlc > Hlc::ZERO);
+            let newest = handler.newest.max(own);
+            match newest.and_then(|id| Some((self.log.authors.find(&id.peer)?, id.hlc))) {
+                Some((author, clock)) => {
+                    write_uvarint(&mut states, u64::from(author.0) + 1);
+                    write_clock(clock, &mut states);
+                }
+                None => states.push(0),
+            }
+            match native {
+                Some(bytes) => {
+                    states.push(form::NATIVE);
+                    write_prefixed(&mut states, &bytes);
+                }
+                None => states.push(form::FOLDED),
+            }
+        }
+        if let Some(last) = &self.snapshot {
+            for (id, blob) in last.entries() {
+                let is_known = entries.iter().any(|(known, _)| known == id);
+                if !is_known && self.find_handler(id).is_none() || id == manifest::KEY {
+                    entries.push((id.clone(), blob.clone()));
+                }
+            }
+        }
+        let mut handlers = Vec::new();
+        write_uvarint(&mut handlers, count);
+        handlers.extend_from_slice(&states);
+        let mut out = Vec::new();
+        write_uvarint(&mut out, entries.len() as u64);
+        for (id, blob) in entries {
+            write_prefixed(&mut out, id.as_bytes());
+            write_prefixed(&mut out, &blob);
+        }
+        Ok((handlers, out))
+    }
+
+    fn saved_state(&self, number: HandlerIdx) -> Result<Vec<u8>, ApplyError> {
+        match &self.handler_ref(number).state {
+            State::Custom(custom) => custom.save().map_err(|error| ApplyError::Custom {
+                handler_id: self.handler_id(number).to_owned(),
+                message: error.0,
+            }),
+            _ => Ok(self.handler_snapshot_state(number)),
+        }
+    }
+
+    fn floor_by_author(&self, number: HandlerIdx) -> Vec<(AuthorIdx, u64)> {
+        let floor = self.counter_floor_of(number).into_iter();
+        floor
+            .filter_map(|(peer, counter)| Some((self.log.authors.find(&peer)?, counter)))
+            .collect()
+    }
+
+    /// Opens what [`native_snapshot`](Self::native_snapshot) wrote. Its handlers are registered,
+    /// but for custom ones. The text of Fugue texts can be read at once; their structure is built
+    /// at the first edit.
+    ///
+    /// # Errors
+    /// `Native` for anything malformed, and what importing its changes gives.
+    pub fn open_native(bytes: &[u8], options: DocumentOptions) -> Result<Document, DocumentError> {
+        let opened = open(bytes, Kind::Snapshot)?;
+        Document::open_body(&opened.body, options)
+    }
+
+    /// As above, from an opened container.
+    pub(super) fn open_body(
+        body: &[u8],
+        options: DocumentOptions,
+    ) -> Result<Document, DocumentError> {
+        let parts = Parts::read(body).map_err(NativeError::from)?;
+        let mut document = Document::new(options);
+        let authors: Vec<AuthorIdx> = parts
+            .authors
+            .iter()
+            .map(|peer| document.log.authors.intern(*peer))
+            .collect();
+        if let Some(log) = parts.log {
+            document.restore_log(log)?;
+        }
+        document.clock = document.clock.max(parts.clock);
+        document.pruned = match parts.pruned.is_empty() {
+            true => None,
+            false => Some(Box::new(parts.pruned)),
+        };
+        if !parts.whole {
+            document.is_seeded = true;
+            document.snapshot = Some(Snapshot::new(parts.vector, parts.entries));
+        }
+        document.restore_frontiers(&parts.frontiers)?;
+        document.restore_handlers(&parts.handlers, &authors, body, parts.whole)?;
+        Ok(document)
+    }
+
+    fn restore_log(&mut self, log: &[u8]) -> Result<(), DocumentError> {
+        let mut rows = Incoming::default();
+        let mut reader = Reader::new(log);
+        rows.decoder
+            .read_body(&mut reader, log, true, &mut rows.decoded)
+            .and_then(|()| reader.finish())
+            .map_err(NativeError::from)?;
+        rows.restoring = true;
+        self.import_rows(log, &mut rows, &[], Origin::Load)?;
+        Ok(())
+    }
+
+    fn restore_frontiers(&mut self, heads: &[OperationId]) -> Result<(), DocumentError> {
+        let keys: Option<Vec<ChangeKey>> = heads
+            .iter()
+            .map(|id| {
+                let key = self.key_of(id)?;
+                (self.log.find(key).is_some() || self.is_covered(key)).then_some(key)
+            })
+            .collect();
+        let malformed = || NativeError::from(Reader::EMPTY.error("a head is not known"));
+        self.frontiers = keys
+            .ok_or_else(malformed)?
+            .into_iter()
+            .collect::<Frontiers>();
+        Ok(())
+    }
+
+    fn restore_handlers(
+        &mut self,
+        handlers: &[StoredHandler<'_>],
+        authors: &[AuthorIdx],
+        body: &[u8],
+        whole: bool,
+    ) -> Result<(), DocumentError> {
+        let mut states = HashMap::new();
+        for stored in handlers {
+            let spec = HandlerSpec {
+                kind: stored.kind,
+                codec: stored.codec,
+                type_tag: stored.type_tag.to_owned(),
+            };
+            let Some(bytes) = stored.state else {
+                self.handler(stored.id, &spec)?;
+                continue;
+            };
+            let number = self.add_handler(stored.id, &spec)?;
+            let handler = &mut self.handlers[number.0 as usize];
+            state::read(bytes, handler, authors, &mut self.log.content)
+                .map_err(NativeError::from)?;
+            handler.newest = stored.newest;
+            if !whole {
+                let start = bytes.as_ptr() as usize - body.as_ptr() as usize;
+                states.insert(stored.id.into(), start..start + bytes.len());
+            }
+            self.note_restored(number, bytes, authors, whole);
+        }
+        if !whole {
+            self.native_base = Some(NativeBase {
+                body: body.into(),
+                authors: authors.to_vec(),
+                states,
+                crdt_lf: OnceLock::new(),
+            });
+        }
+        Ok(())
+    }
+
+    /// What the state of a restored handler does not say itself.
+    fn note_restored(
+        &mut self,
+        number: HandlerIdx,
+        bytes: &[u8],
+        authors: &[AuthorIdx],
+        whole: bool,
+    ) {
+        let own = self.own;
+        match &mut self.handlers[number.0 as usize].state {
+            State::Fugue(fugue) => {
+                fugue.outlives_snapshot = !whole;
+                let floor = state::read_floor(&mut Reader::new(bytes), authors.len());
+                let floor = floor.unwrap_or_default().into_iter();
+                let largest = floor
+                    .filter(|(author, _)| authors[*author] == own)
+                    .map(|(_, counter)| counter)
+                    .max();
+                let next = largest.map_or(0, |largest| largest.saturating_add(1));
+                fugue.next_counter = u32::try_from(next).unwrap_or(u32::MAX);
+            }
+            state if !whole => state
+                .bytes_mut()
+                .into_iter()
+                .for_each(ByteState::snapshot_taken),
+            _ => (),
+        }
+    }
+}
+
+/// A snapshot, split and checked, but for the states.
+struct Parts<'a> {
+    whole: bool,
+    clock: Hlc,
+    authors: Vec<PeerId>,
+    vector: VersionVector,
+    pruned: VersionVector,
+    frontiers: Vec<OperationId>,
+    log: Option<&'a [u8]>,
+    entries: Vec<(String, Vec<u8>)>,
+    handlers: Vec<StoredHandler<'a>>,
+}
+
+struct StoredHandler<'a> {
+    kind: HandlerKind,
+    codec: ValueCodec,
+    type_tag: &'a str,
+    id: &'a str,
+    newest: Option<OperationId>,
+    state: Option<&'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        let mut found: HashMap<u64, &[u8]> = HashMap::new();
+        while let Some((number, bytes)) = sections::read(&mut reader)? {
+            match number {
+                section::HEAD | section::LOG | section::ENTRIES | section::HANDLERS => {
+                    found.insert(number, bytes);
+                }
+                _ => sections::skip_unknown(number, &reader)?,
+            }
+        }
+        let needed = |number: u64| {
+            let missing = reader.error("a section is missing");
+            found.get(&number).copied().ok_or(missing)
+        };
+        let mut parts = Parts::read_head(needed(section::HEAD)?)?;
+        parts.log = found.get(&section::LOG).copied();
+        if parts.whole && parts.log.is_none() {
+            return Err(reader.error("a section is missing"));
+        }
+        let mut entries = Reader::new(needed(section::ENTRIES)?);
+        for _ in 0..entries.count(2)? {
+            let id = entries.text()?.to_owned();
+            parts.entries.push((id, entries.prefixed()?.to_vec()));
+        }
+        entries.finish()?;
+        let mut handlers = Reader::new(needed(section::HANDLERS)?);
+        for _ in 0..handlers.count(5)? {
+            let handler = StoredHandler::read(&mut handlers, &parts.authors)?;
+            parts.handlers.push(handler);
+        }
+        handlers.finish()?;
+        Ok(parts)
+    }
+
+    fn read_head(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let flags = reader.byte("the flags of a snapshot")?;
+        let clock = read_clock(&mut reader)?;
+        let count = reader.count(PeerId::BYTES)?;
+        let authors: Result<Vec<PeerId>, DecodeError> = (0..count)
+            .map(|_| Ok(PeerId::from_bytes(reader.array("a peer id")?)))
+            .collect();
+        let authors = authors?;
+        let distinct: HashSet<&PeerId> = authors.iter().collect();
+        if distinct.len() < authors.len() {
+            return Err(reader.error("each author stands in the list once"));
+        }
+        let vector = read_ids(&mut reader, &authors)?;
+        let pruned = read_ids(&mut reader, &authors)?;
+        let frontiers = read_ids(&mut reader, &authors)?;
+        reader.finish()?;
+        let as_vector = |ids: Vec<OperationId>| ids.iter().map(|id| (id.peer, id.hlc)).collect();
+        Ok(Parts {
+            whole: flags & flag::WHOLE != 0,
+            clock,
+            authors,
+            vector: as_vector(vector),
+            pruned: as_vector(pruned),
+            frontiers,
+            log: None,
+            entries: Vec::new(),
+            handlers: Vec::new(),
+        })
+    }
+}
+
+impl<'a> StoredHandler<'a> {
+    fn read(reader: &mut Reader<'a>, authors: &[PeerId]) -> Result<Self, DecodeError> {
+        let start = reader.clone();
+        let kind = reader.byte("the kind of a handler")?;
+        let codec = reader.byte("the codec of a handler")?;
+        let (Some(kind), Some(codec)) = (kind_of(kind), codec_of(codec)) else {
+            return Err(start.error("the kind of a handler is not known"));
+        };
+        let (type_tag, id) = names::read(reader)?;
+        let newest = match reader.count_of(authors.len() as u64)?.checked_sub(1) {
+            None => None,
+            Some(author) => Some(OperationId::new(authors[author], read_clock(reader)?)),
+        };
+        let form = reader.clone();
+        let state = match reader.byte("the form of a state")? {
+            form::FOLDED => None,
+            form::NATIVE => Some(reader.prefixed()?),
+            _ => return Err(form.error("the form of a state is not known")),
+        };
+        Ok(StoredHandler {
+            kind,
+            codec,
+            type_tag,
+            id,
+            newest,
+            state,
+        })
+    }
+}
+
+fn write_clock(clock: Hlc, out: &mut Vec<u8>) {
+    out.extend_from_slice(&clock.to_bytes());
+}
+
+fn read_clock(reader: &mut Reader<'_>) -> Result<Hlc, DecodeError> {
+    Ok(Hlc::from_bytes(reader.array("a clock")?))
+}
+
+/// A list of authors and clocks.
+fn read_ids(reader: &mut Reader<'_>, authors: &[PeerId]) -> Result<Vec<OperationId>, DecodeError> {
+    let mut ids = Vec::new();
+    for _ in 0..reader.count(9)? {
+        let start = reader.clone();
+        let author = usize::try_from(reader.uvarint()?).unwrap_or(usize::MAX);
+        let peer = authors
+            .get(author)
+            .ok_or_else(|| start.error("an author is not known"))?;
+        ids.push(OperationId::new(*peer, read_clock(reader)?));
+    }
+    Ok(ids)
+}
+
+/// The numbers are stored: append only.
+fn kind_code(kind: HandlerKind) -> u8 {
+    let known = HandlerKind::ALL.iter().position(|known| *known == kind);
+    known.expect("custom handlers are not stored like this") as u8
+}
+
+fn kind_of(code: u8) -> Option<HandlerKind> {
+    HandlerKind::ALL.get(code as usize).copied()
+}
+
+fn codec_code(codec: ValueCodec) -> u8 {
+    match codec {
+        ValueCodec::Json => 0,
+        ValueCodec::Bytes => 1,
+        ValueCodec::Reference => 2,
+    }
+}
+
+fn codec_of(code: u8) -> Option<ValueCodec> {
+    [ValueCodec::Json, ValueCodec::Bytes, ValueCodec::Reference]
+        .get(code as usize)
+        .copied()
+}
