@@ -3,6 +3,7 @@
 
 use super::list::Sequence;
 use super::run::{Content, Run};
+use crate::clock::AuthorIdx;
 use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 
@@ -23,6 +24,8 @@ pub struct Stored {
     pub by_id: Vec<u32>,
     /// The visible content in order: places and units.
     pub visible: Vec<(Content, u32)>,
+    /// One more than the largest counter of each author.
+    pub ends: Vec<(AuthorIdx, u32)>,
 }
 
 impl Default for LazySequence {
@@ -90,6 +93,17 @@ impl LazySequence {
         match self.built.get() {
             Some(built) => built.len_units(),
             None => self.unbuilt().map_or(0, Stored::len_units),
+        }
+    }
+
+    /// As [`Sequence::end_of`].
+    pub fn end_of(&self, author: AuthorIdx) -> Option<u32> {
+        match self.unbuilt() {
+            None => self.deref().end_of(author),
+            Some(stored) => {
+                let known = stored.ends.iter().find(|(known, _)| *known == author);
+                known.map(|(_, end)| *end)
+            }
         }
     }
 

@@ -62,7 +62,13 @@ impl Document {
             return;
         };
         let bytes = &base.body[range.clone()];
-        let loaded = state::read(bytes, handler, &base.authors, &mut self.log.content);
+        let loaded = state::read(
+            bytes,
+            handler,
+            &base.authors,
+            self.own,
+            &mut self.log.content,
+        );
         match loaded {
             // No removed element is forgotten by a replay from here.
             Ok(()) => (),

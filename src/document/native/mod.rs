@@ -7,10 +7,10 @@ mod fold;
 mod import;
 mod sequence_state;
 mod snapshot;
-mod state;
-mod stream;
 #[cfg(test)]
 mod snapshot_tests;
+mod state;
+mod stream;
 #[cfg(test)]
 mod tests;
 

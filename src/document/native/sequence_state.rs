@@ -234,6 +234,7 @@ fn read_text(
     content.push_wide(&wide);
     Ok(Stored {
         runs,
+        ends: ids.ends(authors),
         by_id: ids.places,
         visible,
     })
@@ -270,6 +271,7 @@ fn read_values(
     };
     Ok(Stored {
         runs,
+        ends: ids.ends(authors),
         by_id: ids.places,
         visible,
     })
@@ -360,6 +362,15 @@ impl Ids {
             true => Ok(result),
             false => Err(reader.error("each run has an id")),
         }
+    }
+
+    /// One more than the largest counter of each author that has any.
+    fn ends(&self, authors: &[AuthorIdx]) -> Vec<(AuthorIdx, u32)> {
+        let known = authors.iter().zip(&self.authors);
+        known
+            .filter(|(_, elements)| elements.end > 0)
+            .map(|(author, elements)| (*author, elements.end))
+            .collect()
     }
 
     fn read_author(

@@ -303,14 +303,14 @@ impl Document {
             };
             let number = self.add_handler(stored.id, &spec)?;
             let handler = &mut self.handlers[number.0 as usize];
-            state::read(bytes, handler, authors, &mut self.log.content)
+            state::read(bytes, handler, authors, self.own, &mut self.log.content)
                 .map_err(NativeError::from)?;
             handler.newest = stored.newest;
             if !whole {
                 let start = bytes.as_ptr() as usize - body.as_ptr() as usize;
                 states.insert(stored.id.into(), start..start + bytes.len());
             }
-            self.note_restored(number, bytes, authors, whole);
+            self.note_restored(number, whole);
         }
         if !whole {
             self.native_base = Some(NativeBase {
@@ -323,32 +323,17 @@ impl Document {
         Ok(())
     }
 
-    /// What the state of a restored handler does not say itself.
-    fn note_restored(
-        &mut self,
-        number: HandlerIdx,
-        bytes: &[u8],
-        authors: &[AuthorIdx],
-        whole: bool,
-    ) {
-        let own = self.own;
+    /// A replay of a restored handler starts from the snapshot.
+    fn note_restored(&mut self, number: HandlerIdx, whole: bool) {
+        if whole {
+            return;
+        }
         match &mut self.handlers[number.0 as usize].state {
-            State::Fugue(fugue) => {
-                fugue.outlives_snapshot = !whole;
-                let floor = state::read_floor(&mut Reader::new(bytes), authors.len());
-                let floor = floor.unwrap_or_default().into_iter();
-                let largest = floor
-                    .filter(|(author, _)| authors[*author] == own)
-                    .map(|(_, counter)| counter)
-                    .max();
-                let next = largest.map_or(0, |largest| largest.saturating_add(1));
-                fugue.next_counter = u32::try_from(next).unwrap_or(u32::MAX);
-            }
-            state if !whole => state
+            State::Fugue(fugue) => fugue.outlives_snapshot = true,
+            state => state
                 .bytes_mut()
                 .into_iter()
                 .for_each(ByteState::snapshot_taken),
-            _ => (),
         }
     }
 }

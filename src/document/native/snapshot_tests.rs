@@ -115,7 +115,11 @@ fn crdt_lf_peers_get_the_same_snapshot() {
         // The order of the counters' table is free.
         let length = |entry: Option<&[u8]>| entry.map(<[u8]>::len);
         for (id, blob) in expected.entries() {
-            assert_eq!(length(found.entry(id)), Some(blob.len()), "seed {seed} {id}");
+            assert_eq!(
+                length(found.entry(id)),
+                Some(blob.len()),
+                "seed {seed} {id}"
+            );
         }
     }
 }

@@ -36,11 +36,13 @@ fn write_fugue(fugue: &FugueState, log: &Log, floor: &[(AuthorIdx, u64)]) -> Vec
     out
 }
 
-/// Brings a fresh handler to a state; `authors` has the document's numbers for those of the bytes.
+/// Brings a fresh handler to a state; `authors` has the document's numbers for those of the bytes,
+/// `own` is the author of its edits.
 pub(super) fn read(
     bytes: &[u8],
     handler: &mut Handler,
     authors: &[AuthorIdx],
+    own: AuthorIdx,
     content: &mut ContentPool,
 ) -> Result<(), DecodeError> {
     let fugue = match &mut handler.state {
@@ -51,12 +53,19 @@ pub(super) fn read(
         }
     };
     let mut reader = Reader::new(bytes);
-    read_floor(&mut reader, authors.len())?;
+    let floor = read_floor(&mut reader, authors.len())?;
     let flags = reader.byte("the flags of a sequence")?;
     let stored = sequence_state::read(&mut reader, fugue.elements, authors, content)?;
     reader.finish()?;
     fugue.sequence = LazySequence::from(stored);
     fugue.order_sensitive = flags & ORDER_SENSITIVE != 0;
+    let used = floor
+        .iter()
+        .filter(|(author, _)| authors[*author] == own)
+        .map(|(_, counter)| counter.saturating_add(1))
+        .chain(fugue.sequence.end_of(own).map(u64::from))
+        .max();
+    fugue.next_counter = u32::try_from(used.unwrap_or(0)).unwrap_or(u32::MAX);
     Ok(())
 }
 
