@@ -15,7 +15,7 @@ use syncline::document::{Document, DocumentOptions, Origin, WallClock};
 use syncline::replica::Replica;
 use vector_player::{Player, compare_values, replica, same_change, spec_of};
 
-const HANDLERS: [&str; 8] = [
+const HANDLERS: [&str; 10] = [
     "CRDTTextHandler",
     "CRDTListHandler",
     "CRDTFugueTextHandler",
@@ -24,6 +24,8 @@ const HANDLERS: [&str; 8] = [
     "CRDTMapHandler",
     "CRDTRegisterHandler",
     "CRDTORSetHandler",
+    "CRDTORMapHandler",
+    "CRDTMapRefHandler",
 ];
 
 #[test]

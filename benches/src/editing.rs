@@ -28,7 +28,7 @@ pub fn edited(trace: &Trace) -> Document {
         }
         if !edit.inserted.is_empty() {
             document
-                .text_insert(text, edit.at_utf16, &edit.inserted)
+                .text_insert(text, edit.at_utf16, edit.inserted)
                 .expect("inside of the text");
         }
     }

@@ -113,7 +113,7 @@ fn updates(trace: &Trace, table: &mut Table) {
             }
             if !edit.inserted.is_empty() {
                 document
-                    .text_insert(text, edit.at_utf16, &edit.inserted)
+                    .text_insert(text, edit.at_utf16, edit.inserted)
                     .expect("inside of the text");
             }
             writer

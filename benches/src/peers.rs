@@ -26,7 +26,7 @@ fn edit_rope(rope: &mut JumpRope, edit: &crate::trace::Edit) {
         rope.remove(edit.at_chars..edit.at_chars + edit.removed_chars);
     }
     if !edit.inserted.is_empty() {
-        rope.insert(edit.at_chars, &edit.inserted);
+        rope.insert(edit.at_chars, edit.inserted);
     }
 }
 
@@ -73,7 +73,7 @@ pub fn run_yrs(trace: &Trace, table: &mut Table) {
                 );
             }
             if !edit.inserted.is_empty() {
-                text.insert(&mut transaction, edit.at_utf16 as u32, &edit.inserted);
+                text.insert(&mut transaction, edit.at_utf16 as u32, edit.inserted);
             }
         }
         (document, text)

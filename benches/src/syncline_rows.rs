@@ -55,7 +55,7 @@ fn shared(trace: &Trace, table: &mut Table) {
             }
             if !edit.inserted.is_empty() {
                 let done = shared
-                    .with(|document| document.text_insert(text, edit.at_utf16, &edit.inserted));
+                    .with(|document| document.text_insert(text, edit.at_utf16, edit.inserted));
                 done.expect("free").expect("inside of the text");
             }
         }

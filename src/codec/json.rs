@@ -337,7 +337,7 @@ fn write_step(
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(number) => write!(out, "{number}").expect("writing to memory cannot fail"),
+        Value::Int(number) => write_int(*number, out),
         Value::Double(number) => write_double(*number, out)?,
         Value::String(text) => encode_string(text, out),
         Value::Bytes(_) | Value::Reference(_) => return Err(UnsupportedValue),
@@ -348,6 +348,44 @@ fn write_step(
         Value::Object(_) => out.push(b'{'),
     }
     Ok(())
+}
+
+fn write_int(number: i64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Whether these bytes are what [`encode`] writes for the value that they are, and that can be told
+/// at a glance: null, true, false, integers, strings without escapes. False may mean either.
+pub fn is_plainly_canonical(bytes: &[u8]) -> bool {
+    // One digit less than the largest integer has.
+    const DIGITS_MAX: usize = 18;
+    match bytes {
+        b"null" | b"true" | b"false" | b"0" => true,
+        [b'-', digits @ ..] | digits @ [b'1'..=b'9', ..] => {
+            matches!(digits[..], [b'1'..=b'9', ..])
+                && digits.len() <= DIGITS_MAX
+                && digits.iter().all(u8::is_ascii_digit)
+        }
+        [b'"', text @ .., b'"'] => {
+            let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+            text.iter().all(is_plain) && (text.is_ascii() || std::str::from_utf8(text).is_ok())
+        }
+        _ => false,
+    }
 }
 
 /// Shortest digits that read back as the same number; plain decimal from 1e-6 up to below 1e21.
@@ -478,6 +516,36 @@ mod tests {
             encode(&Value::Double(number), &mut out).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), text);
         }
+    }
+
+    /// What is told at a glance is so; and what is written for plain values can be told.
+    #[test]
+    fn plainly_canonical_text_is_canonical() {
+        let mut plain = 0;
+        let pieces = [
+            "-", "0", "1", "9", "\"", "a", "\\", "\u{e9}", "\u{1}", "\u{7f}", " ", "null",
+            "\u{feff}",
+        ];
+        for a in pieces {
+            for b in pieces {
+                for c in pieces {
+                    let text = [a, b, c].concat();
+                    if is_plainly_canonical(text.as_bytes()) {
+                        assert_eq!(reencoded(&text), text);
+                        plain += 1;
+                    }
+                }
+            }
+        }
+        assert!(plain > 30, "{plain}");
+        for number in [0, 7, -7, 10, 999_999_999_999_999_999, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            encode(&Value::Int(number), &mut out).unwrap();
+            assert_eq!(String::from_utf8(out.clone()).unwrap(), number.to_string());
+            assert_eq!(is_plainly_canonical(&out), out.len() < 19);
+        }
+        assert!(!is_plainly_canonical(b"\"\xff\""));
+        assert!(!is_plainly_canonical(b"\xed\xa0\x80"));
     }
 
     #[test]

@@ -262,6 +262,14 @@ impl Handler {
         is_late
     }
 
+    /// The operations of the open transaction became changes with these places.
+    pub fn promote_pending(&mut self, places: &[OrderKey]) {
+        self.newest = self.newest.max(places.last().copied());
+        if let Some(state) = self.state.bytes_mut() {
+            state.promote_pending(places);
+        }
+    }
+
     fn fold_operation(
         &mut self,
         place: Place,
@@ -574,7 +582,7 @@ fn sink<'a>(recorder: &'a mut Recorder, log: &'a Log, own: AuthorIdx) -> FugueSi
 }
 
 /// Kind and body of an operation that is stored as bytes.
-fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
+pub(super) fn kind_and_body(op: Operation<'_>) -> Option<(u8, &[u8])> {
     match op {
         Operation::Other { kind, body } => Some((kind, body)),
         Operation::Opaque { payload } => {

@@ -4,6 +4,7 @@
 //! data for one thread; [`SharedDocument`] guards one for many. Specification: crdt_lf, chapters
 //! 8 to 10.
 
+mod conflicts;
 mod content;
 pub mod custom;
 mod delta;
@@ -17,6 +18,7 @@ mod incoming;
 mod list;
 mod list_delta;
 mod log;
+mod maps;
 pub mod myers;
 mod native;
 mod nested;
@@ -40,7 +42,7 @@ pub use nested::{PathStep, RESOLVED_BYTES_MAX, RESOLVED_VALUES_MAX, new_handler_
 pub use nested_path::NestedPath;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
 pub use types::{
-    CLOCK_AHEAD_MS_MAX, Commit, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
+    CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
     HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit,
     ValueCodec, WallClock,
 };

@@ -36,7 +36,8 @@ impl Document {
                 "2^27 units in one insertion, 2^31 in one text",
             ));
         }
-        Ok(())
+        // A unit takes three bytes at most.
+        self.ensure_editable(units * 3)
     }
 
     pub(super) fn plain_text_insert(

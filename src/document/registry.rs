@@ -182,15 +182,19 @@ impl Document {
     }
 
     /// Begins the record of a handler, if it is observed.
+    #[inline]
     pub(super) fn record(&mut self, number: HandlerIdx, many: bool) {
         if self.recording {
-            let handler = &mut self.handlers[number.0 as usize];
-            let observed = handler.observers > 0
-                || self.observers_of_all > 0
-                || !self.deeply_observed.is_empty();
-            if handler.record(observed, many, &self.log.content) {
-                self.recorded.push(number);
-            }
+            self.record_observed(number, many);
+        }
+    }
+
+    fn record_observed(&mut self, number: HandlerIdx, many: bool) {
+        let handler = &mut self.handlers[number.0 as usize];
+        let observed =
+            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
+        if handler.record(observed, many, &self.log.content) {
+            self.recorded.push(number);
         }
     }
 

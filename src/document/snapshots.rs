@@ -255,6 +255,11 @@ impl Document {
         let Some(pruned) = self.rewrite_log(version, false) else {
             return 0;
         };
+        for handler in &mut self.handlers {
+            if let Some(state) = handler.state.bytes_mut() {
+                state.forget(&|order| version.covers(&order.peer, order.hlc));
+            }
+        }
         self.is_seeded = true;
         let lost = self.pruned.get_or_insert_default();
         for (author, clock) in &pruned.authors {

@@ -6,7 +6,7 @@ use super::handlers::fugue_body::FugueBody;
 use super::log::{ChangeKey, Operation, Span};
 use super::types::{Commit, DocumentError, HandlerIdx, Origin};
 use super::{AuthorIdx, Document};
-use crate::clock::Hlc;
+use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
 use std::borrow::Cow;
@@ -58,6 +58,13 @@ pub(super) enum QueuedOp {
         kind: u8,
         body: Vec<u8>,
     },
+}
+
+/// A handler whose pending operations become changes as they are.
+struct Promoted {
+    handler: HandlerIdx,
+    /// The places of those changes.
+    places: Vec<OrderKey>,
 }
 
 impl QueuedOp {
@@ -155,17 +162,56 @@ impl Document {
             .transaction
             .take()
             .ok_or(DocumentError::NoTransaction)?;
+        let queued = open.queue.len();
         let queue = self.compacted(std::mem::take(&mut open.queue));
-        self.discard_pending(&queue);
+        let mut promoted = match queue.len() == queued {
+            true => self.promoted(&queue),
+            false => Vec::new(),
+        };
+        self.discard_pending(&queue, &promoted);
         for Queued { handler, op } in &queue {
             self.commit_operation(*handler, op.operation());
             if let QueuedOp::Bytes { .. } = op {
-                self.fold_last(*handler);
+                match promoted.iter_mut().find(|known| known.handler == *handler) {
+                    Some(known) => known.places.push(OrderKey::new(
+                        self.peer,
+                        self.handlers[handler.0 as usize].newest_own,
+                    )),
+                    None => self.fold_last(*handler),
+                }
             }
             open.origin = Some(Origin::Local);
         }
+        for Promoted { handler, places } in promoted {
+            self.handlers[handler.0 as usize].promote_pending(&places);
+        }
         self.finish(open);
         Ok(())
+    }
+
+    /// The handlers that can take what they show of the queue as it is, instead of forgetting it
+    /// and folding the changes.
+    fn promoted(&self, queue: &[Queued]) -> Vec<Promoted> {
+        let mut counts: Vec<(HandlerIdx, usize)> = Vec::new();
+        for Queued { handler, op } in queue {
+            if matches!(op, QueuedOp::Bytes { .. }) {
+                match counts.iter_mut().find(|(known, _)| known == handler) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((*handler, 1)),
+                }
+            }
+        }
+        let can = |(handler, count): &(HandlerIdx, usize)| {
+            let state = self.handler_ref(*handler).state.bytes();
+            state.is_some_and(|state| state.can_promote(*count))
+        };
+        let promoted = counts.into_iter().filter(can);
+        promoted
+            .map(|(handler, count)| Promoted {
+                handler,
+                places: Vec::with_capacity(count),
+            })
+            .collect()
     }
 
     /// Takes back the uncommitted local operations of the whole transaction and ends it, all its
@@ -198,7 +244,7 @@ impl Document {
             open.origin = None;
             self.forget_records();
         }
-        self.discard_pending(&queue);
+        self.discard_pending(&queue, &[]);
         for (number, before) in sequences {
             self.refold(number);
             if let Some(before) = before {
@@ -345,16 +391,19 @@ impl Document {
 
     /// As [`submit`](Self::submit), for insertions into and removals from Fugue texts and lists:
     /// most are committed at once and need no memory of their own.
-    #[inline]
+    #[inline(always)]
     pub(super) fn submit_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
-        if self.transaction.is_none() {
-            let start = self.log.change_count();
-            self.commit_operation(handler, op);
-            if self.recording {
-                self.note(Origin::Local, &[], start, false);
-            }
-            return;
+        if self.transaction.is_some() {
+            return self.queue_fugue(handler, op);
         }
+        let start = self.log.change_count();
+        self.commit_operation(handler, op);
+        if self.recording {
+            self.note(Origin::Local, &[], start, false);
+        }
+    }
+
+    fn queue_fugue(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         self.submit(
             handler,
             match op {
@@ -381,8 +430,9 @@ impl Document {
         );
     }
 
-    /// Makes a change of a local operation (specification 8.3).
-    #[inline]
+    /// Makes a change of a local operation (specification 8.3). Inlined, so that the log compares
+    /// an insertion with nothing but an insertion: a tenth of the time of a typed character.
+    #[inline(always)]
     pub(super) fn commit_operation(&mut self, handler: HandlerIdx, op: Operation<'_>) {
         let handler = &mut self.handlers[handler.0 as usize];
         handler.revision += 1;
@@ -424,8 +474,8 @@ impl Document {
     }
 
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
-    fn discard_pending(&mut self, queue: &[Queued]) {
-        let mut done: Vec<HandlerIdx> = Vec::new();
+    fn discard_pending(&mut self, queue: &[Queued], except: &[Promoted]) {
+        let mut done: Vec<HandlerIdx> = except.iter().map(|known| known.handler).collect();
         for Queued { handler, op } in queue {
             if !matches!(op, QueuedOp::Bytes { .. }) || done.contains(handler) {
                 continue;

@@ -351,7 +351,8 @@ pub enum TextOp {
     Remove(u64),
 }
 
-/// Change of one key of a map; a register has the key ""; an element of a set has the key "" and
+/// Change of one key of a map; a key of an observed-remove map that is no string stands as its JSON
+/// text, and shares its event with a string key of that text; a register has the key ""; an element of a set has the key "" and
 /// only an old or only a new value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MapOp {
@@ -361,6 +362,17 @@ pub struct MapOp {
     pub old: Option<Value>,
     /// The value after; None: there is none.
     pub new: Option<Value>,
+}
+
+/// A value that lost against one written concurrently.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// The value.
+    pub value: Value,
+    /// Who wrote it.
+    pub peer: PeerId,
+    /// The clock of the change that did.
+    pub clock: Hlc,
 }
 
 /// One step of a list delta. [`Retain`](Self::Retain), [`Insert`](Self::Insert) and

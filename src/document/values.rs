@@ -1,8 +1,7 @@
-//! Maps, registers and sets: editing and reading.
+//! Registers and sets: editing and reading. Maps: see `maps`.
 
 use super::Document;
 use super::handler::State;
-use super::handlers::map::MapState;
 use super::handlers::operation::Operation as LocalOperation;
 use super::handlers::or_set::OrSetState;
 use super::handlers::register::RegisterState;
@@ -10,36 +9,23 @@ use super::transaction::QueuedOp;
 use super::types::{DocumentError, HandlerIdx};
 use crate::clock::OperationId;
 use crate::codec::Value;
+use crate::codec::json::UnsupportedValue;
 
 impl Document {
-    fn map(&self, handler: HandlerIdx) -> Result<&MapState, DocumentError> {
-        match self
-            .handlers
-            .get(handler.0 as usize)
-            .map(|handler| &handler.state)
-        {
-            Some(State::Map(map)) => Ok(map),
-            _ => Err(DocumentError::UnknownHandler),
-        }
+    pub(super) fn state(&self, handler: HandlerIdx) -> Option<&State> {
+        let handler = self.handlers.get(handler.0 as usize);
+        handler.map(|handler| &handler.state)
     }
 
     fn register(&self, handler: HandlerIdx) -> Result<&RegisterState, DocumentError> {
-        match self
-            .handlers
-            .get(handler.0 as usize)
-            .map(|handler| &handler.state)
-        {
+        match self.state(handler) {
             Some(State::Register(register)) => Ok(register),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
     fn set(&self, handler: HandlerIdx) -> Result<&OrSetState, DocumentError> {
-        match self
-            .handlers
-            .get(handler.0 as usize)
-            .map(|handler| &handler.state)
-        {
+        match self.state(handler) {
             Some(State::Set(set)) => Ok(set),
             _ => Err(DocumentError::UnknownHandler),
         }
@@ -67,66 +53,21 @@ impl Document {
         Ok(())
     }
 
-    /// Number of keys.
-    pub fn map_len(&self, handler: HandlerIdx) -> u64 {
-        self.map(handler).map_or(0, |map| map.len() as u64)
-    }
-
-    /// The value of a key.
-    pub fn map_get(&self, handler: HandlerIdx, key: &str) -> Option<Value> {
-        self.map(handler).ok()?.get(key)
-    }
-
-    /// Whether the key is there.
-    pub fn map_contains(&self, handler: HandlerIdx, key: &str) -> bool {
-        self.map(handler).is_ok_and(|map| map.contains(key))
-    }
-
-    /// All keys and values, in map order. O(n log n).
-    pub fn map_entries(&self, handler: HandlerIdx) -> Vec<(String, Value)> {
-        self.map(handler)
-            .map_or_else(|_| Vec::new(), MapState::entries)
-    }
-
-    /// Sets a key.
-    ///
-    /// # Errors
-    /// `UnsupportedValue` if the codec cannot carry the value; `Closed`.
-    pub fn map_set(
+    /// As [`submit_value`](Self::submit_value), for an operation that is named by a tag: this
+    /// author with a tick of the clock (crdt_lf's `prepareMutation`).
+    pub(super) fn submit_tagged(
         &mut self,
         handler: HandlerIdx,
-        key: &str,
-        value: &Value,
+        encode: impl FnOnce(&Self, OperationId) -> Result<LocalOperation, UnsupportedValue>,
     ) -> Result<(), DocumentError> {
-        let op = self
-            .map(handler)?
-            .set(key, value)
+        self.ensure_open()?;
+        let clock = self.clock().local_event(self.wall_clock.now_ms());
+        let op = encode(self, OperationId::new(self.peer_id(), clock))
             .map_err(|_| DocumentError::UnsupportedValue)?;
+        // The tick counts only once nothing can fail any more.
+        self.ensure_editable(op.body.len())?;
+        self.clock = clock;
         self.submit_value(handler, op)
-    }
-
-    /// Replaces the value of a key that exists when all peers have replayed; a concurrent removal
-    /// wins over it.
-    ///
-    /// # Errors
-    /// As [`map_set`](Self::map_set).
-    pub fn map_update(
-        &mut self,
-        handler: HandlerIdx,
-        key: &str,
-        value: &Value,
-    ) -> Result<(), DocumentError> {
-        let op = self
-            .map(handler)?
-            .update(key, value)
-            .map_err(|_| DocumentError::UnsupportedValue)?;
-        self.submit_value(handler, op)
-    }
-
-    /// Removes a key. Removing an absent one is a change, too, as in crdt_lf.
-    pub fn map_remove(&mut self, handler: HandlerIdx, key: &str) -> Result<(), DocumentError> {
-        self.map(handler)?;
-        self.submit_value(handler, MapState::delete(key))
     }
 
     /// The value of a register; None before the first set.
@@ -137,7 +78,7 @@ impl Document {
     /// Sets a register.
     ///
     /// # Errors
-    /// As [`map_set`](Self::map_set).
+    /// `UnsupportedValue` if the codec cannot carry the value; `Closed`.
     pub fn register_set(
         &mut self,
         handler: HandlerIdx,
@@ -170,25 +111,20 @@ impl Document {
     /// Adds an element.
     ///
     /// # Errors
-    /// As [`map_set`](Self::map_set).
+    /// As [`register_set`](Self::register_set).
     pub fn set_add(&mut self, handler: HandlerIdx, value: &Value) -> Result<(), DocumentError> {
         self.ensure_open()?;
-        let before = self.clock();
-        let tag = OperationId::new(self.peer_id(), before.local_event(self.wall_clock.now_ms()));
-        let op = self
-            .set(handler)?
-            .add_operation(value, tag)
-            .map_err(|_| DocumentError::UnsupportedValue)?;
-        // The tag's tick counts only once nothing can fail any more.
-        self.ensure_editable(op.body.len())?;
-        self.clock = tag.hlc;
-        self.submit_value(handler, op)
+        self.set(handler)?;
+        self.submit_tagged(handler, |document, tag| {
+            let set = document.set(handler).expect("it is a set");
+            set.add_operation(value, tag)
+        })
     }
 
     /// Removes an element: the additions seen here. Concurrent additions win.
     ///
     /// # Errors
-    /// As [`map_set`](Self::map_set).
+    /// As [`register_set`](Self::register_set).
     pub fn set_remove(&mut self, handler: HandlerIdx, value: &Value) -> Result<(), DocumentError> {
         let op = self
             .set(handler)?

@@ -60,6 +60,7 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
+        self.caret = None;
         let new = self
             .new_prefix(chain.id, chain.len)
             .ok_or(DuplicateElement)?;
@@ -153,15 +154,17 @@ impl Sequence {
         want_unit: bool,
         authors: &Authors,
     ) -> Result<Integrated, DuplicateElement> {
+        self.caret = None;
         self.new_prefix(chain.id, 1).ok_or(DuplicateElement)?;
-        chain.left = ElementKey::NULL;
-        chain.right = parent;
         let right = self.find(parent).expect("the caller looked");
+        // It names no origin, but the scan for what comes to its left wants a place to stop at.
+        chain.left = self.ancestor_before(right);
+        chain.right = parent;
         let gap = self.gap_for_left_child(&chain, right, None, authors);
         let place = Place {
             side: Side::Left,
             below_root: false,
-            left_unknown: true,
+            left_unknown: chain.left.is_null(),
             right_unknown: false,
         };
         let (pos, offset) = self.fill(gap, &chain, place);
@@ -356,6 +359,18 @@ impl Sequence {
         gap
     }
 
+    /// An ancestor of the element: unless its author named origins in reverse order, one that comes
+    /// before it and thus before everything to its left below it. Null if there is none or it is
+    /// not known at once.
+    fn ancestor_before(&self, (pos, offset): (RunPos, u32)) -> ElementKey {
+        let run = self.tree.run(pos);
+        match offset {
+            0 if run.left_was_known() => run.left,
+            0 => ElementKey::NULL,
+            _ => run.id.plus(offset - 1),
+        }
+    }
+
     /// Scans backwards from before the parent: the mirror image.
     fn gap_for_left_child(
         &self,
@@ -370,6 +385,7 @@ impl Sequence {
             // The element before is the parent of `parent`: there are no left children.
             return gap;
         }
+        let stop = stop.or_else(|| self.find_origin(self.ancestor_before(parent)));
         let siblings = Siblings {
             parent: self.tree.run(pos).id,
             side: Side::Left,

@@ -53,6 +53,16 @@ pub struct Inserted {
 pub struct Sequence {
     pub(super) tree: RunTree<Run>,
     pub(super) index: ElementIndex,
+    /// Where the last edit was, if it was a local insertion: typing on needs no search.
+    pub(super) caret: Option<Caret>,
+}
+
+/// The end of a run that the local author made or extended. Invariant: the run is live, ends at
+/// visible unit `end`, and what stands behind it is its right origin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caret {
+    run: RunPos,
+    end: u32,
 }
 
 impl Sequence {
@@ -112,6 +122,7 @@ impl Sequence {
     /// Moves the content of every live run: `moved` is given place and units and gives the new
     /// place. What deleted runs say of their content no longer means anything.
     pub fn move_content(&mut self, mut moved: impl FnMut(Content, u32) -> Content) {
+        self.caret = None;
         let mut next = self.tree.first();
         while let Some(pos) = next {
             let run = *self.tree.run(pos);
@@ -159,7 +170,34 @@ impl Sequence {
 
     /// Inserts new elements of the local author before visible unit `unit`, or behind the element
     /// of several units that it lies in. `chain.left` and `chain.right` are found here.
-    pub fn insert_local(&mut self, unit: u32, mut chain: Chain) -> Inserted {
+    #[inline]
+    pub fn insert_local(&mut self, unit: u32, chain: Chain) -> Inserted {
+        match self.caret {
+            Some(caret) if caret.end == unit => {
+                let run = self.tree.run(caret.run);
+                if extends(run, &chain) {
+                    let (left, right) = (run.last(), run.right);
+                    self.extend(caret.run, &chain);
+                    self.caret = Some(Caret {
+                        end: unit + chain.units,
+                        ..caret
+                    });
+                    return Inserted { left, right, unit };
+                }
+            }
+            _ => (),
+        }
+        let (inserted, run) = self.insert_anywhere(unit, chain);
+        self.caret = Some(Caret {
+            run,
+            end: inserted.unit + chain.units,
+        });
+        inserted
+    }
+
+    /// Also returns the run that ends with the new elements.
+    #[inline(never)]
+    fn insert_anywhere(&mut self, unit: u32, mut chain: Chain) -> (Inserted, RunPos) {
         if unit == 0 {
             let first = self.tree.first();
             chain.right = first.map_or(ElementKey::NULL, |pos| self.tree.run(pos).id);
@@ -168,16 +206,12 @@ impl Sequence {
             } else {
                 Side::Left
             };
-            self.insert_run(
+            let pos = self.insert_run(
                 self.tree.start(),
                 &chain,
                 local_place(side, chain.right.is_null()),
             );
-            return Inserted {
-                left: chain.left,
-                right: chain.right,
-                unit,
-            };
+            return (inserted_at(unit, &chain), pos);
         }
         let (pos, offset) = self.tree.locate(unit - 1);
         let run = *self.tree.run(pos);
@@ -186,40 +220,29 @@ impl Sequence {
             chain.left = run.id.plus(offset);
             chain.right = run.id.plus(offset + 1);
             let tail = self.split(pos, offset + 1);
-            self.insert_run(tail, &chain, local_place(Side::Left, false));
-            return Inserted {
-                left: chain.left,
-                right: chain.right,
-                unit,
-            };
+            let pos = self.insert_run(tail, &chain, local_place(Side::Left, false));
+            return (inserted_at(unit, &chain), pos);
         }
         // Behind the run (or behind an element of several units, which cannot be parted).
         let next = self.tree.next(pos);
         chain.left = run.last();
         chain.right = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
-        let inserted = Inserted {
-            left: chain.left,
-            right: chain.right,
-            unit: unit - 1 - offset + run.units(),
-        };
+        let inserted = inserted_at(unit - 1 - offset + run.units(), &chain);
         if extends(&run, &chain) && run.right == chain.right && run.right_was_known() {
             self.extend(pos, &chain);
-            return inserted;
+            return (inserted, pos);
         }
         let below = match next {
             Some(next) => self.is_ancestor(&run, chain.left, next),
             None => false,
         };
         let side = if below { Side::Left } else { Side::Right };
-        self.insert_run(
-            RunPos {
-                at: pos.at + 1,
-                ..pos
-            },
-            &chain,
-            local_place(side, false),
-        );
-        inserted
+        let behind = RunPos {
+            at: pos.at + 1,
+            ..pos
+        };
+        let pos = self.insert_run(behind, &chain, local_place(side, false));
+        (inserted, pos)
     }
 
     /// Removes `count` visible units from `unit` on, which must exist. An element of several
@@ -230,6 +253,7 @@ impl Sequence {
         count: u32,
         mut removed: impl FnMut(u32, Removed),
     ) {
+        self.caret = None;
         let mut left = count;
         while left > 0 && unit < self.len_units() {
             let (pos, offset) = self.tree.locate(unit);
@@ -302,6 +326,7 @@ impl Sequence {
         len: u32,
         mut removed: Option<impl FnMut(u32, Removed)>,
     ) -> bool {
+        self.caret = None;
         let mut all_known = true;
         let mut done = 0;
         while done < len {
@@ -396,6 +421,14 @@ impl Sequence {
         place
     }
 
+    /// As [`split`](Self::split); returns the place of the first part, which may have moved.
+    fn split_before(&mut self, pos: RunPos, offset: u32) -> RunPos {
+        let tail = self.split(pos, offset);
+        self.tree
+            .previous(tail)
+            .expect("the first part is before it")
+    }
+
     pub(super) fn insert_run(&mut self, pos: RunPos, chain: &Chain, place: Place) -> RunPos {
         let Chain {
             id,
@@ -465,13 +498,11 @@ impl Sequence {
             }
         } else if offset == 0 {
             if !self.give_to_previous(pos, len) {
-                self.split(pos, end);
-                let (pos, _) = self.find(run.id).expect("the first part kept its id");
+                let pos = self.split_before(pos, end);
                 self.tree.update(pos, Run::delete);
             }
         } else {
-            self.split(pos, end);
-            let (pos, _) = self.find(run.id).expect("the first part kept its id");
+            let pos = self.split_before(pos, end);
             let tail = self.split(pos, offset);
             self.tree.update(tail, Run::delete);
         }
@@ -565,6 +596,14 @@ impl Sequence {
             *end = run.id.plus(run.len).counter.max(*end);
             next = self.tree.next(pos);
         }
+        if let Some(caret) = self.caret {
+            let run = self.tree.run(caret.run);
+            let before = self.tree.measure_before(caret.run).visible;
+            assert!(!run.is_deleted() && before + run.units() == caret.end);
+            let next = self.tree.next(caret.run);
+            let behind = next.map_or(ElementKey::NULL, |next| self.tree.run(next).id);
+            assert!(run.right == behind && run.right_was_known());
+        }
         for (author, index) in self.index.iter() {
             let end = ends.get(&author).copied().unwrap_or(0);
             index.leaves.check();
@@ -583,6 +622,14 @@ fn extends(run: &Run, chain: &Chain) -> bool {
         && run.is_dense()
         && chain.len == chain.units
         && run.units() + chain.units <= super::UNITS_MAX
+}
+
+fn inserted_at(unit: u32, chain: &Chain) -> Inserted {
+    Inserted {
+        left: chain.left,
+        right: chain.right,
+        unit,
+    }
 }
 
 fn local_place(side: Side, below_root: bool) -> Place {

@@ -131,7 +131,8 @@ pub struct Run {
     /// Units of content, with the flags above in the high bits.
     units_and_flags: u32,
     pub content: Content,
-    /// Origins of the first element as its author named them. The right one holds for all.
+    /// Origins of the first element as its author named them; the left one of a replacement, which
+    /// has none, is an ancestor before it. The right one holds for all.
     pub left: ElementKey,
     pub right: ElementKey,
 }

@@ -68,6 +68,12 @@ impl<T> std::ops::Index<usize> for ChunkedVec<T> {
     }
 }
 
+impl<T> std::ops::IndexMut<usize> for ChunkedVec<T> {
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        &mut self.chunks[index / CHUNK][index % CHUNK]
+    }
+}
+
 impl<T> FromIterator<T> for ChunkedVec<T> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
         let mut result = ChunkedVec::default();
@@ -94,6 +100,9 @@ mod tests {
             assert_eq!(chunked.len(), plain.len());
             assert_eq!(chunked.last(), plain.last());
             assert!(chunked.iter().eq(plain.iter()));
+            let middle = plain.len() / 2;
+            chunked[middle] += 1;
+            plain[middle] += 1;
             assert!((0..plain.len()).all(|index| chunked[index] == plain[index]));
         }
     }

@@ -99,6 +99,35 @@ impl IntervalMap {
     /// Numbers behind keep theirs; if they had none, they may get this one. Neighbours with one
     /// value become one interval.
     pub fn assign(&mut self, start: u32, end: u32, value: u32) {
+        let Some(chunk) = self.chunk_of(start) else {
+            return self.assign_across(start, end, value);
+        };
+        let is_last = chunk + 1 == self.chunks.len();
+        let entries = &mut self.chunks[chunk];
+        let first = entries.partition_point(|entry| entry.0 < start);
+        let after = first
+            + entries[first..]
+                .iter()
+                .take_while(|entry| entry.0 <= end)
+                .count();
+        // What goes and what comes lies in this chunk, behind its first entry.
+        let ends_here = after < entries.len() || is_last;
+        if first == 0 || !ends_here || entries.len() + 2 > CHUNK {
+            return self.assign_across(start, end, value);
+        }
+        let (before, behind) = (entries[first - 1].1, entries[after - 1].1);
+        let mut new = [(start, value), (end, behind)].into_iter();
+        if before == value {
+            new.next();
+        }
+        if end == u32::MAX || behind == value {
+            new.next_back();
+        }
+        entries.splice(first..after, new);
+    }
+
+    /// As [`assign`](Self::assign), step by step.
+    fn assign_across(&mut self, start: u32, end: u32, value: u32) {
         let behind = if end == u32::MAX {
             None
         } else {

@@ -1,6 +1,7 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
 mod list;
+mod or_map;
 mod plain;
 
 use super::common::{hex, list, text, to_hex, units};
@@ -49,6 +50,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
+        "CRDTORMapHandler" => HandlerKind::OrMap,
+        "CRDTMapRefHandler" => HandlerKind::MapRef,
         other => panic!("{other} is not built yet"),
     };
     let type_tag = if kind.is_generic() {
@@ -227,6 +230,9 @@ impl Player {
 /// A local call as the Dart handlers take it: indexes of nodes, lenient at the edges. The engine
 /// takes text positions and refuses what is out of range. False: it refused what Dart sends.
 fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) -> bool {
+    if or_map::perform(document, handler, call) {
+        return true;
+    }
     let int = |nth: usize| call[nth].as_i64().unwrap();
     match (document.handler_kind(handler), text(&call[0])) {
         (HandlerKind::Text | HandlerKind::List, _) => {
@@ -356,6 +362,9 @@ pub fn value(json: &Json) -> Value {
 /// Compares what a handler shows; the order of maps and sets only where it is defined.
 pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: bool) {
     let handler = document.find_handler(id).unwrap();
+    if or_map::compare(document, handler, expected, in_order) {
+        return;
+    }
     match document.handler_kind(handler) {
         HandlerKind::FugueText => {
             let mut shown = Vec::new();
@@ -412,7 +421,12 @@ pub fn same_change(made: &Change, expected: &Change) {
 
 fn sorted_tags(change: &Change) -> Option<Vec<u8>> {
     let envelope = change.envelope().ok()?;
-    if !envelope.handler_type.starts_with("CRDTORSetHandler") || envelope.kind != 1 {
+    let tagged = ["CRDTORSetHandler", "CRDTORMapHandler"];
+    if !tagged
+        .iter()
+        .any(|tag| envelope.handler_type.starts_with(tag))
+        || envelope.kind != 1
+    {
         return None;
     }
     let mut reader = Reader::new(envelope.body);

@@ -1,11 +1,13 @@
 //! The operations on one key of a map (or of a register), and what they add up to.
 //!
-//! Operations on other keys do not matter to a key, so each key folds its own short list. Every
-//! operation remembers the result of the fold up to itself: the newest one arrives in O(1), one
-//! from the past costs the tail behind it, and the newest ones can be taken back.
+//! Operations on other keys do not matter to a key, so each key folds its own short list: the
+//! newest operation with its value, and of those before it twelve bytes each, enough to place an
+//! operation that arrives late. The newest one arrives in O(1).
 
-use super::operation::{Class, Place};
-use crate::clock::OrderKey;
+use super::inline_bytes::InlineBytes;
+use super::operation::Place;
+use crate::clock::{AuthorIdx, Authors, Hlc, OrderKey};
+use std::cmp::Ordering;
 
 /// What an operation does to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,81 +20,113 @@ pub(crate) enum Effect {
     Update,
 }
 
-/// `Entry::since` of an absent key.
-const ABSENT: u32 = u32::MAX;
-
-#[derive(Clone, Debug)]
-struct Entry {
-    /// With `class`: the place in the replay. Kept in parts because a `Place` would not pack.
-    order: OrderKey,
-    /// Present in the entries that can show: the newest one that is not pending, and all pending
-    /// ones. What is overwritten for good keeps no value.
-    value: Option<Box<[u8]>>,
-    /// After this entry, the index of the entry that made the key present, or [`ABSENT`].
-    since: u32,
-    class: Class,
-    effect: Effect,
+/// The writers that a state has met: operations name them by number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Writers {
+    authors: Authors,
 }
 
-impl Entry {
-    fn place(&self) -> Place {
-        Place::join(self.class, self.order)
+/// An operation: its place in the replay and its effect. In parts, so that it packs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    /// The clock; of a snapshot's entry its number.
+    clock: [u32; 2],
+    /// The writer's number plus one, above two bits of effect; 0 of a snapshot's entry.
+    writer_and_effect: u32,
+}
+
+const EFFECT_BITS: u32 = 2;
+/// Stands for "no operation".
+const NONE: Stamp = Stamp {
+    clock: [u32::MAX; 2],
+    writer_and_effect: u32::MAX,
+};
+
+impl Stamp {
+    fn clock(self) -> u64 {
+        u64::from(self.clock[0]) << 32 | u64::from(self.clock[1])
     }
-}
 
-/// All operations on one key.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KeyHistory {
-    entries: Entries,
-}
+    fn writer(self) -> u32 {
+        self.writer_and_effect >> EFFECT_BITS
+    }
 
-/// Most keys are written once: the first operation lives without an allocation of its own.
-#[derive(Clone, Debug, Default)]
-enum Entries {
-    #[default]
-    None,
-    One(Entry),
-    /// Ascending places.
-    Many(Vec<Entry>),
-}
-
-impl Entries {
-    fn as_slice(&self) -> &[Entry] {
-        match self {
-            Entries::None => &[],
-            Entries::One(entry) => std::slice::from_ref(entry),
-            Entries::Many(entries) => entries,
+    fn effect(self) -> Effect {
+        match self.writer_and_effect & ((1 << EFFECT_BITS) - 1) {
+            0 => Effect::Set,
+            1 => Effect::Delete,
+            _ => Effect::Update,
         }
     }
 
-    fn as_mut_slice(&mut self) -> &mut [Entry] {
-        match self {
-            Entries::None => &mut [],
-            Entries::One(entry) => std::slice::from_mut(entry),
-            Entries::Many(entries) => entries,
-        }
+    fn is_none(self) -> bool {
+        self == NONE
     }
+}
 
-    fn insert(&mut self, at: usize, entry: Entry) {
-        *self = match std::mem::take(self) {
-            Entries::None => Entries::One(entry),
-            Entries::One(only) => {
-                let mut entries = vec![only];
-                entries.insert(at, entry);
-                Entries::Many(entries)
+impl Writers {
+    fn stamp(&mut self, place: Place, effect: Effect) -> Stamp {
+        let (clock, writer) = match place {
+            Place::Seed(number) => (u64::from(number), 0),
+            Place::Committed(order) => {
+                let author = self.authors.intern(order.peer);
+                (order.hlc.to_u64(), author.0 + 1)
             }
-            Entries::Many(mut entries) => {
-                entries.insert(at, entry);
-                Entries::Many(entries)
-            }
+            Place::Pending(_) => unreachable!("histories hold committed operations"),
         };
+        assert!(writer < 1 << (32 - EFFECT_BITS), "fewer than 2^30 writers");
+        Stamp {
+            clock: [(clock >> 32) as u32, clock as u32],
+            writer_and_effect: writer << EFFECT_BITS | effect as u32,
+        }
     }
 
-    fn truncate(&mut self, len: usize) {
-        match self {
-            _ if len == 0 => *self = Entries::None,
-            Entries::Many(entries) => entries.truncate(len),
-            Entries::None | Entries::One(_) => {}
+    fn place(&self, stamp: Stamp) -> Place {
+        match stamp.writer().checked_sub(1) {
+            None => Place::Seed(stamp.clock() as u32),
+            Some(author) => {
+                let peer = self.authors.peer(AuthorIdx(author));
+                Place::Committed(OrderKey::new(peer, Hlc::from_u64(stamp.clock())))
+            }
+        }
+    }
+
+    fn compare(&self, a: Stamp, b: Stamp) -> Ordering {
+        let key = |stamp: Stamp| (stamp.writer() != 0, stamp.clock());
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| match a.writer() == b.writer() {
+                true => Ordering::Equal,
+                false => self.place(a).cmp(&self.place(b)),
+            })
+    }
+
+    /// Heap memory held, in bytes (the table estimated).
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.authors.len() * 2 * size_of::<OrderKey>()
+    }
+}
+
+/// All committed operations on one key.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyHistory {
+    /// The newest operation, or [`NONE`].
+    last: Stamp,
+    /// The operation that made the key present, or [`NONE`] while it is absent.
+    since: Stamp,
+    /// Of the newest operation; empty if it is a deletion.
+    value: InlineBytes,
+    /// The operations before the newest. Ascending places.
+    older: Vec<Stamp>,
+}
+
+impl Default for KeyHistory {
+    fn default() -> Self {
+        KeyHistory {
+            last: NONE,
+            since: NONE,
+            value: InlineBytes::EMPTY,
+            older: Vec::new(),
         }
     }
 }
@@ -107,143 +141,141 @@ pub(crate) struct Present<'a> {
 }
 
 impl KeyHistory {
-    /// Adds an operation; `value` belongs to `Set` and `Update`. A place that is taken keeps its
-    /// operation. O(1) for the newest, else O(operations behind it).
-    pub(crate) fn insert(&mut self, place: Place, effect: Effect, value: Option<Box<[u8]>>) {
-        debug_assert_eq!(value.is_some(), effect != Effect::Delete);
-        let entries = self.entries.as_slice();
-        let at = match entries.last() {
-            Some(last) if last.place() >= place => {
-                entries.partition_point(|entry| entry.place() < place)
-            }
-            _ => entries.len(),
-        };
-        if entries.get(at).is_some_and(|entry| entry.place() == place) {
+    /// Adds an operation, seeds before all others; `value` belongs to `Set` and `Update`. A place
+    /// that is taken keeps its operation. O(1) for the newest, else O(operations behind it).
+    pub(crate) fn insert(
+        &mut self,
+        place: Place,
+        effect: Effect,
+        value: InlineBytes,
+        writers: &mut Writers,
+    ) {
+        let stamp = writers.stamp(place, effect);
+        if self.last.is_none() {
+            self.append(stamp, value);
             return;
         }
-        let (class, order) = place.split();
-        let entry = Entry {
-            order,
-            value,
-            since: ABSENT,
-            class,
-            effect,
-        };
-        self.entries.insert(at, entry);
-        self.forget_overwritten(at);
-        self.fold_from(at);
-    }
-
-    /// Drops the value that the new entry at `at` hides for good, which may be its own.
-    fn forget_overwritten(&mut self, at: usize) {
-        let entries = self.entries.as_mut_slice();
-        if entries[at].class == Class::Pending {
-            return;
-        }
-        let behind = entries.get(at + 1);
-        if behind.is_some_and(|entry| entry.class != Class::Pending) {
-            entries[at].value = None;
-        } else if at > 0 {
-            entries[at - 1].value = None;
-        }
-    }
-
-    fn fold_from(&mut self, start: usize) {
-        let entries = self.entries.as_mut_slice();
-        for at in start..entries.len() {
-            let before = if at == 0 {
-                ABSENT
-            } else {
-                entries[at - 1].since
-            };
-            entries[at].since = match entries[at].effect {
-                Effect::Delete => ABSENT,
-                Effect::Set if before == ABSENT => {
-                    u32::try_from(at).expect("fewer than 2^32 operations")
+        match writers.compare(self.last, stamp) {
+            Ordering::Less => {
+                // Half as much again: a doubling list of few would waste more than it holds.
+                if self.older.len() == self.older.capacity() {
+                    self.older.reserve_exact(self.older.len() / 2 + 2);
                 }
-                Effect::Set | Effect::Update => before,
-            };
+                self.older.push(self.last);
+                self.append(stamp, value);
+            }
+            Ordering::Equal => {}
+            Ordering::Greater => self.insert_late(stamp, writers),
         }
     }
 
-    /// Takes back the operations of the open transaction. O(their number).
-    pub(crate) fn discard_pending(&mut self) {
-        self.entries.truncate(self.committed_len());
+    fn append(&mut self, stamp: Stamp, value: InlineBytes) {
+        self.since = match stamp.effect() {
+            Effect::Delete => NONE,
+            Effect::Set if self.since.is_none() => stamp,
+            Effect::Set | Effect::Update => self.since,
+        };
+        self.last = stamp;
+        self.value = value;
     }
 
-    fn committed_len(&self) -> usize {
-        let entries = self.entries.as_slice();
-        let pending = entries
-            .iter()
-            .rev()
-            .take_while(|entry| entry.class == Class::Pending);
-        entries.len() - pending.count()
+    fn insert_late(&mut self, stamp: Stamp, writers: &Writers) {
+        let before = |other: &Stamp| writers.compare(*other, stamp).is_lt();
+        let at = self.older.partition_point(before);
+        let taken = self.older.get(at);
+        if taken.is_some_and(|other| writers.compare(*other, stamp).is_eq()) {
+            return;
+        }
+        self.older.insert(at, stamp);
+        let mut behind = self.older[at + 1..].iter().copied().chain([self.last]);
+        match stamp.effect() {
+            // The next set makes the key present again.
+            Effect::Delete => {
+                let is_earlier = self.since.is_none() || writers.compare(stamp, self.since).is_lt();
+                if !is_earlier {
+                    self.since = behind
+                        .find(|next| next.effect() == Effect::Set)
+                        .unwrap_or(NONE);
+                }
+            }
+            // Makes the key present earlier, if nothing takes it away in between.
+            Effect::Set => {
+                let is_later = !self.since.is_none() && writers.compare(self.since, stamp).is_lt();
+                let until = self.since;
+                let mut between = behind.take_while(|next| *next != until);
+                if !is_later && between.all(|next| next.effect() != Effect::Delete) {
+                    self.since = stamp;
+                }
+            }
+            Effect::Update => {}
+        }
     }
 
-    /// What the key holds, with the open transaction. O(1).
-    pub(crate) fn current(&self) -> Option<Present<'_>> {
-        Self::present(self.entries.as_slice())
+    /// Forgets operations at the beginning that `covers` knows, but for those that show.
+    pub(crate) fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool, writers: &Writers) {
+        let is_known = |stamp: &Stamp| match writers.place(*stamp) {
+            Place::Committed(order) => covers(order),
+            _ => true,
+        };
+        let unknown = self.older.iter().position(|stamp| !is_known(stamp));
+        let known = unknown.unwrap_or(self.older.len());
+        let mut at = 0;
+        self.older.retain(|stamp| {
+            at += 1;
+            at > known || *stamp == self.since
+        });
+        self.older.shrink_to_fit();
     }
 
-    /// What the key holds without the open transaction. O(pending operations).
-    pub(crate) fn committed(&self) -> Option<Present<'_>> {
-        Self::present(&self.entries.as_slice()[..self.committed_len()])
-    }
-
-    fn present(entries: &[Entry]) -> Option<Present<'_>> {
-        let last = entries.last().filter(|last| last.since != ABSENT)?;
-        Some(Present {
-            since: entries[last.since as usize].place(),
-            value: last
-                .value
-                .as_deref()
-                .expect("an entry that shows keeps its value"),
+    /// What the key holds. O(1).
+    pub(crate) fn present(&self, writers: &Writers) -> Option<Present<'_>> {
+        self.is_present().then(|| Present {
+            since: writers.place(self.since),
+            value: self.value.as_slice(),
         })
     }
 
-    /// True without any operation.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.as_slice().is_empty()
+    /// Whether the key is there. O(1).
+    pub(crate) fn is_present(&self) -> bool {
+        !self.since.is_none()
+    }
+
+    /// The operations, newest first.
+    pub(crate) fn newest_first<'a>(
+        &'a self,
+        writers: &'a Writers,
+    ) -> impl Iterator<Item = (Place, Effect)> + 'a {
+        let last = Some(self.last).filter(|last| !last.is_none());
+        let all = last.into_iter().chain(self.older.iter().rev().copied());
+        all.map(|stamp| (writers.place(stamp), stamp.effect()))
     }
 
     /// Heap memory held, in bytes (the allocator's part estimated).
     pub(crate) fn heap_bytes(&self) -> usize {
-        let own = match &self.entries {
-            Entries::Many(entries) => entries.capacity() * size_of::<Entry>(),
-            Entries::None | Entries::One(_) => 0,
-        };
-        let values = self
-            .entries
-            .as_slice()
-            .iter()
-            .flat_map(|entry| &entry.value);
-        own + values.map(|value| value.len() + 16).sum::<usize>()
+        self.older.capacity() * size_of::<Stamp>() + self.value.heap_bytes()
     }
 
     /// Panics if an invariant is broken. For tests.
-    pub(crate) fn check(&self) {
-        let entries = self.entries.as_slice();
-        assert!(
-            entries
-                .windows(2)
-                .all(|pair| pair[0].place() < pair[1].place())
-        );
-        let committed = self.committed_len();
-        for (at, entry) in entries.iter().enumerate() {
-            let shows = at + 1 >= committed && entry.effect != Effect::Delete;
-            assert_eq!(entry.value.is_some(), shows, "entry {at}");
+    pub(crate) fn check(&self, writers: &Writers) {
+        let all: Vec<Stamp> = self.older.iter().copied().chain([self.last]).collect();
+        if self.last.is_none() {
+            assert!(self.older.is_empty() && self.since.is_none());
+            return;
         }
-        let mut again = self.clone();
-        again.fold_from(0);
-        let since = |history: &KeyHistory| -> Vec<u32> {
-            history
-                .entries
-                .as_slice()
-                .iter()
-                .map(|entry| entry.since)
-                .collect()
-        };
-        assert_eq!(since(self), since(&again));
+        let ascends = |pair: &[Stamp]| writers.compare(pair[0], pair[1]).is_lt();
+        assert!(all.windows(2).all(ascends));
+        let mut since = NONE;
+        for stamp in all {
+            match stamp.effect() {
+                Effect::Delete => since = NONE,
+                Effect::Set if since.is_none() => since = stamp,
+                Effect::Set | Effect::Update => {}
+            }
+        }
+        assert_eq!(self.since, since);
+        if self.last.effect() == Effect::Delete {
+            assert!(self.value.as_slice().is_empty());
+        }
     }
 }
 
@@ -251,10 +283,9 @@ impl KeyHistory {
 mod tests {
     use super::*;
 
-    /// With its key and value a single-operation key must stay within 200 bytes; this is the part
-    /// of the table's slot.
+    /// Ten thousand keys must stay below a megabyte; this is each one's part of it.
     #[test]
     fn a_key_written_once_stays_small() {
-        assert!(size_of::<KeyHistory>() <= 56);
+        assert!(size_of::<KeyHistory>() <= 72);
     }
 }

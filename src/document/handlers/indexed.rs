@@ -50,7 +50,7 @@ struct Record {
     index: u32,
     /// How many elements it was to insert, remove or replace.
     count: u32,
-    /// How many it did remove or replace when it was done last.
+    /// How many it did insert, remove or replace when it was done last.
     taken: u32,
 }
 
@@ -99,8 +99,7 @@ impl Record {
     }
 }
 
-/// See the module. The sequence has fewer than 2^32 elements: they come from changes and
-/// snapshots of which a document holds less than 4 GiB, and take a byte each at least.
+/// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Indexed<T> {
     sequence: Watched<T>,
@@ -117,6 +116,8 @@ pub(crate) struct Indexed<T> {
     author_numbers: HashMap<PeerId, u32>,
     /// How many operations are of the open transaction.
     pending: usize,
+    /// An insertion that would make the sequence longer has no effect.
+    len_max: u32,
     /// Changes from the past that wait to be settled, and what they bring, in order of arrival.
     waiting: Vec<Record>,
     waiting_elements: Vec<T>,
@@ -133,6 +134,7 @@ impl<T> Default for Indexed<T> {
             authors: Vec::new(),
             author_numbers: HashMap::new(),
             pending: 0,
+            len_max: u32::MAX - 1,
             waiting: Vec::new(),
             waiting_elements: Vec::new(),
         }
@@ -295,13 +297,8 @@ impl<T: Element + PartialEq> Indexed<T> {
 
     /// Does an operation that is new.
     fn do_new(&mut self, mut record: Record, elements: &[T], watch: &mut Watch<'_, T>) {
-        do_record(
-            &mut self.sequence,
-            &mut self.taken,
-            &mut record,
-            elements,
-            watch,
-        );
+        self.sequence
+            .act(&mut record, elements, self.len_max, &mut self.taken, watch);
         self.done.push(record);
     }
 
@@ -311,13 +308,9 @@ impl<T: Element + PartialEq> Indexed<T> {
             return;
         };
         let start = self.held.len() - record.brought();
-        do_record(
-            &mut self.sequence,
-            &mut self.taken,
-            &mut record,
-            &self.held[start..],
-            watch,
-        );
+        let brought = &self.held[start..];
+        self.sequence
+            .act(&mut record, brought, self.len_max, &mut self.taken, watch);
         self.held.truncate(start);
         self.done.push(record);
     }
@@ -334,7 +327,7 @@ impl<T: Element + PartialEq> Indexed<T> {
             ..
         } = record;
         match record.kind() {
-            Kind::Insert => {
+            Kind::Insert if taken == count => {
                 let at = index.min(self.sequence.rope().len() - count);
                 self.sequence.remove(at, count, &mut self.held, watch);
             }
@@ -345,7 +338,7 @@ impl<T: Element + PartialEq> Indexed<T> {
                 }
                 self.taken.truncate(start);
             }
-            Kind::Replace => {
+            Kind::Insert | Kind::Replace => {
                 let start = self.taken.len() - count as usize;
                 let (old, rest) = self.taken[start..].split_at(taken as usize);
                 if taken > 0 {
@@ -398,36 +391,43 @@ impl<T: Element + PartialEq> Indexed<T> {
                 .all(|record| record.author() == PENDING)
         );
         let taken = self.done.iter().map(|record| match record.kind() {
-            Kind::Insert => 0,
+            Kind::Insert if record.taken == record.count => 0,
             Kind::Remove => record.taken as usize,
-            Kind::Replace => record.count as usize,
+            Kind::Insert | Kind::Replace => record.count as usize,
         });
         assert_eq!(taken.sum::<usize>(), self.taken.len());
     }
 }
 
-/// Does an operation with the elements that it brings.
-fn do_record<T: Element + PartialEq>(
-    sequence: &mut Watched<T>,
-    taken: &mut Vec<T>,
-    record: &mut Record,
-    elements: &[T],
-    watch: &mut Watch<'_, T>,
-) {
-    let len = sequence.rope().len();
-    // As many as there are from the index on.
-    record.taken = record.count.min(len.saturating_sub(record.index));
-    match record.kind() {
-        Kind::Insert => sequence.insert(record.index.min(len), elements, watch),
-        Kind::Remove if record.taken == 0 => (),
-        Kind::Remove => sequence.remove(record.index, record.taken, taken, watch),
-        Kind::Replace => {
-            let (used, rest) = elements.split_at(record.taken as usize);
-            if !used.is_empty() {
-                sequence.replace(record.index, used, taken, watch);
-            }
-            taken.extend_from_slice(rest);
+impl<T: Element + PartialEq> Watched<T> {
+    /// Does an operation with the elements that it brings. What it takes out, and what it brings
+    /// but has no place for, goes to `taken`.
+    fn act(
+        &mut self,
+        record: &mut Record,
+        elements: &[T],
+        len_max: u32,
+        taken: &mut Vec<T>,
+        watch: &mut Watch<'_, T>,
+    ) {
+        let len = self.rope().len();
+        record.taken = match record.kind() {
+            Kind::Insert if record.count > len_max.saturating_sub(len) => 0,
+            Kind::Insert => record.count,
+            // As many as there are from the index on.
+            Kind::Remove | Kind::Replace => record.count.min(len.saturating_sub(record.index)),
+        };
+        let (used, rest) = match record.kind() {
+            Kind::Remove => (elements, elements),
+            Kind::Insert | Kind::Replace => elements.split_at(record.taken as usize),
+        };
+        match record.kind() {
+            _ if record.taken == 0 => (),
+            Kind::Insert => self.insert(record.index.min(len), used, watch),
+            Kind::Remove => self.remove(record.index, record.taken, taken, watch),
+            Kind::Replace => self.replace(record.index, used, taken, watch),
         }
+        taken.extend_from_slice(rest);
     }
 }
 
@@ -438,5 +438,60 @@ fn reborrowed<'a, T>(
     match watcher {
         Some(watcher) => Some(&mut **watcher),
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Rng;
+
+    /// Documents hold less than 4 GiB of changes, but what snapshots and pruning leave behind may
+    /// grow beyond.
+    #[test]
+    fn an_insertion_that_would_make_it_too_long_has_no_effect() {
+        const LEN_MAX: usize = 6;
+        for seed in 0..500 {
+            let mut rng = Rng::new(seed);
+            let mut indexed = Indexed {
+                len_max: LEN_MAX as u32,
+                ..Indexed::default()
+            };
+            let mut known: Vec<(u64, usize, Vec<u16>)> = Vec::new();
+            for _ in 0..20 {
+                let clock = rng.below(1000) as u64;
+                if known.iter().any(|(other, ..)| *other == clock) {
+                    continue;
+                }
+                let index = rng.below(LEN_MAX);
+                let elements: Vec<u16> = (0..rng.below(4)).map(|nth| nth as u16).collect();
+                let order = OrderKey::new(PeerId::from_bytes([0; 16]), Hlc::from_u64(clock));
+                let edit = match elements.len() {
+                    0 => Edit::Remove {
+                        index: index as u64,
+                        count: 2,
+                    },
+                    _ => Edit::Insert {
+                        index: index as u64,
+                        elements: &elements,
+                    },
+                };
+                indexed.apply(order, edit, None);
+                indexed.settle(None);
+                indexed.check();
+                known.push((clock, index, elements));
+                known.sort();
+                let mut expected: Vec<u16> = Vec::new();
+                for (_, index, elements) in &known {
+                    let at = (*index).min(expected.len());
+                    if elements.is_empty() {
+                        expected.drain(at..expected.len().min(at + 2));
+                    } else if expected.len() + elements.len() <= LEN_MAX {
+                        expected.splice(at..at, elements.iter().copied());
+                    }
+                }
+                assert_eq!(indexed.committed(), expected, "seed {seed}");
+            }
+        }
     }
 }

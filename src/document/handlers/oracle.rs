@@ -6,6 +6,7 @@
 
 use super::map::MapState;
 use super::operation::{Events, kind};
+use super::or_map::OrMapState;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::{Hlc, OperationId, OrderKey, PeerId};
@@ -14,8 +15,8 @@ use crate::codec::{DecodeError, Reader, Value, json};
 use crate::document::{MapOp, ValueCodec};
 use crate::testing::Rng;
 
-/// What a handler shows: entries of a map; elements of a set and the value of a register under
-/// the empty key.
+/// What a handler shows: entries of a map; elements of a set, the value of a register, and lists of
+/// key and value of an observed-remove map under the empty key.
 type Shown = Vec<(String, Value)>;
 type Body = (u8, Vec<u8>);
 
@@ -32,6 +33,10 @@ trait Subject {
     fn fold(blob: &[u8], ops: &[&Body]) -> Shown;
     fn random_op(rng: &mut Rng) -> Body;
     fn random_blob(rng: &mut Rng) -> Vec<u8>;
+    /// As events tell of it.
+    fn told(shown: Shown) -> Shown {
+        shown
+    }
 }
 
 /// The parts of `Subject` that only forward.
@@ -304,31 +309,7 @@ impl Subject for OrSetState {
     }
 
     fn random_op(rng: &mut Rng) -> Body {
-        let kind = [
-            kind::INSERT,
-            kind::INSERT,
-            kind::DELETE,
-            kind::DELETE,
-            kind::UPDATE,
-        ][rng.below(5)];
-        let mut body = Vec::new();
-        // One element gets half of the operations, so that its adds overlap in every way.
-        let element = match rng.below(2) {
-            0 => VALUES[rng.below(3)].as_bytes().to_vec(),
-            _ => random_value(rng),
-        };
-        write_prefixed(&mut body, &element);
-        let tag = |rng: &mut Rng| random_id(rng, 3).to_bytes();
-        if kind == kind::INSERT {
-            body.extend(tag(rng));
-        } else {
-            let count = rng.below(4);
-            write_uvarint(&mut body, count as u64);
-            (0..count).for_each(|_| body.extend(tag(rng)));
-            let usual = u8::from(count == 0);
-            body.push(if rng.below(5) == 0 { 7 } else { usual });
-        }
-        (kind, body)
+        random_tagged(rng, false)
     }
 
     fn random_blob(rng: &mut Rng) -> Vec<u8> {
@@ -337,6 +318,164 @@ impl Subject for OrSetState {
         write_uvarint(&mut blob, count as u64);
         (0..count).for_each(|_| write_prefixed(&mut blob, &random_value(rng)));
         blob
+    }
+}
+
+fn random_tagged(rng: &mut Rng, with_value: bool) -> Body {
+    let kind = [
+        kind::INSERT,
+        kind::INSERT,
+        kind::DELETE,
+        kind::DELETE,
+        kind::UPDATE,
+    ][rng.below(5)];
+    let mut body = Vec::new();
+    // One element gets half of the operations, so that its adds overlap in every way.
+    let element = match rng.below(2) {
+        0 => VALUES[rng.below(3)].as_bytes().to_vec(),
+        _ => random_value(rng),
+    };
+    write_prefixed(&mut body, &element);
+    let tag = |rng: &mut Rng| random_id(rng, 3).to_bytes();
+    if kind == kind::INSERT {
+        if with_value {
+            write_prefixed(&mut body, &random_value(rng));
+        }
+        body.extend(tag(rng));
+    } else {
+        let count = rng.below(4);
+        write_uvarint(&mut body, count as u64);
+        (0..count).for_each(|_| body.extend(tag(rng)));
+        let usual = u8::from(count == 0);
+        body.push(if rng.below(5) == 0 { 7 } else { usual });
+    }
+    (kind, body)
+}
+
+#[derive(Default)]
+struct LiteralMap {
+    live: Vec<(Value, Vec<(Value, OperationId)>)>,
+    tombstones: Vec<OperationId>,
+    seeded: Vec<(Value, Value)>,
+}
+
+impl LiteralMap {
+    fn put(&mut self, key: Value, value: Value, tag: OperationId) {
+        self.seeded.retain(|(other, _)| !same(other, &key));
+        if self.tombstones.contains(&tag) {
+            return;
+        }
+        match self.live.iter_mut().find(|(other, _)| same(other, &key)) {
+            Some((_, entries)) => entries.push((value, tag)),
+            None => self.live.push((key, vec![(value, tag)])),
+        }
+    }
+
+    fn remove(&mut self, key: &Value, tags: &[OperationId], untagged: bool) {
+        if untagged {
+            self.seeded.retain(|(other, _)| !same(other, key));
+        }
+        self.tombstones.extend(tags);
+        if let Some((_, live)) = self.live.iter_mut().find(|(other, _)| same(other, key)) {
+            live.retain(|(_, tag)| !tags.contains(tag));
+        }
+        self.live.retain(|(_, entries)| !entries.is_empty());
+    }
+
+    fn shown(self) -> Shown {
+        let live = self.live.into_iter().map(|(key, entries)| {
+            // Of entries with one tag, which only a forger makes, the first.
+            let best = entries.into_iter().rev().max_by_key(|(_, tag)| *tag);
+            (key, best.unwrap().0)
+        });
+        let all = self.seeded.into_iter().chain(live);
+        all.map(|(key, value)| (String::new(), Value::Array(vec![key, value])))
+            .collect()
+    }
+}
+
+impl Subject for OrMapState {
+    forward!(OrMapState);
+
+    fn shown(&self) -> Shown {
+        self.check();
+        let entries = self.entries();
+        assert_eq!(entries.len(), self.len());
+        for text in VALUES {
+            if let Ok(key) = json::decode(text.as_bytes()) {
+                let entry = entries.iter().find(|(other, _)| same(other, &key));
+                let entry = entry.filter(|_| key != Value::Double(f64::INFINITY));
+                assert_eq!(self.contains(&key), entry.is_some(), "{text}");
+                let value = entry.map(|(_, value)| value);
+                assert_eq!(
+                    format!("{:?}", self.get(&key).as_ref()),
+                    format!("{value:?}")
+                );
+            }
+        }
+        let entries = entries.into_iter();
+        entries
+            .map(|(key, value)| (String::new(), Value::Array(vec![key, value])))
+            .collect()
+    }
+
+    fn fold(blob: &[u8], ops: &[&Body]) -> Shown {
+        let mut map = LiteralMap::default();
+        let mut reader = Reader::new(blob);
+        for _ in 0..reader.uvarint().unwrap() {
+            let (key, value) = (value(&mut reader).unwrap(), value(&mut reader).unwrap());
+            match map.seeded.iter_mut().find(|(other, _)| same(other, &key)) {
+                Some(known) => known.1 = value,
+                None => map.seeded.push((key, value)),
+            }
+        }
+        for (kind, body) in ops.iter().filter(|(kind, _)| *kind < kind::UPDATE) {
+            let mut reader = Reader::new(body);
+            let key = value(&mut reader).unwrap();
+            let tag = |reader: &mut Reader<'_>| OperationId::from_bytes(&reader.array("").unwrap());
+            if *kind == kind::INSERT {
+                let value = value(&mut reader).unwrap();
+                map.put(key, value, tag(&mut reader));
+            } else {
+                let count = reader.uvarint().unwrap();
+                let tags: Vec<_> = (0..count).map(|_| tag(&mut reader)).collect();
+                map.remove(&key, &tags, reader.byte("").unwrap() != 0);
+            }
+        }
+        map.shown()
+    }
+
+    fn random_op(rng: &mut Rng) -> Body {
+        random_tagged(rng, true)
+    }
+
+    fn random_blob(rng: &mut Rng) -> Vec<u8> {
+        let count = rng.below(5);
+        let mut blob = Vec::new();
+        write_uvarint(&mut blob, count as u64);
+        (0..2 * count).for_each(|_| write_prefixed(&mut blob, &random_value(rng)));
+        blob
+    }
+
+    /// Keys as text, numbers in the form that equal ones share.
+    fn told(shown: Shown) -> Shown {
+        let told = |(_, entry): (String, Value)| {
+            let Value::Array(entry) = &entry else {
+                unreachable!("a key and a value")
+            };
+            let key = match &entry[0] {
+                Value::String(text) => text.to_string_lossy(),
+                Value::Double(number) if number.is_infinite() => "1e999".to_owned(),
+                Value::Double(number) if number.fract() == 0.0 => format!("{}", *number as i64),
+                key => {
+                    let mut text = Vec::new();
+                    json::encode(key, &mut text).unwrap();
+                    String::from_utf8(text).unwrap()
+                }
+            };
+            (key, entry[1].clone())
+        };
+        shown.into_iter().map(told).collect()
     }
 }
 
@@ -387,7 +526,7 @@ impl<S: Subject> Script<S> {
             assert!(state.shown().is_empty());
             blob = S::random_blob(rng);
         }
-        let shadow = S::fold(&blob, &[]);
+        let shadow = S::told(S::fold(&blob, &[]));
         Script {
             state,
             blob,
@@ -446,7 +585,7 @@ impl<S: Subject> Script<S> {
             self.committed.insert(at, (order, op));
         }
         if !look {
-            self.shadow = self.state.shown();
+            self.shadow = S::told(self.state.shown());
         }
     }
 
@@ -459,7 +598,7 @@ impl<S: Subject> Script<S> {
             format!("{shown:?}"),
             format!("{:?}", S::fold(&self.blob, &all))
         );
-        assert_eq!(sorted_texts(&shown), sorted_texts(&self.shadow));
+        assert_eq!(sorted_texts(&S::told(shown)), sorted_texts(&self.shadow));
 
         let blob = self.state.snapshot_state();
         let expected = S::fold(&self.blob, &committed);
@@ -500,4 +639,9 @@ fn registers_agree_with_the_specification() {
 #[test]
 fn sets_agree_with_the_specification() {
     run::<OrSetState>("set");
+}
+
+#[test]
+fn observed_remove_maps_agree_with_the_specification() {
+    run::<OrMapState>("observed-remove map");
 }

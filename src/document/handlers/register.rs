@@ -2,12 +2,12 @@
 //!
 //! The history of a map's single key, without deletes and updates.
 
-use super::history::{Effect, KeyHistory, Present};
+use super::history::{Effect, KeyHistory, Present, Writers};
+use super::inline_bytes::InlineBytes;
 use super::operation::{Events, Operation, Place, QueuedOperation, kind};
 use crate::clock::OrderKey;
-use crate::codec::bytes::write_prefixed;
 use crate::codec::json::UnsupportedValue;
-use crate::codec::{DecodeError, Reader, Value};
+use crate::codec::{DecodeError, Reader, Value, bytes::write_prefixed};
 use crate::document::{MapOp, ValueCodec};
 
 /// What the operations on a register add up to.
@@ -15,8 +15,9 @@ use crate::document::{MapOp, ValueCodec};
 pub(crate) struct RegisterState {
     codec: ValueCodec,
     history: KeyHistory,
-    /// Number of operations of the open transaction.
-    pending_count: u32,
+    writers: Writers,
+    /// The last value that the open transaction set.
+    pending: Option<InlineBytes>,
 }
 
 impl RegisterState {
@@ -25,7 +26,8 @@ impl RegisterState {
         RegisterState {
             codec,
             history: KeyHistory::default(),
-            pending_count: 0,
+            writers: Writers::default(),
+            pending: None,
         }
     }
 
@@ -44,15 +46,18 @@ impl RegisterState {
         match flag {
             0 => {}
             1 => {
-                let value = self.codec.canonical(reader.prefixed()?)?;
-                seeded
-                    .history
-                    .insert(Place::Seed(0), Effect::Set, Some(value));
+                let value = self.codec.canonical_bytes(reader.prefixed()?)?;
+                seeded.insert(Place::Seed(0), InlineBytes::from(&*value));
             }
             _ => return Err(Reader::new(blob).error("the flag of a register is 0 or 1")),
         }
         *self = seeded;
         Ok(())
+    }
+
+    fn insert(&mut self, place: Place, value: InlineBytes) {
+        self.history
+            .insert(place, Effect::Set, value, &mut self.writers);
     }
 
     /// Adds the operation of a change. Kinds other than `set` are ignored. O(1) if it is the
@@ -67,7 +72,12 @@ impl RegisterState {
         body: &[u8],
         events: Events<'_>,
     ) -> Result<(), DecodeError> {
-        self.apply_at(Place::Committed(order), kind, body, events)
+        if let Some(value) = self.read(kind, body)? {
+            self.change(events, |register| {
+                register.insert(Place::Committed(order), value)
+            });
+        }
+        Ok(())
     }
 
     /// Adds an operation of the open transaction, behind all others.
@@ -80,41 +90,37 @@ impl RegisterState {
         body: &[u8],
         events: Events<'_>,
     ) -> Result<(), DecodeError> {
-        let number = self.pending_count;
-        self.apply_at(Place::Pending(number), kind, body, events)?;
-        self.pending_count = number.checked_add(1).expect("fewer than 2^32 operations");
-        Ok(())
-    }
-
-    /// Takes back all operations of the open transaction. O(their number).
-    pub(crate) fn discard_pending(&mut self, events: Events<'_>) {
-        self.pending_count = 0;
-        self.change(events, KeyHistory::discard_pending);
-    }
-
-    fn apply_at(
-        &mut self,
-        place: Place,
-        kind: u8,
-        body: &[u8],
-        events: Events<'_>,
-    ) -> Result<(), DecodeError> {
-        if kind != kind::INSERT {
-            return Ok(());
+        if let Some(value) = self.read(kind, body)? {
+            self.change(events, |register| register.pending = Some(value));
         }
-        let value = self.codec.canonical(Reader::new(body).prefixed()?)?;
-        self.change(events, |history| {
-            history.insert(place, Effect::Set, Some(value));
-        });
         Ok(())
     }
 
-    fn change(&mut self, events: Events<'_>, change: impl FnOnce(&mut KeyHistory)) {
+    /// Takes back all operations of the open transaction. O(1).
+    pub(crate) fn discard_pending(&mut self, events: Events<'_>) {
+        self.change(events, |register| register.pending = None);
+    }
+
+    fn read(&self, kind: u8, body: &[u8]) -> Result<Option<InlineBytes>, DecodeError> {
+        if kind != kind::INSERT {
+            return Ok(None);
+        }
+        let value = self.codec.canonical_bytes(Reader::new(body).prefixed()?)?;
+        Ok(Some(InlineBytes::from(&*value)))
+    }
+
+    /// The value that an operation brings.
+    pub(crate) fn value_of(&self, kind: u8, body: &[u8]) -> Option<Value> {
+        let value = self.read(kind, body).ok()??;
+        Some(self.codec.stored(value.as_slice()))
+    }
+
+    fn change(&mut self, events: Events<'_>, change: impl FnOnce(&mut Self)) {
         let Some(events) = events else {
-            return change(&mut self.history);
+            return change(self);
         };
         let old = self.get();
-        change(&mut self.history);
+        change(self);
         let new = self.get();
         if old != new {
             let key = String::new();
@@ -122,25 +128,44 @@ impl RegisterState {
         }
     }
 
-    /// The value; None when unset or null. O(value).
-    pub(crate) fn get(&self) -> Option<Value> {
-        self.value(self.history.current())
+    /// Forgets operations that `covers` knows, but for the one that shows.
+    pub(crate) fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        self.history.forget(covers, &self.writers);
     }
 
-    fn value(&self, present: Option<Present<'_>>) -> Option<Value> {
-        let value = self.codec.stored(present?.value);
+    /// The committed operations, newest first; none while the open transaction hides them.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = (Place, Effect)> + '_ {
+        let history = self.history.newest_first(&self.writers);
+        history.take_while(|_| self.pending.is_none())
+    }
+
+    /// The value; None when unset or null. O(value).
+    pub(crate) fn get(&self) -> Option<Value> {
+        match &self.pending {
+            Some(value) => self.value(value.as_slice()),
+            None => self.value(self.committed()?.value),
+        }
+    }
+
+    fn committed(&self) -> Option<Present<'_>> {
+        self.history.present(&self.writers)
+    }
+
+    fn value(&self, value: &[u8]) -> Option<Value> {
+        let value = self.codec.stored(value);
         (value != Value::Null).then_some(value)
     }
 
     /// The blob of a snapshot; committed state only (defect 13.6).
     pub(crate) fn snapshot_state(&self) -> Vec<u8> {
-        let present = self.history.committed();
-        if self.value(present).is_none() {
-            return vec![0];
+        match self.committed() {
+            Some(present) if self.value(present.value).is_some() => {
+                let mut blob = vec![1];
+                write_prefixed(&mut blob, present.value);
+                blob
+            }
+            _ => vec![0],
         }
-        let mut blob = vec![1];
-        write_prefixed(&mut blob, present.expect("it has a value").value);
-        blob
     }
 
     /// The operation that sets the value.
@@ -148,8 +173,8 @@ impl RegisterState {
     /// # Errors
     /// The codec cannot carry the value.
     pub(crate) fn set(&self, value: &Value) -> Result<Operation, UnsupportedValue> {
-        let mut body = Vec::new();
-        write_prefixed(&mut body, &self.codec.encode(value)?);
+        let mut body = Vec::with_capacity(16);
+        self.codec.write_prefixed(value, &mut body)?;
         let kind = kind::INSERT;
         Ok(Operation { kind, body })
     }
@@ -165,11 +190,11 @@ impl RegisterState {
 
     /// Heap memory held, in bytes. O(operations).
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.history.heap_bytes()
+        self.history.heap_bytes() + self.writers.heap_bytes()
     }
 
     /// Panics if an invariant is broken. For tests.
     pub(crate) fn check(&self) {
-        self.history.check();
+        self.history.check(&self.writers);
     }
 }

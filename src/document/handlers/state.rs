@@ -3,6 +3,7 @@
 
 use super::map::MapState;
 use super::operation::QueuedOperation;
+use super::or_map::OrMapState;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::OrderKey;
@@ -16,7 +17,8 @@ pub(crate) trait ByteState {
     /// Forgets everything and starts from a snapshot's blob; an empty blob is an empty state.
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError>;
 
-    /// Adds the operation of a change.
+    /// Adds the operation of a change. If it is not the youngest, [`settle`](Self::settle) must
+    /// follow before anything is read.
     fn apply(
         &mut self,
         order: OrderKey,
@@ -41,6 +43,24 @@ pub(crate) trait ByteState {
 
     /// Takes back all operations of the open transaction.
     fn discard_pending(&mut self, recorder: &mut Recorder);
+
+    /// Whether [`promote_pending`](Self::promote_pending) can take so many operations.
+    fn can_promote(&self, count: usize) -> bool {
+        let _ = count;
+        false
+    }
+
+    /// All operations of the open transaction became changes with these places, in call order and
+    /// behind all others.
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        let _ = places;
+    }
+
+    /// The log forgot the changes that `covers` knows: what serves only to place others among
+    /// them may go.
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        let _ = covers;
+    }
 
     /// Joins two neighbours of a transaction's queue (specification 8.8).
     fn compound<'a>(
@@ -144,6 +164,15 @@ keyed_state!(MapState {
     ) -> Option<QueuedOperation<'a>> {
         MapState::compound(last, next)
     }
+    fn can_promote(&self, count: usize) -> bool {
+        MapState::can_promote(self, count)
+    }
+    fn promote_pending(&mut self, places: &[OrderKey]) {
+        MapState::promote_pending(self, places)
+    }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        MapState::forget(self, covers)
+    }
     fn visible(&self) -> Visible {
         Visible::Entries(self.entries())
     }
@@ -161,6 +190,9 @@ keyed_state!(RegisterState {
     ) -> Option<QueuedOperation<'a>> {
         RegisterState::compound(last, next)
     }
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        RegisterState::forget(self, covers)
+    }
     fn visible(&self) -> Visible {
         let value = self.get().into_iter();
         Visible::Entries(value.map(|value| (String::new(), value)).collect())
@@ -176,5 +208,19 @@ keyed_state!(OrSetState {
     }
     fn value(&self) -> Value {
         Value::Array(self.values())
+    }
+});
+
+keyed_state!(OrMapState {
+    fn visible(&self) -> Visible {
+        let entries = self.text_entries().into_iter();
+        Visible::Entries(
+            entries
+                .map(|(key, value)| (key.to_string_lossy(), value))
+                .collect(),
+        )
+    }
+    fn value(&self) -> Value {
+        Value::Object(self.text_entries())
     }
 });

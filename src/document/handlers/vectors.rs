@@ -5,6 +5,7 @@
 mod common;
 
 use super::map::MapState;
+use super::or_map::OrMapState;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::{Hlc, OrderKey};
@@ -45,6 +46,14 @@ macro_rules! subject {
 }
 
 subject!(OrSetState, |set: &Self| Value::Array(set.values()));
+subject!(OrMapState, |map: &Self| {
+    let entries = map.entries().into_iter();
+    Value::Array(
+        entries
+            .map(|(key, value)| Value::Array(vec![key, value]))
+            .collect(),
+    )
+});
 subject!(RegisterState, |register: &Self| register
     .get()
     .unwrap_or(Value::Null));
@@ -179,6 +188,7 @@ fn damaged_operations_and_snapshots() {
     damage::<MapState>("script_CRDTMapHandler");
     damage::<RegisterState>("script_CRDTRegisterHandler");
     damage::<OrSetState>("script_CRDTORSetHandler");
+    damage::<OrMapState>("script_CRDTORMapHandler");
 }
 
 #[test]
@@ -194,4 +204,9 @@ fn register_scripts() {
 #[test]
 fn set_scripts() {
     run::<OrSetState>("script_CRDTORSetHandler");
+}
+
+#[test]
+fn observed_remove_map_scripts() {
+    run::<OrMapState>("script_CRDTORMapHandler");
 }

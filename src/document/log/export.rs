@@ -1,5 +1,6 @@
 //! Rows back to changes: ids, dependencies and payload bytes exactly as the reference writes them.
 
+use super::bodies::Bodies;
 use super::row::Row;
 use super::{ChangeKey, Log, Operation, Place, Span};
 use crate::clock::{AuthorIdx, Hlc, OperationId, VersionVector};
@@ -115,6 +116,7 @@ impl Log {
             deps: Vec::new(),
             payload: Vec::new(),
         };
+        let mut bodies = self.row_bodies(&row).map(|bodies| bodies.skip(nth));
         for (at, clock) in self.clocks(&row).enumerate() {
             if at as u32 >= nth {
                 change.id.hlc = clock;
@@ -124,9 +126,12 @@ impl Log {
                     nth: at as u32,
                 };
                 change.payload.clear();
-                self.with_operation(place, |op| {
-                    self.write_payload(&row, op, &mut change.payload)
-                });
+                let mut write =
+                    |op: Operation<'_>| self.write_payload(&row, op, &mut change.payload);
+                match bodies.as_mut().map(Bodies::take) {
+                    Some((kind, body)) => write(Operation::Other { kind, body }),
+                    None => self.with_operation(place, write),
+                }
                 if !body(
                     place,
                     ChangeKey {

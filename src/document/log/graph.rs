@@ -1,13 +1,54 @@
 //! The dependency graph as rows give it: inside a row each change depends on the one before.
 
-use super::{ChangeKey, Log};
+use super::{ChangeKey, Log, Place};
+use crate::clock::Hlc;
 use crate::codec::Change;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// An id that is not in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExportError;
 
+/// Changes and what they depend on: per row the last of them.
+#[derive(Debug, Default)]
+pub(crate) struct SeenChanges {
+    rows: HashMap<u32, u32>,
+}
+
+impl SeenChanges {
+    /// Whether a change is among them.
+    pub fn contains(&self, place: Place) -> bool {
+        let last = self.rows.get(&place.row);
+        last.is_some_and(|last| place.nth <= *last)
+    }
+}
+
 impl Log {
+    /// Adds a change and all that it saw, as far as it is not older than `since`: a change is
+    /// younger than what it depends on. O(rows from there).
+    pub fn see(&self, place: Place, since: Hlc, seen: &mut SeenChanges) {
+        let mut waiting = vec![place];
+        let mut deps = Vec::new();
+        while let Some(Place { row, nth }) = waiting.pop() {
+            match seen.rows.entry(row) {
+                Entry::Occupied(mut known) => {
+                    let last = nth.max(*known.get());
+                    known.insert(last);
+                }
+                Entry::Vacant(slot) => {
+                    slot.insert(nth);
+                    if self.rows[row as usize].first_clock >= since {
+                        deps.clear();
+                        self.row_deps(row as usize, &mut deps);
+                        // A dependency that a snapshot covers is not stored.
+                        waiting.extend(deps.iter().filter_map(|dep| self.find(*dep)));
+                    }
+                }
+            }
+        }
+    }
+
     /// Stored changes that are neither among `heads` nor above them, in store order. No heads:
     /// all changes.
     pub fn not_above(&self, heads: &[ChangeKey]) -> Result<Vec<Change>, ExportError> {

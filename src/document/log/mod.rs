@@ -5,13 +5,17 @@
 //! Cost per typed character: one byte of content and, while the typing goes on, a byte or less
 //! of log. Appending is O(1), finding a change O(log rows).
 
+mod bodies;
 mod export;
 mod graph;
 mod produced;
 mod prune;
 mod row;
 mod slices;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use graph::SeenChanges;
 pub(crate) use prune::Pruned;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 pub(crate) use slices::{NewRow, Slice, SliceClocks, SliceOp};
@@ -22,7 +26,8 @@ use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
 use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
 use crate::tree::ChunkedVec;
-use row::{Clocks, POOLED_CHANGES_MAX, Row, RowDeps, RowOp, read_clock_step, write_clock_step};
+use bodies::{Bodies, BodyPool};
+use row::{Clocks, Row, RowDeps, RowOp, Turn, read_clock_step};
 use std::collections::{BTreeMap, HashMap};
 
 /// A change id within one document.
@@ -73,7 +78,9 @@ pub(crate) struct Log {
     /// Clock of the last change of the last row.
     last_clock: Hlc,
     clock_pool: Vec<u8>,
-    byte_pool: Vec<u8>,
+    bodies: BodyPool,
+    /// Where the body of the change stored last begins, if its row has bodies.
+    last_body: u32,
     span_pool: Vec<Span>,
     dep_pool: Vec<Box<[ChangeKey]>>,
     change_count: u64,
@@ -135,7 +142,8 @@ impl Log {
     }
 
     /// The changes of a handler row by row: the first one that `keep` wants, and how many there
-    /// are from it to the end of the row. For what needs no single changes.
+    /// are from it to the end of the row; changes with bodies one by one. For what needs no single
+    /// changes where they have a compact form.
     pub fn stretches(
         &self,
         name: NameIdx,
@@ -150,18 +158,21 @@ impl Log {
                     clock: *clock,
                 })
             };
-            if let Some((nth, clock)) = self
+            let each = matches!(row.op, RowOp::Other { .. });
+            let first = self
                 .clocks(row)
                 .enumerate()
-                .find(|(_, clock)| wanted(clock))
-            {
+                .filter(|(_, clock)| wanted(clock))
+                .take(if each { row.changes as usize } else { 1 });
+            found.extend(first.map(|(nth, clock)| {
                 let place = Place {
                     row: number,
                     nth: nth as u32,
                 };
                 let key = OperationId::new(self.authors.peer(row.author), clock);
-                found.push((key, place, row.changes - nth as u32));
-            }
+                let count = if each { 1 } else { row.changes - nth as u32 };
+                (key, place, count)
+            }));
         }
         found.sort_unstable_by_key(|(key, ..)| *key);
         found
@@ -245,32 +256,39 @@ impl Log {
     }
 
     /// Stores a change. The caller has checked that it is new and its dependencies are known.
+    #[inline(always)]
     pub fn push(&mut self, key: ChangeKey, deps: &[ChangeKey], name: NameIdx, op: Operation<'_>) {
         self.change_count += 1;
         if name != NameIdx::NONE {
             self.names[name.0 as usize].change_count += 1;
         }
-        if !self.try_extend(key, deps, name, op) {
-            let deps = self.store_deps(deps);
-            let op = self.store_op(op);
-            let row = self.rows.len() as u32;
-            self.rows.push(Row {
-                first_clock: key.clock,
-                op,
-                author: key.author,
-                changes: 1,
-                name,
-                deps,
-                clocks: Clocks::Step(0),
-            });
-            self.add_to_author(key, row);
-            if name != NameIdx::NONE {
-                self.names[name.0 as usize].rows.push(row);
-            }
+        if !self.try_extend(key, deps, name, &op) {
+            self.push_row(key, deps, name, op);
         }
         self.last_clock = key.clock;
         let author = &mut self.by_author[key.author.0 as usize];
         author.latest = author.latest.max(key.clock);
+    }
+
+    /// Out of the way of [`push`](Self::push): of twenty typed characters one begins a row.
+    #[inline(never)]
+    fn push_row(&mut self, key: ChangeKey, deps: &[ChangeKey], name: NameIdx, op: Operation<'_>) {
+        let deps = self.store_deps(deps);
+        let op = self.store_op(op);
+        let row = self.rows.len() as u32;
+        self.rows.push(Row {
+            first_clock: key.clock,
+            op,
+            author: key.author,
+            changes: 1,
+            name,
+            deps,
+            clocks: Clocks::Step(0),
+        });
+        self.add_to_author(key, row);
+        if name != NameIdx::NONE {
+            self.names[name.0 as usize].rows.push(row);
+        }
     }
 
     fn add_to_author(&mut self, key: ChangeKey, row: u32) {
@@ -334,64 +352,66 @@ impl Log {
                 }
             }
             Operation::Other { kind, body } => {
-                let (start, len) = self.store_bytes(body);
-                RowOp::Other { kind, start, len }
+                self.last_body = self.bodies.push(kind, body);
+                RowOp::Other {
+                    start: self.last_body,
+                }
             }
-            Operation::Opaque { payload } => {
-                let (start, len) = self.store_bytes(payload);
-                RowOp::Opaque { start, len }
-            }
+            Operation::Opaque { payload } => RowOp::Opaque {
+                start: self.bodies.push_plain(payload),
+                len: payload.len() as u32,
+            },
         }
-    }
-
-    fn store_bytes(&mut self, bytes: &[u8]) -> (u32, u32) {
-        let start = self.byte_pool.len() as u32;
-        self.byte_pool.extend_from_slice(bytes);
-        (start, bytes.len() as u32)
     }
 
     /// Whether so many more bytes of operations fit: pools are addressed by 32 bits.
     pub fn has_room(&self, bytes: usize) -> bool {
         const POOL_MAX: usize = u32::MAX as usize;
-        self.byte_pool.len() + bytes < POOL_MAX
+        self.bodies.has_room(bytes)
             && self.content.has_room(bytes)
             && self.clock_pool.len() + 16 < POOL_MAX
     }
 
     /// Adds the change to the last row if it continues it.
+    #[inline(always)]
     fn try_extend(
         &mut self,
         key: ChangeKey,
         deps: &[ChangeKey],
         name: NameIdx,
-        op: Operation<'_>,
+        op: &Operation<'_>,
     ) -> bool {
-        let Some(row) = self.rows.last() else {
+        let last_clock = self.last_clock;
+        let Some(row) = self.rows.last_mut() else {
             return false;
         };
-        let last = ChangeKey {
-            author: row.author,
-            clock: self.last_clock,
+        let &[dep] = deps else {
+            return false;
         };
-        if row.author != key.author || row.name != name || deps != [last] || key.clock <= last.clock
+        if row.author != key.author
+            || row.name != name
+            || (dep.author, dep.clock) != (row.author, last_clock)
+            || key.clock <= last_clock
         {
             return false;
         }
-        if last.clock != self.by_author[key.author.0 as usize].latest {
+        if last_clock != self.by_author[key.author.0 as usize].latest {
             // Rows of strays hold one change.
             return false;
         }
-        let Some(op) = continued(row, op) else {
+        let Some(turn) = row.continued_by(op) else {
             return false;
         };
-        let Some(clocks) = continued_clocks(row, last.clock, key.clock, &mut self.clock_pool)
-        else {
+        if !row.continue_clocks(last_clock, key.clock, &mut self.clock_pool) {
             return false;
-        };
-        let row = self.rows.last_mut().expect("looked at above");
-        row.op = op;
-        row.clocks = clocks;
+        }
+        if turn == Turn::Backwards {
+            row.turn_backwards();
+        }
         row.changes += 1;
+        if let Operation::Other { kind, body } = op {
+            self.last_body = self.bodies.push(*kind, body);
+        }
         true
     }
 
@@ -471,18 +491,26 @@ impl Log {
             RowOp::RemoveSpans { start, count } => Operation::Remove {
                 spans: &self.span_pool[start as usize..(start + count) as usize],
             },
-            RowOp::Other { kind, start, len } => Operation::Other {
-                kind,
-                body: self.bytes(start, len),
-            },
+            RowOp::Other { start } => {
+                let mut bodies = match self.last_place() == Some(place) {
+                    true => self.bodies.from(self.last_body),
+                    false => self.bodies.from(start).skip(place.nth),
+                };
+                let (kind, body) = bodies.take();
+                Operation::Other { kind, body }
+            }
             RowOp::Opaque { start, len } => Operation::Opaque {
-                payload: self.bytes(start, len),
+                payload: self.bodies.plain(start, len),
             },
         }
     }
 
-    fn bytes(&self, start: u32, len: u32) -> &[u8] {
-        &self.byte_pool[start as usize..start as usize + len as usize]
+    /// The bodies of a row that has some: for whoever walks it.
+    fn row_bodies(&self, row: &Row) -> Option<Bodies<'_>> {
+        match row.op {
+            RowOp::Other { start } => Some(self.bodies.from(start)),
+            _ => None,
+        }
     }
 
     /// Hands the operation of a change to `body`; the spans of a removal live on its stack.
@@ -547,105 +575,12 @@ impl Log {
                 .map(|name| name.rows.capacity() * 4 + 2 * name.prefix.len())
                 .sum::<usize>()
             + self.clock_pool.capacity()
-            + self.byte_pool.capacity()
+            + self.bodies.heap_bytes()
             + self.span_pool.capacity() * size_of::<Span>()
             + self
                 .dep_pool
                 .iter()
                 .map(|deps| (deps.len() + 1) * 16)
                 .sum::<usize>()
-    }
-}
-
-/// The row's operations with one more, if it continues them.
-fn continued(row: &Row, op: Operation<'_>) -> Option<RowOp> {
-    match (row.op, op) {
-        (
-            RowOp::Insert {
-                first,
-                step,
-                left,
-                right,
-                content,
-            },
-            Operation::Insert {
-                first: next,
-                len,
-                left: l,
-                right: r,
-                content: c,
-            },
-        ) => {
-            let grown = step.checked_mul(row.changes)?;
-            let last = ElementKey {
-                author: row.author,
-                counter: (first + grown).wrapping_sub(1),
-            };
-            let fits = len == step
-                && next == first + grown
-                && l == last
-                && r == right
-                && c == content.plus(grown);
-            fits.then_some(RowOp::Insert {
-                first,
-                step,
-                left,
-                right,
-                content,
-            })
-        }
-        (
-            RowOp::Remove {
-                author,
-                first,
-                step,
-            },
-            Operation::Remove { spans: [span] },
-        ) => {
-            if span.id.author != author || span.len != step.unsigned_abs() {
-                return None;
-            }
-            let changes = i32::try_from(row.changes).ok()?;
-            let forwards = first.checked_add_signed(step.checked_mul(changes)?);
-            if forwards == Some(span.id.counter) {
-                return Some(row.op);
-            }
-            // Backspacing: decided by the second removal.
-            let backwards =
-                row.changes == 1 && step == 1 && first.checked_sub(1) == Some(span.id.counter);
-            backwards.then_some(RowOp::Remove {
-                author,
-                first,
-                step: -1,
-            })
-        }
-        _ => None,
-    }
-}
-
-/// How the row stores its clocks with one more; None starts a new row.
-fn continued_clocks(row: &Row, last: Hlc, next: Hlc, pool: &mut Vec<u8>) -> Option<Clocks> {
-    let distance = next.to_u64() - last.to_u64();
-    match row.clocks {
-        Clocks::Step(step) if row.changes > 1 && u64::from(step) == distance => Some(row.clocks),
-        Clocks::Step(_) if row.changes == 1 && distance <= 0xffff => {
-            Some(Clocks::Step(distance as u32))
-        }
-        Clocks::Step(step) if row.changes <= POOLED_CHANGES_MAX / 8 => {
-            let start = pool.len() as u32;
-            let mut clock = row.first_clock;
-            for _ in 1..row.changes {
-                let later = Hlc::from_u64(clock.to_u64() + u64::from(step));
-                write_clock_step(clock, later, pool);
-                clock = later;
-            }
-            write_clock_step(last, next, pool);
-            Some(Clocks::Pool(start))
-        }
-        Clocks::Pool(_) if row.changes < POOLED_CHANGES_MAX => {
-            write_clock_step(last, next, pool);
-            Some(row.clocks)
-        }
-        _ => None,
     }
 }

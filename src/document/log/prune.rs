@@ -1,5 +1,6 @@
 //! Forgetting changes that a snapshot covers (specification 8.7 and 4.3).
 
+use super::bodies::Bodies;
 use super::row::Operation;
 use super::{ChangeKey, Log};
 use crate::clock::{AuthorIdx, Hlc, VersionVector};
@@ -47,7 +48,9 @@ impl Log {
         let mut before = 0;
         for (number, row) in self.rows.iter().enumerate() {
             let mut previous = None;
+            let mut bodies = self.row_bodies(row);
             for (nth, clock) in self.clocks(row).enumerate() {
+                let body = bodies.as_mut().map(Bodies::take);
                 let key = ChangeKey {
                     author: row.author,
                     clock,
@@ -71,7 +74,11 @@ impl Log {
                     row: number as u32,
                     nth: nth as u32,
                 };
-                self.with_operation(place, |op| kept.push_copy(self, key, &deps, row.name, op));
+                let mut keep = |op: Operation<'_>| kept.push_copy(self, key, &deps, row.name, op);
+                match body {
+                    Some((kind, body)) => keep(Operation::Other { kind, body }),
+                    None => self.with_operation(place, keep),
+                }
             }
         }
         if pruned.removed == 0 && !anyway {

@@ -29,6 +29,7 @@ pub(crate) struct Spans {
 
 impl Spans {
     /// Adds elements behind those that are there.
+    #[inline]
     pub fn add(&mut self, id: ElementKey, len: u32) {
         let last = match self.several.last_mut() {
             Some(last) => Some(last),
@@ -94,9 +95,9 @@ pub(super) enum RowOp {
     },
     /// One change; its spans in the span pool.
     RemoveSpans { start: u32, count: u32 },
-    /// One change; its body in the byte pool.
-    Other { kind: u8, start: u32, len: u32 },
-    /// One change; its whole payload in the byte pool.
+    /// Kinds and bodies in the pool of bodies, from here on.
+    Other { start: u32 },
+    /// One change; its whole payload in the pool of bodies.
     Opaque { start: u32, len: u32 },
 }
 
@@ -122,6 +123,121 @@ pub(super) struct Row {
     pub clocks: Clocks,
 }
 
+/// How a change continues a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Straight,
+    /// The second removal lies before the first: the row was the beginning of backspacing.
+    Backwards,
+}
+
+impl Row {
+    /// Whether the row's operations can be followed by one more, and how.
+    #[inline(always)]
+    pub fn continued_by(&self, op: &Operation<'_>) -> Option<Turn> {
+        match (&self.op, op) {
+            (
+                RowOp::Insert {
+                    first,
+                    step,
+                    right,
+                    content,
+                    ..
+                },
+                Operation::Insert {
+                    first: next,
+                    len,
+                    left: l,
+                    right: r,
+                    content: c,
+                },
+            ) => {
+                let grown = step.checked_mul(self.changes)?;
+                let end = first + grown;
+                let fits = len == step
+                    && *next == end
+                    && (l.author, l.counter) == (self.author, end.wrapping_sub(1))
+                    && r == right
+                    && *c == content.plus(grown);
+                fits.then_some(Turn::Straight)
+            }
+            (
+                RowOp::Remove {
+                    author,
+                    first,
+                    step,
+                },
+                Operation::Remove { spans: [span] },
+            ) => {
+                if span.id.author != *author || span.len != step.unsigned_abs() {
+                    return None;
+                }
+                let changes = i32::try_from(self.changes).ok()?;
+                let forwards = first.checked_add_signed(step.checked_mul(changes)?);
+                if forwards == Some(span.id.counter) {
+                    return Some(Turn::Straight);
+                }
+                // Backspacing: decided by the second removal.
+                let backwards = self.changes == 1
+                    && *step == 1
+                    && first.checked_sub(1) == Some(span.id.counter);
+                backwards.then_some(Turn::Backwards)
+            }
+            (RowOp::Other { .. }, Operation::Other { .. }) => {
+                (self.changes < BODIES_MAX).then_some(Turn::Straight)
+            }
+            _ => None,
+        }
+    }
+
+    /// See [`Turn::Backwards`].
+    pub fn turn_backwards(&mut self) {
+        if let RowOp::Remove { step, .. } = &mut self.op {
+            *step = -1;
+        }
+    }
+
+    /// Stores one more clock behind `last`; false if the row is full or the clock too far.
+    #[inline]
+    pub fn continue_clocks(&mut self, last: Hlc, next: Hlc, pool: &mut Vec<u8>) -> bool {
+        let distance = next.to_u64() - last.to_u64();
+        match self.clocks {
+            Clocks::Step(step) if self.changes > 1 && u64::from(step) == distance => true,
+            _ => self.continue_uneven_clocks(last, next, distance, pool),
+        }
+    }
+
+    #[inline(never)]
+    fn continue_uneven_clocks(
+        &mut self,
+        last: Hlc,
+        next: Hlc,
+        distance: u64,
+        pool: &mut Vec<u8>,
+    ) -> bool {
+        match self.clocks {
+            Clocks::Step(_) if self.changes == 1 && distance <= 0xffff => {
+                self.clocks = Clocks::Step(distance as u32);
+            }
+            Clocks::Step(step) if self.changes <= POOLED_CHANGES_MAX / 8 => {
+                self.clocks = Clocks::Pool(pool.len() as u32);
+                let mut clock = self.first_clock;
+                for _ in 1..self.changes {
+                    let later = Hlc::from_u64(clock.to_u64() + u64::from(step));
+                    write_clock_step(clock, later, pool);
+                    clock = later;
+                }
+                write_clock_step(last, next, pool);
+            }
+            Clocks::Pool(_) if self.changes < POOLED_CHANGES_MAX => {
+                write_clock_step(last, next, pool);
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// The clocks of a row after the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clocks {
@@ -140,6 +256,9 @@ pub(crate) struct Place {
 
 /// Most changes in a row whose clocks are in the pool: bounds the walk to one of them.
 pub(super) const POOLED_CHANGES_MAX: u32 = 256;
+
+/// Most changes in a row of bodies: bounds the walk to one of them.
+pub(super) const BODIES_MAX: u32 = if cfg!(any(test, fuzzing)) { 5 } else { 32 };
 
 /// The distance of two clocks of a row as a varint: mostly one byte. Bit 0 tells whether the
 /// millisecond stayed; then the counter's growth follows, else the milliseconds, and bit 1 tells

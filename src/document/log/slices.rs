@@ -46,7 +46,8 @@ pub(crate) enum SliceOp<'a> {
         first: u32,
         step: i32,
     },
-    /// One change.
+    /// One change; or several with bodies, of which this is the first: see
+    /// [`Log::slice_bodies`].
     Single(Operation<'a>),
 }
 
@@ -359,6 +360,15 @@ impl Log {
             row.changes += new.changes;
         }
         fits
+    }
+
+    /// Appends kinds and bodies of a slice's changes, if that is what they are.
+    pub fn slice_bodies<'a>(&'a self, slice: Slice, out: &mut Vec<(u8, &'a [u8])>) {
+        let row = &self.rows[slice.first.row as usize];
+        if let Some(bodies) = self.row_bodies(row) {
+            let mut bodies = bodies.skip(slice.first.nth);
+            out.extend((0..slice.changes).map(|_| bodies.take()));
+        }
     }
 
     /// The changes of a slice one by one: places and clocks.

@@ -81,6 +81,7 @@ impl SliceWriter {
     pub fn write(&mut self, log: &Log, slice: Slice, out: &mut impl Layout) {
         let max = match log.slice_op(slice) {
             SliceOp::Insert(Operation::Insert { len, .. }) => UNITS_MAX as u32 / len,
+            SliceOp::Single(Operation::Other { .. }) => slice.changes,
             SliceOp::Insert(_) | SliceOp::Single(_) => 1,
             SliceOp::Remove { .. } => REMOVALS_MAX,
         };
@@ -204,8 +205,8 @@ impl<'a> Borrowed<'a> {
                     }));
                     OpOut::RemoveSpans(self.spans)
                 }
-                Operation::Other { kind, body } => {
-                    self.bodies.push((kind, body));
+                Operation::Other { .. } => {
+                    log.slice_bodies(slice, &mut self.bodies);
                     OpOut::Bodies(&self.bodies)
                 }
                 Operation::Opaque { payload } => OpOut::Opaque(payload),
