@@ -276,7 +276,7 @@ pub(super) fn unzigzag(value: u64) -> i64 {
 /// The distance from one clock to any other, so that near ones are short: bit 0 tells whether the
 /// millisecond is the same; then the counter's difference follows, else that of the milliseconds,
 /// with bit 1 for a counter behind it.
-pub(super) fn write_clock(from: Hlc, to: Hlc, out: &mut Vec<u8>) {
+pub(crate) fn write_clock(from: Hlc, to: Hlc, out: &mut Vec<u8>) {
     use super::super::bytes::write_uvarint;
     let ms = to.ms() - from.ms();
     if ms == 0 {
@@ -291,7 +291,7 @@ pub(super) fn write_clock(from: Hlc, to: Hlc, out: &mut Vec<u8>) {
 }
 
 /// The inverse.
-pub(super) fn read_clock(from: Hlc, reader: &mut Reader<'_>) -> Result<Hlc, DecodeError> {
+pub(crate) fn read_clock(from: Hlc, reader: &mut Reader<'_>) -> Result<Hlc, DecodeError> {
     const MS_END: i64 = 1 << 48;
     let start = reader.clone();
     let head = reader.uvarint()?;

@@ -87,8 +87,10 @@ pub(crate) trait ByteState {
         None
     }
 
-    /// Brings an empty state to one that [`native_state`](Self::native_state) wrote.
-    fn seed_native(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+    /// Joins what [`native_state`](Self::native_state) wrote with what is here: nothing of either
+    /// is lost. `Ok(false)`: what is here cannot be joined with anything, and did not change; an
+    /// empty state can.
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
         Err(Reader::new(bytes).error("this kind of handler has no native state"))
     }
 
@@ -157,6 +159,12 @@ macro_rules! keyed_state {
 }
 
 keyed_state!(MapState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(MapState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        MapState::join_native(self, bytes)
+    }
     fn compound<'a>(
         &self,
         last: &QueuedOperation<'a>,
@@ -183,6 +191,12 @@ keyed_state!(MapState {
 });
 
 keyed_state!(RegisterState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(RegisterState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        RegisterState::join_native(self, bytes)
+    }
     fn compound<'a>(
         &self,
         last: &QueuedOperation<'a>,
@@ -203,6 +217,12 @@ keyed_state!(RegisterState {
 });
 
 keyed_state!(OrSetState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(OrSetState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        OrSetState::join_native(self, bytes)
+    }
     fn visible(&self) -> Visible {
         Visible::Elements(self.values())
     }
@@ -212,6 +232,12 @@ keyed_state!(OrSetState {
 });
 
 keyed_state!(OrMapState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(OrMapState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        OrMapState::join_native(self, bytes)
+    }
     fn visible(&self) -> Visible {
         let entries = self.text_entries().into_iter();
         Visible::Entries(

@@ -49,7 +49,7 @@ pub(super) fn read(
         State::Fugue(fugue) => fugue,
         state => {
             let state = state.bytes_mut().expect("all others are bytes");
-            return state.seed_native(bytes);
+            return state.join_native(bytes).map(|_| ());
         }
     };
     let mut reader = Reader::new(bytes);

@@ -11,13 +11,14 @@ use crate::document::{
 use crate::replica::Replica as _;
 use crate::testing::Rng;
 
-pub(super) const HANDLERS: [(&str, HandlerKind); 6] = [
+pub(super) const HANDLERS: [(&str, HandlerKind); 7] = [
     ("text", HandlerKind::FugueText),
     ("other", HandlerKind::FugueText),
     ("map", HandlerKind::Map),
     ("register", HandlerKind::Register),
     ("set", HandlerKind::OrSet),
     ("list", HandlerKind::FugueList),
+    ("ormap", HandlerKind::OrMap),
 ];
 
 pub(super) fn peer(number: u8) -> PeerId {
@@ -195,7 +196,7 @@ fn every_change_comes_back_to_the_byte() {
                 copy.check();
                 copy = registered(copy);
                 let shown = values(&copy);
-                assert_eq!(shown[..6], values(&document)[..6], "seed {seed}");
+                assert_eq!(shown[..7], values(&document)[..7], "seed {seed}");
                 copy.replay_all();
                 assert_eq!(values(&copy), shown, "seed {seed}");
                 let again = copy.import_native(&bytes, &[], Origin::Remote).unwrap();
@@ -286,7 +287,7 @@ fn streams_bring_every_update() {
         let mut back = source;
         back.import_changes(copy.all_changes(), &[], Origin::Remote)
             .unwrap();
-        assert_eq!(values(&back)[..6], values(&copy)[..6], "seed {seed}");
+        assert_eq!(values(&back)[..7], values(&copy)[..7], "seed {seed}");
     }
 }
 
