@@ -106,7 +106,7 @@ impl Document {
     }
 
     /// Notes the changes that a snapshot brings without bringing them as changes.
-    fn note_missing(&mut self, vector: &VersionVector) {
+    pub(super) fn note_missing(&mut self, vector: &VersionVector) {
         for (peer, clock) in vector.iter() {
             let author = self.log.authors.find(&peer);
             let held = author.and_then(|author| self.log.latest(author));

@@ -5,6 +5,8 @@ mod base;
 mod export;
 mod fold;
 mod import;
+mod merge;
+mod merge_sequence;
 mod sequence_state;
 mod snapshot;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::document::types::{
 use crate::document::{Document, Frontiers};
 use crate::replica::ApplyError;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Numbers of the sections. All must be understood.
@@ -67,6 +68,15 @@ impl Document {
                 return Err(ApplyError::UnknownHandler { type_tag });
             }
         }
+        let body = self.snapshot_body(history, whole)?;
+        Ok(seal(Kind::Snapshot, false, &[&body]))
+    }
+
+    pub(super) fn snapshot_body(
+        &mut self,
+        history: bool,
+        whole: bool,
+    ) -> Result<Vec<u8>, ApplyError> {
         let mut out = Vec::new();
         let vector = self.vector();
         for (peer, _) in vector.iter() {
@@ -83,7 +93,7 @@ impl Document {
         let (handlers, entries) = self.native_handlers(whole)?;
         sections::write(section::ENTRIES, &entries, &mut out);
         sections::write(section::HANDLERS, &handlers, &mut out);
-        Ok(seal(Kind::Snapshot, false, &[&out]))
+        Ok(out)
     }
 
     fn native_head(&self, vector: &VersionVector, history: bool, whole: bool) -> Vec<u8> {
@@ -198,7 +208,7 @@ impl Document {
         Ok((handlers, out))
     }
 
-    fn saved_state(&self, number: HandlerIdx) -> Result<Vec<u8>, ApplyError> {
+    pub(super) fn saved_state(&self, number: HandlerIdx) -> Result<Vec<u8>, ApplyError> {
         match &self.handler_ref(number).state {
             State::Custom(custom) => custom.save().map_err(|error| ApplyError::Custom {
                 handler_id: self.handler_id(number).to_owned(),
@@ -208,7 +218,7 @@ impl Document {
         }
     }
 
-    fn floor_by_author(&self, number: HandlerIdx) -> Vec<(AuthorIdx, u64)> {
+    pub(super) fn floor_by_author(&self, number: HandlerIdx) -> Vec<(AuthorIdx, u64)> {
         let floor = self.counter_floor_of(number).into_iter();
         floor
             .filter_map(|(peer, counter)| Some((self.log.authors.find(&peer)?, counter)))
@@ -290,7 +300,6 @@ impl Document {
         body: &[u8],
         whole: bool,
     ) -> Result<(), DocumentError> {
-        let mut states = HashMap::new();
         for stored in handlers {
             let spec = HandlerSpec {
                 kind: stored.kind,
@@ -306,20 +315,34 @@ impl Document {
             state::read(bytes, handler, authors, self.own, &mut self.log.content)
                 .map_err(NativeError::from)?;
             handler.newest = stored.newest;
-            if !whole {
-                let start = bytes.as_ptr() as usize - body.as_ptr() as usize;
-                states.insert(stored.id.into(), start..start + bytes.len());
-            }
             self.note_restored(number, whole);
         }
         if !whole {
             self.native_base = Some(NativeBase {
+                states: states_of(handlers, body),
                 body: body.into(),
                 authors: authors.to_vec(),
-                states,
                 crdt_lf: OnceLock::new(),
             });
         }
+        Ok(())
+    }
+
+    /// Makes what this document is now the base of its replays. All authors of the version are
+    /// known.
+    pub(super) fn rebase(&mut self) -> Result<(), ApplyError> {
+        let body = self.snapshot_body(false, false)?;
+        let parts = Parts::read(&body).expect("just written");
+        let states = states_of(&parts.handlers, &body);
+        let authors = (0..parts.authors.len() as u32).map(AuthorIdx).collect();
+        self.snapshot = Some(Snapshot::new(parts.vector, parts.entries));
+        self.native_base = Some(NativeBase {
+            states,
+            body: body.into(),
+            authors,
+            crdt_lf: OnceLock::new(),
+        });
+        self.is_seeded = true;
         Ok(())
     }
 
@@ -338,30 +361,40 @@ impl Document {
     }
 }
 
-/// A snapshot, split and checked, but for the states.
-struct Parts<'a> {
-    whole: bool,
-    clock: Hlc,
-    authors: Vec<PeerId>,
-    vector: VersionVector,
-    pruned: VersionVector,
-    frontiers: Vec<OperationId>,
-    log: Option<&'a [u8]>,
-    entries: Vec<(String, Vec<u8>)>,
-    handlers: Vec<StoredHandler<'a>>,
+/// Where the states of handlers are in a body.
+fn states_of(handlers: &[StoredHandler<'_>], body: &[u8]) -> HashMap<Box<str>, Range<usize>> {
+    let native = handlers.iter().filter_map(|stored| {
+        let bytes = stored.state?;
+        let start = bytes.as_ptr() as usize - body.as_ptr() as usize;
+        Some((stored.id.into(), start..start + bytes.len()))
+    });
+    native.collect()
 }
 
-struct StoredHandler<'a> {
-    kind: HandlerKind,
-    codec: ValueCodec,
-    type_tag: &'a str,
-    id: &'a str,
-    newest: Option<OperationId>,
-    state: Option<&'a [u8]>,
+/// A snapshot, split and checked, but for the states.
+pub(super) struct Parts<'a> {
+    pub whole: bool,
+    pub clock: Hlc,
+    authors: Vec<PeerId>,
+    pub vector: VersionVector,
+    pruned: VersionVector,
+    frontiers: Vec<OperationId>,
+    pub log: Option<&'a [u8]>,
+    entries: Vec<(String, Vec<u8>)>,
+    pub handlers: Vec<StoredHandler<'a>>,
+}
+
+pub(super) struct StoredHandler<'a> {
+    pub kind: HandlerKind,
+    pub codec: ValueCodec,
+    pub type_tag: &'a str,
+    pub id: &'a str,
+    pub newest: Option<OperationId>,
+    pub state: Option<&'a [u8]>,
 }
 
 impl<'a> Parts<'a> {
-    fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
+    pub fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let mut found: HashMap<u64, &[u8]> = HashMap::new();
         while let Some((number, bytes)) = sections::read(&mut reader)? {

@@ -2,6 +2,7 @@
 
 use super::tests::{edit, empty, registered, values};
 use crate::clock::VersionVector;
+use crate::codec::Value;
 use crate::codec::native::{Kind, container, deflated};
 use crate::document::{Document, DocumentOptions, Origin, WallClock};
 use crate::replica::Replica as _;
@@ -122,6 +123,72 @@ fn crdt_lf_peers_get_the_same_snapshot() {
             );
         }
     }
+}
+
+/// Two replicas that both forgot their changes join their snapshots. Oracle: a third one that got
+/// every change.
+#[test]
+fn concurrent_snapshots_join_without_loss() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let mut oracle = registered(empty(3));
+        let mut a = registered(empty(1));
+        let mut b = registered(empty(2));
+        let knows_all = |oracle: &mut Document, from: &Document| {
+            let changes = from.changes_newer_than(&oracle.version_vector());
+            let outcome = oracle.import_changes(changes, &[], Origin::Remote).unwrap();
+            assert_eq!(outcome.not_ready, 0);
+        };
+        for _ in 0..3 {
+            (0..rng.below(10)).for_each(|_| edit(&mut a, &mut rng));
+            (0..rng.below(10)).for_each(|_| edit(&mut b, &mut rng));
+            exchange(&mut a, &mut b);
+        }
+        for document in [&mut a, &mut b] {
+            (0..rng.below(15)).for_each(|_| edit(document, &mut rng));
+            knows_all(&mut oracle, document);
+            if rng.below(3) > 0 {
+                document.take_snapshot(true).unwrap();
+            }
+        }
+        let (from_a, from_b) = (
+            a.native_snapshot(false).unwrap(),
+            b.native_snapshot(false).unwrap(),
+        );
+        let told_b = b.merge_native_snapshot(&from_a).unwrap();
+        let told_a = a.merge_native_snapshot(&from_b).unwrap();
+        assert!(!a.merge_native_snapshot(&from_b).unwrap());
+        for (document, told) in [(&mut a, told_a), (&mut b, told_b)] {
+            document.check();
+            assert_eq!(document.version_vector(), oracle.version_vector());
+            assert_eq!(
+                sorted(values(document)),
+                sorted(values(&oracle)),
+                "seed {seed}"
+            );
+            if told {
+                let before = values(document);
+                document.replay_all();
+                assert_eq!(values(document), before, "seed {seed}");
+            }
+        }
+        (0..10).for_each(|_| edit(&mut a, &mut rng));
+        (0..10).for_each(|_| edit(&mut b, &mut rng));
+        exchange(&mut a, &mut b);
+        knows_all(&mut oracle, &a);
+        assert_eq!(sorted(values(&a)), sorted(values(&oracle)), "seed {seed}");
+        assert_eq!(sorted(values(&b)), sorted(values(&oracle)), "seed {seed}");
+    }
+}
+
+/// Replicas that forgot that a key was away in between have it in another order.
+fn sorted(mut values: Vec<Value>) -> Vec<Value> {
+    for value in &mut values {
+        if let Value::Object(entries) = value {
+            entries.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+        }
+    }
+    values
 }
 
 /// Flips and cuts inside of a body whose checksum is right: an error or a document, no panic.

@@ -63,11 +63,18 @@ pub(super) fn edit(document: &mut Document, rng: &mut Rng) {
     let value = Value::from(rng.below(4) as i64);
     let key = ["a", "b", "c"][rng.below(3)];
     let id = |name: &str| document.find_handler(name).unwrap();
-    let (map, register, set) = (id("map"), id("register"), id("set"));
+    let map = id(["map", "ormap"][rng.below(2)]);
+    let (register, set) = (id("register"), id("set"));
+    let odd = [
+        Value::Array(vec![value.clone()]),
+        Value::from(-0.0),
+        Value::from(1.0),
+    ];
     match rng.below(16) {
         0 => document.map_set(map, key, &value).unwrap(),
         1 => document.map_remove(map, key).unwrap(),
         2 => document.register_set(register, &value).unwrap(),
+        3 if rng.below(3) == 0 => document.set_add(set, &odd[rng.below(3)]).unwrap(),
         3 => document.set_add(set, &value).unwrap(),
         4 => document.set_remove(set, &value).map(|_| ()).unwrap(),
         5 => {
