@@ -55,6 +55,43 @@ fn run(trace: &Trace, table: &mut Table) {
     history(trace, &document, table);
     diff(&document, table);
     updates(trace, table);
+    snapshot(trace, document, table);
+}
+
+/// Stored with and without history; opened, read, edited.
+fn snapshot(trace: &Trace, mut document: Document, table: &mut Table) {
+    for (stored, read, first_edit, history) in [
+        ("snapshot", "  open, read", "  open, first edit", false),
+        (
+            "snapshot with history",
+            "  open it, read",
+            "  open it, first edit",
+            true,
+        ),
+    ] {
+        let (bytes, mut sample) = measured(|| document.native_snapshot(history).expect("whole"));
+        (sample.heap, sample.bytes) = (None, Some(bytes.len()));
+        table.add(stored, sample);
+        let open = || Document::open_native(&bytes, options()).expect("written here");
+        let ((opened, text), sample) = measured(|| {
+            let opened = open();
+            let text = opened.text_string(opened.find_handler("text").expect("stored"));
+            (opened, text)
+        });
+        assert!(text == trace.end, "the text at the end differs");
+        table.add(read, sample);
+        drop(opened);
+        let (opened, sample) = measured(|| {
+            let mut opened = open();
+            let text = opened.find_handler("text").expect("stored");
+            opened
+                .text_insert(text, trace.end.len() as u64 / 2, "x")
+                .expect("inside of the text");
+            opened
+        });
+        table.add(first_edit, sample);
+        drop(opened);
+    }
 }
 
 fn history(trace: &Trace, document: &Document, table: &mut Table) {

@@ -56,10 +56,14 @@ impl Layout for Vec<u8> {
 }
 
 impl Columns {
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.columns.iter().map(Vec::len).sum()
+    }
+
     /// Appends the lengths of the columns, then the columns.
     pub fn finish(&self, out: &mut Vec<u8>) {
-        let len: usize = self.columns.iter().map(Vec::len).sum();
-        out.reserve(len + COLUMNS * 5);
+        out.reserve(self.len() + COLUMNS * 5);
         for column in &self.columns {
             write_uvarint(out, column.len() as u64);
         }

@@ -107,6 +107,11 @@ fn framed(flags: u8, parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+/// Whether the bytes begin like a native form: none of crdt_lf's does.
+pub fn is_native(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
 /// An opened container.
 #[derive(Debug)]
 pub(crate) struct Opened<'a> {

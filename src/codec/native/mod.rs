@@ -14,6 +14,6 @@ pub(crate) mod rows;
 pub(crate) mod sections;
 
 pub(crate) use columns::{Columns, Layout};
-pub use container::{INFLATED_BYTES_MAX, Kind, NativeError, VERSION, deflated};
+pub use container::{INFLATED_BYTES_MAX, Kind, NativeError, VERSION, deflated, is_native};
 pub(crate) use decode::{Decoded, RowDecoder};
 pub(crate) use encode::{Directory, RowEncoder};

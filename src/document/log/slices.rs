@@ -147,6 +147,27 @@ impl Log {
         })
     }
 
+    /// All changes in store order, without the first `skip`. O(rows that are left).
+    pub fn slices_from(&self, skip: u64) -> Vec<Slice> {
+        let mut out = Vec::new();
+        let mut before = self.change_count;
+        for row in (0..self.rows.len()).rev() {
+            if before <= skip {
+                break;
+            }
+            let changes = self.rows[row].changes;
+            before -= u64::from(changes);
+            let nth = skip.saturating_sub(before) as u32;
+            let row = row as u32;
+            out.push(Slice {
+                first: Place { row, nth },
+                changes: changes - nth,
+            });
+        }
+        out.reverse();
+        out
+    }
+
     /// What was stored since a change, which is the last of its row or was so: from the one behind
     /// it on. None: all. In store order. O(rows that are new).
     pub fn slices_since(&self, last: Option<Place>, out: &mut Vec<Slice>) {

@@ -7,11 +7,11 @@ use crate::codec::native::rows::{
     ClocksOut, ContentOut, Dep, Element, NO_NAME, OpOut, REMOVALS_MAX, RowOut, Span, UNITS_MAX,
 };
 use crate::codec::native::{Columns, Directory, Kind, Layout, RowEncoder};
-use crate::document::Document;
 use crate::document::content::Units;
 use crate::document::log::{
     ChangeKey, Log, NameIdx, Operation, Place, Slice, SliceClocks, SliceOp,
 };
+use crate::document::{Document, LogPosition};
 use crate::sequence::{Content, ElementKey};
 
 /// So few rows are written one behind the other: columns would cost more than they save.
@@ -24,20 +24,51 @@ impl Document {
     /// [`deflated`](crate::codec::native::deflated) for less bytes and more time.
     pub fn export_native(&self, since: &VersionVector) -> Vec<u8> {
         let slices = self.log.slices_newer_than(since);
+        let (bytes, _) = self.pack(&slices, usize::MAX);
+        bytes
+    }
+
+    /// Changes stored since `position` in the native form, in parts of about `bytes_target`, each
+    /// on its own; None if history was rewritten meanwhile: then whoever follows starts over with
+    /// [`stored_snapshot`](Self::stored_snapshot). O(what is new).
+    pub fn native_changes_since(
+        &self,
+        position: LogPosition,
+        bytes_target: usize,
+    ) -> Option<Vec<Vec<u8>>> {
+        if position.generation != self.generation {
+            return None;
+        }
+        let mut slices: &[Slice] = &self.log.slices_from(position.index);
+        let mut parts = Vec::new();
+        while !slices.is_empty() {
+            let (part, taken) = self.pack(slices, bytes_target);
+            parts.push(part);
+            slices = &slices[taken..];
+        }
+        Some(parts)
+    }
+
+    /// Slices in one container, until it reaches `bytes_target`; and how many they were.
+    fn pack(&self, slices: &[Slice], bytes_target: usize) -> (Vec<u8>, usize) {
         let mut writer = SliceWriter::default();
         let mut count = Vec::with_capacity(5);
         if slices.len() <= INTERLEAVED_ROWS_MAX {
             let mut rows = Vec::with_capacity(96);
-            writer.write_all(&self.log, &slices, &mut rows);
+            writer.write_all(&self.log, slices, &mut rows);
             write_uvarint(&mut count, writer.rows);
-            return seal(Kind::Changes, false, &[&count, &rows]);
+            return (seal(Kind::Changes, false, &[&count, &rows]), slices.len());
         }
         let mut columns = Columns::default();
-        writer.write_all(&self.log, &slices, &mut columns);
+        let mut taken = 0;
+        while taken < slices.len() && columns.len() < bytes_target {
+            writer.write(&self.log, slices[taken], &mut columns);
+            taken += 1;
+        }
         write_uvarint(&mut count, writer.rows);
         let mut rows = Vec::new();
         columns.finish(&mut rows);
-        seal(Kind::Changes, true, &[&count, &rows])
+        (seal(Kind::Changes, true, &[&count, &rows]), taken)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::codec::native::{Columns, Kind, NativeError, names, sections};
 use crate::codec::{DecodeError, Reader, Snapshot, manifest};
 use crate::document::handler::State;
 use crate::document::handlers::state::ByteState;
-use crate::document::log::ChangeKey;
+use crate::document::log::{ChangeKey, Name};
 use crate::document::types::{
     DocumentError, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, ValueCodec,
 };
@@ -72,16 +72,28 @@ impl Document {
         Ok(seal(Kind::Snapshot, false, &[&body]))
     }
 
-    pub(super) fn snapshot_body(
-        &mut self,
-        history: bool,
-        whole: bool,
-    ) -> Result<Vec<u8>, ApplyError> {
+    /// Whether this document starts from a snapshot.
+    pub fn has_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// As [`native_snapshot`](Self::native_snapshot) with history, without making handlers that
+    /// nobody asked for: None if that would be needed, or a transaction is open, or a custom
+    /// handler refuses. For stores.
+    pub fn stored_snapshot(&self) -> Option<Vec<u8>> {
+        let whole = !self.is_seeded && self.snapshot.is_none();
+        let is_named =
+            |name: &Name| name.change_count == 0 || self.find_handler(&name.id).is_some();
+        if self.in_transaction() || !whole && !self.log.names().all(|(_, name)| is_named(name)) {
+            return None;
+        }
+        let body = self.snapshot_body(true, whole).ok()?;
+        Some(seal(Kind::Snapshot, false, &[&body]))
+    }
+
+    pub(super) fn snapshot_body(&self, history: bool, whole: bool) -> Result<Vec<u8>, ApplyError> {
         let mut out = Vec::new();
         let vector = self.vector();
-        for (peer, _) in vector.iter() {
-            self.log.authors.intern(peer);
-        }
         sections::write(
             section::HEAD,
             &self.native_head(&vector, history, whole),
@@ -97,39 +109,47 @@ impl Document {
     }
 
     fn native_head(&self, vector: &VersionVector, history: bool, whole: bool) -> Vec<u8> {
+        let authors = &self.log.authors;
+        let mut peers: Vec<PeerId> = (0..authors.len() as u32)
+            .map(|author| authors.peer(AuthorIdx(author)))
+            .collect();
+        // Peers that only a snapshot has named.
+        let pruned = self.pruned.iter().flat_map(|pruned| pruned.iter());
+        let mut others = HashSet::new();
+        for (peer, _) in vector.iter().chain(pruned) {
+            if authors.find(&peer).is_none() && others.insert(peer) {
+                peers.push(peer);
+            }
+        }
+        let numbers: HashMap<PeerId, u64> = peers.iter().copied().zip(0..).collect();
         let mut out = vec![if whole { flag::WHOLE } else { 0 }];
         write_clock(self.clock, &mut out);
-        let authors = self.log.authors.len() as u32;
-        write_uvarint(&mut out, u64::from(authors));
-        for author in 0..authors {
-            out.extend_from_slice(self.log.authors.peer(AuthorIdx(author)).bytes());
+        write_uvarint(&mut out, peers.len() as u64);
+        for peer in &peers {
+            out.extend_from_slice(peer.bytes());
         }
-        self.write_vector(vector, &mut out);
-        match (history, &self.pruned) {
-            (false, _) => self.write_vector(vector, &mut out),
-            (true, Some(pruned)) => self.write_vector(pruned, &mut out),
-            (true, None) => out.push(0),
-        }
-        let heads: Vec<ChangeKey> = self.frontiers.iter().filter(|_| history).collect();
-        write_uvarint(&mut out, heads.len() as u64);
-        for key in heads {
-            write_uvarint(&mut out, u64::from(key.author.0));
-            write_clock(key.clock, &mut out);
-        }
-        out
-    }
-
-    fn write_vector(&self, vector: &VersionVector, out: &mut Vec<u8>) {
-        let known = |peer: &PeerId| self.log.authors.find(peer);
-        let entries: Vec<(AuthorIdx, Hlc)> = vector
+        let mut write_ids = |ids: &mut dyn ExactSizeIterator<Item = (PeerId, Hlc)>| {
+            write_uvarint(&mut out, ids.len() as u64);
+            for (peer, clock) in ids {
+                write_uvarint(&mut out, numbers[&peer]);
+                write_clock(clock, &mut out);
+            }
+        };
+        let nothing = VersionVector::new();
+        write_ids(&mut vector.iter());
+        write_ids(&mut match (history, &self.pruned) {
+            (false, _) => vector.iter(),
+            (true, Some(pruned)) => pruned.iter(),
+            (true, None) => nothing.iter(),
+        });
+        let heads: Vec<(PeerId, Hlc)> = self
+            .frontiers
             .iter()
-            .filter_map(|(peer, clock)| Some((known(&peer)?, clock)))
+            .filter(|_| history)
+            .map(|key| (authors.peer(key.author), key.clock))
             .collect();
-        write_uvarint(out, entries.len() as u64);
-        for (author, clock) in entries {
-            write_uvarint(out, u64::from(author.0));
-            write_clock(clock, out);
-        }
+        write_ids(&mut heads.into_iter());
+        out
     }
 
     fn native_log(&self) -> Vec<u8> {
@@ -334,7 +354,8 @@ impl Document {
         let body = self.snapshot_body(false, false)?;
         let parts = Parts::read(&body).expect("just written");
         let states = states_of(&parts.handlers, &body);
-        let authors = (0..parts.authors.len() as u32).map(AuthorIdx).collect();
+        let authors = parts.authors.iter();
+        let authors = authors.map(|peer| self.log.authors.intern(*peer)).collect();
         self.snapshot = Some(Snapshot::new(parts.vector, parts.entries));
         self.native_base = Some(NativeBase {
             states,
