@@ -72,27 +72,23 @@ impl Document {
             restoring: *restoring,
             many: changes > RECORDED_SINGLY_MAX,
             outcome: ImportOutcome::default(),
-            touched: Vec::new(),
-            deps: Vec::new(),
             now_ms: 0,
         };
         import.now_ms = import.document.wall_clock.now_ms();
         for row in &decoded.rows {
             import.take(row);
         }
-        let RowImport {
-            outcome,
-            mut touched,
-            ..
-        } = import;
+        let outcome = import.outcome;
         if outcome.applied > 0 {
-            touched.sort_unstable();
-            touched.dedup();
-            for handler in touched {
+            binding.touched.sort_unstable();
+            binding.touched.dedup();
+            for handler in &binding.touched {
                 self.handlers[handler.0 as usize].revision += 1;
             }
             self.settle_replays();
-            self.note(origin, tag, start, false);
+            if self.recording || self.in_transaction() {
+                self.note(origin, tag, start, false);
+            }
         }
         Ok(outcome)
     }
@@ -161,6 +157,10 @@ pub(super) struct Binding {
     elements: Vec<Option<RowElements>>,
     /// The last change of the row before, and whether it was stored when it came.
     previous: Option<(u32, Hlc, bool)>,
+    /// Handlers that the import changed; one after the other stands here once.
+    touched: Vec<HandlerIdx>,
+    /// Of the row that is being stored. Kept for its memory.
+    deps: Vec<ChangeKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +179,7 @@ impl Binding {
         self.authors.iter_mut().for_each(|bound| bound.seen = None);
         self.authors.resize(decoder.authors.len(), unbound);
         self.names.resize(decoder.names.len(), None);
+        self.touched.clear();
     }
 }
 
@@ -191,9 +192,6 @@ struct RowImport<'a> {
     restoring: bool,
     many: bool,
     outcome: ImportOutcome,
-    /// Handlers that were changed; one after the other stands here once.
-    touched: Vec<HandlerIdx>,
-    deps: Vec<ChangeKey>,
     now_ms: i64,
 }
 
@@ -232,8 +230,8 @@ impl RowImport<'_> {
                     if nth > known {
                         let author = self.author(row.author);
                         let clock = self.clock_of(row, nth - 1);
-                        self.deps.clear();
-                        self.deps.push(ChangeKey { author, clock });
+                        self.binding.deps.clear();
+                        self.binding.deps.push(ChangeKey { author, clock });
                     }
                     self.store(row, nth, 1);
                 }
@@ -310,7 +308,7 @@ impl RowImport<'_> {
 
     /// Finds what change `nth` of the row depends on; false if something is missing.
     fn find_deps(&mut self, row: &RowIn, nth: u32) -> bool {
-        self.deps.clear();
+        self.binding.deps.clear();
         if nth > 0 {
             let clock = self.clock_of(row, nth - 1);
             return self.find_dep(row.author, clock);
@@ -320,7 +318,7 @@ impl RowImport<'_> {
                 let (author, clock, stored) = self.binding.previous.expect("the decoder looked");
                 if stored {
                     let author = self.author(author);
-                    self.deps.push(ChangeKey { author, clock });
+                    self.binding.deps.push(ChangeKey { author, clock });
                     return true;
                 }
                 self.find_dep(author, clock)
@@ -336,12 +334,12 @@ impl RowImport<'_> {
         let id = OperationId::new(self.decoder.authors[author as usize], clock);
         if self.restoring {
             let author = self.author(author);
-            self.deps.push(ChangeKey { author, clock });
+            self.binding.deps.push(ChangeKey { author, clock });
             return true;
         }
         match self.document.ready_key(&id) {
             Ok(key) => {
-                self.deps.push(key);
+                self.binding.deps.push(key);
                 true
             }
             Err(_) => false,
@@ -390,7 +388,7 @@ impl RowImport<'_> {
         let slice = match row.op {
             OpIn::Opaque(payload) => {
                 let payload = &self.body[payload.range()];
-                store_foreign(&mut self.document.log, key, &self.deps, payload);
+                store_foreign(&mut self.document.log, key, &self.binding.deps, payload);
                 None
             }
             _ => Some(self.push(row, nth, changes, key, last_clock)),
@@ -400,7 +398,7 @@ impl RowImport<'_> {
             author,
             clock: last_clock,
         };
-        document.frontiers.replace(&self.deps, last);
+        document.frontiers.replace(&self.binding.deps, last);
         document.note_author(author);
         document.clock = document.clock.receive_event(self.now_ms, last_clock);
         self.outcome.applied += changes as usize;
@@ -411,8 +409,10 @@ impl RowImport<'_> {
         let handler = handler
             .or_else(|| document.instantiate_stored())
             .or_else(|| document.handler_named_last());
-        if let Some(handler) = handler.filter(|handler| self.touched.last() != Some(handler)) {
-            self.touched.push(handler);
+        if let Some(handler) =
+            handler.filter(|handler| self.binding.touched.last() != Some(handler))
+        {
+            self.binding.touched.push(handler);
         }
     }
 
@@ -495,7 +495,7 @@ impl RowImport<'_> {
             clocks,
             op,
         };
-        self.document.log.push_slice(&new, &self.deps)
+        self.document.log.push_slice(&new, &self.binding.deps)
     }
 
     fn element(&mut self, element: Element) -> ElementKey {
