@@ -1,23 +1,14 @@
 //! The native forms on an editing trace: history, updates, diffs. Prints time and bytes of each;
 //! see `docs/format.md`.
 
-mod editing;
-mod heap;
-mod measure;
-mod table;
-mod trace;
-
-use editing::{check_text, edited, options, with_text};
-use measure::measured;
+use bench::editing::{check_text, edited, options, with_text};
+use bench::measure::measured;
+use bench::table::Table;
+use bench::trace::{self, Trace};
 use syncline::clock::VersionVector;
 use syncline::codec::native::deflated;
 use syncline::document::{Document, NativeReader, NativeWriter, Origin};
 use syncline::replica::Replica as _;
-use table::Table;
-use trace::Trace;
-
-#[global_allocator]
-static ALLOCATOR: heap::Counting = heap::Counting;
 
 /// Diffs per sample: one is too short to be measured.
 const DIFFS: u32 = 1000;
@@ -38,14 +29,14 @@ fn main() {
         for _ in 0..times.parse().expect("a number") {
             applied(&trace, "history applied", &bytes, &mut table);
         }
-        table.print("history applied", "history applied");
+        table.print(&[]);
         return;
     }
     let mut table = Table::default();
     for _ in 0..runs {
         run(&trace, &mut table);
     }
-    table.print("edits", "edits");
+    table.print(&[("/ edits", "edits")]);
 }
 
 fn run(trace: &Trace, table: &mut Table) {

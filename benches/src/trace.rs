@@ -23,21 +23,42 @@ pub struct Trace {
     pub end: String,
 }
 
+/// A trace of several writers.
+pub struct Concurrent {
+    pub name: String,
+    pub transactions: Vec<Transaction>,
+    pub end: String,
+}
+
+/// Edits of a writer who had seen the transactions `parents` and all that they depend on.
+pub struct Transaction {
+    pub parents: Vec<usize>,
+    pub edits: Vec<Edit>,
+}
+
 #[derive(serde::Deserialize)]
 struct File {
     #[serde(rename = "endContent")]
     end_content: String,
-    txns: Vec<Transaction>,
+    txns: Vec<FileTransaction>,
 }
 
 #[derive(serde::Deserialize)]
-struct Transaction {
+struct FileTransaction {
+    #[serde(default)]
+    parents: Vec<usize>,
     patches: Vec<(usize, usize, String)>,
 }
 
 /// The folder of the sequential traces; absent in most clones.
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces/sequential")
+    kind_folder("sequential")
+}
+
+fn kind_folder(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/traces")
+        .join(kind)
 }
 
 /// Names of all traces that are here, sorted.
@@ -53,18 +74,42 @@ pub fn names() -> Vec<String> {
 
 /// A trace by name. None: no such file.
 pub fn load(name: &str) -> Option<Trace> {
-    let packed = std::fs::read(folder().join(format!("{name}.json.gz"))).ok()?;
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(packed.as_slice())
-        .read_to_string(&mut text)
-        .expect("gzip of UTF-8");
-    let file: File = serde_json::from_str(&text).expect("a sequential trace");
+    let file = read("sequential", name)?;
     let patches = file.txns.into_iter().flat_map(|txn| txn.patches);
     Some(Trace {
         name: name.to_owned(),
         edits: with_utf16(patches),
         end: file.end_content,
     })
+}
+
+/// A trace of several writers by name. None: no such file.
+///
+/// # Panics
+/// If it holds anything but ASCII: then positions would have to be converted per branch.
+pub fn load_concurrent(name: &str) -> Option<Concurrent> {
+    let file = read("concurrent", name)?;
+    let transactions = file.txns.into_iter().map(|transaction| {
+        assert!(transaction.patches.iter().all(|patch| patch.2.is_ascii()));
+        Transaction {
+            parents: transaction.parents,
+            edits: with_utf16(transaction.patches.into_iter()),
+        }
+    });
+    Some(Concurrent {
+        name: name.to_owned(),
+        transactions: transactions.collect(),
+        end: file.end_content,
+    })
+}
+
+fn read(kind: &str, name: &str) -> Option<File> {
+    let packed = std::fs::read(kind_folder(kind).join(format!("{name}.json.gz"))).ok()?;
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(packed.as_slice())
+        .read_to_string(&mut text)
+        .expect("gzip of UTF-8");
+    Some(serde_json::from_str(&text).expect("a trace"))
 }
 
 /// Adds UTF-16 positions to edits that are given in code points.

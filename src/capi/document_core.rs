@@ -83,6 +83,7 @@ impl DocumentCore {
     }
 
     /// Runs `body` under the lock. CLOSED for a closed document.
+    #[inline]
     pub(crate) fn edit<R>(
         &self,
         body: impl FnOnce(&mut Document) -> Result<R, Error>,
@@ -186,12 +187,19 @@ impl DocumentCore {
     }
 }
 
+#[inline]
 fn check_open(document: &Document) -> Result<(), Error> {
     if document.is_closed() {
-        Err(Error::closed("document"))
+        Err(closed())
     } else {
         Ok(())
     }
+}
+
+#[cold]
+#[inline(never)]
+fn closed() -> Error {
+    Error::closed("document")
 }
 
 impl Source for DocumentCore {

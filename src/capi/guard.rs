@@ -25,6 +25,7 @@ pub(crate) struct Caller<'a>(PhantomData<&'a ()>);
 ///
 /// # Safety
 /// The promise of [`Caller`] holds for the arguments of this call.
+#[inline]
 pub(crate) unsafe fn call(body: impl FnOnce(Caller<'_>) -> Answer) -> syncline_status {
     let outcome = catch_unwind(AssertUnwindSafe(|| body(Caller(PhantomData))));
     match outcome {
@@ -65,6 +66,16 @@ fn refusal(name: &str, what: &str) -> Error {
     Error::argument(format!("{name} {what}"))
 }
 
+#[cold]
+#[inline(never)]
+fn not_utf8(name: &str, valid_up_to: usize) -> Error {
+    Error {
+        code: valid_up_to as i64,
+        domain: super::error::syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OFFSET,
+        ..refusal(name, "is not UTF-8")
+    }
+}
+
 /// Tells the compiler what kind of closure this is, outside of the `unsafe` of the macros.
 pub(crate) fn answering<F: FnOnce(Caller<'_>) -> Answer>(body: F) -> F {
     body
@@ -98,6 +109,7 @@ pub(crate) use {guard, question};
 
 impl<'a> Caller<'a> {
     /// The object behind a handle.
+    #[inline]
     pub(crate) fn object<T: Handle>(self, handle: *const T) -> Result<&'a T::Inner, Error> {
         Ok(self.shell(handle)?.inner())
     }
@@ -126,6 +138,7 @@ impl<'a> Caller<'a> {
         }
     }
 
+    #[inline]
     fn shell<T: Handle>(self, handle: *const T) -> Result<&'a Shell<T::Inner>, Error> {
         let shell: *const Shell<T::Inner> = handle.cast();
         if shell.is_null() {
@@ -145,6 +158,7 @@ impl<'a> Caller<'a> {
     }
 
     /// What an argument points to.
+    #[inline]
     pub(crate) fn read<T>(self, pointer: *const T, name: &str) -> Result<&'a T, Error> {
         if pointer.is_null() {
             return Err(refusal(name, "is NULL"));
@@ -158,6 +172,7 @@ impl<'a> Caller<'a> {
     }
 
     /// An array of the caller. NULL is allowed when `count` is zero.
+    #[inline]
     pub(crate) fn slice<T>(
         self,
         pointer: *const T,
@@ -181,13 +196,10 @@ impl<'a> Caller<'a> {
     }
 
     /// Borrowed text; must be UTF-8.
+    #[inline]
     pub(crate) fn text(self, text: syncline_string, name: &str) -> Result<&'a str, Error> {
         let bytes = self.slice(text.data.cast::<u8>(), text.len, name)?;
-        std::str::from_utf8(bytes).map_err(|error| Error {
-            code: error.valid_up_to() as i64,
-            domain: super::error::syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OFFSET,
-            ..refusal(name, "is not UTF-8")
-        })
+        std::str::from_utf8(bytes).map_err(|error| not_utf8(name, error.valid_up_to()))
     }
 
     /// Borrowed UTF-16.

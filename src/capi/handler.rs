@@ -166,6 +166,7 @@ impl HandlerRef {
     }
 
     /// Runs `body` under the document's lock.
+    #[inline]
     pub(crate) fn edit<R>(
         &self,
         body: impl FnOnce(&mut Document, HandlerIdx) -> Result<R, Error>,

@@ -45,6 +45,7 @@ impl View<'_> {
             .text_convert_index(self.handler, index, from, to)?)
     }
 
+    #[inline]
     fn in_unit(&self, index: u64) -> Result<u64, Error> {
         match self.unit {
             TextUnit::Utf16 => Ok(index),
@@ -53,6 +54,7 @@ impl View<'_> {
     }
 
     /// OUT_OF_RANGE past the end, NOT_ON_BOUNDARY inside of a character.
+    #[inline]
     fn to_utf16(&self, index: u64) -> Result<u64, Error> {
         if self.unit != TextUnit::Utf16 {
             return self.convert(index, self.unit, TextUnit::Utf16);
@@ -65,6 +67,7 @@ impl View<'_> {
         }
     }
 
+    #[inline]
     fn range(&self, index: u64, count: u64) -> Result<Range<u64>, Error> {
         let start = self.to_utf16(index)?;
         let end = index.checked_add(count);
@@ -98,6 +101,7 @@ fn view<R>(
 }
 
 /// Runs `body` with the text, for writing.
+#[inline]
 fn edit(
     caller: Caller<'_>,
     text: *mut syncline_text,

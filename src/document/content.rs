@@ -24,6 +24,9 @@ impl ContentPool {
         if let [byte @ 0..0x80] = text.as_bytes() {
             // A key was pressed: no call to copy a byte.
             let content = Content::new(self.narrow.len() as u32, false);
+            if self.narrow.len() == self.narrow.capacity() {
+                reserve(&mut self.narrow, 1);
+            }
             self.narrow.push(*byte);
             return (content, 1);
         }
@@ -33,10 +36,12 @@ impl ContentPool {
     fn push_long_str(&mut self, text: &str) -> (Content, u32) {
         if text.is_ascii() {
             let content = Content::new(self.narrow.len() as u32, false);
+            reserve(&mut self.narrow, text.len());
             self.narrow.extend_from_slice(text.as_bytes());
             return (content, text.len() as u32);
         }
         let start = self.wide.len();
+        reserve(&mut self.wide, text.len());
         self.wide.extend(text.encode_utf16());
         (
             Content::new(start as u32, true),
@@ -71,10 +76,12 @@ impl ContentPool {
     pub fn push_units(&mut self, units: &[u16]) -> Content {
         if units.iter().all(|unit| *unit < 0x80) {
             let content = Content::new(self.narrow.len() as u32, false);
+            reserve(&mut self.narrow, units.len());
             self.narrow.extend(units.iter().map(|unit| *unit as u8));
             return content;
         }
         let content = Content::new(self.wide.len() as u32, true);
+        reserve(&mut self.wide, units.len());
         self.wide.extend_from_slice(units);
         content
     }
@@ -132,6 +139,12 @@ impl ContentPool {
         self.garbage * 2 > self.narrow.len() + self.wide.len() + self.values.ends.len()
     }
 
+    /// No pool is longer than this, in its own units.
+    pub fn len_max(&self) -> usize {
+        let values = self.values.bytes.len() | self.values.ends.len();
+        self.narrow.len() | self.wide.len() | values
+    }
+
     /// Whether content of so many bytes fits: pools hold less than 2^31 narrow units, 2^30 wide
     /// ones, and 2^30 values of 4 GiB.
     pub fn has_room(&self, bytes: usize) -> bool {
@@ -184,6 +197,16 @@ impl ContentPool {
             + 2 * self.wide.capacity()
             + self.values.bytes.capacity()
             + 4 * self.values.ends.capacity()
+    }
+}
+
+/// Room for so many more. A large pool grows by a part of itself, where a doubling vector would
+/// hold up to twice what it needs.
+fn reserve<T>(pool: &mut Vec<T>, more: usize) {
+    const DOUBLED_MAX: usize = 1 << 15;
+    let (len, capacity) = (pool.len(), pool.capacity());
+    if len + more > capacity && len > DOUBLED_MAX {
+        pool.reserve_exact(more.max(len / 8));
     }
 }
 

@@ -53,6 +53,11 @@ impl Frontiers {
     /// A change became a head that depends on all others.
     #[inline]
     pub fn replace_all(&mut self, key: ChangeKey) {
+        if let [only] = self.slots.as_mut_slice() {
+            // Typing: neither gaps nor a table can be there.
+            *only = key;
+            return;
+        }
         self.slots.clear();
         self.gone = 0;
         if !self.places.is_empty() {

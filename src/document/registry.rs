@@ -189,6 +189,7 @@ impl Document {
         }
     }
 
+    #[inline(never)]
     fn record_observed(&mut self, number: HandlerIdx, many: bool) {
         let handler = &mut self.handlers[number.0 as usize];
         let observed =

@@ -111,6 +111,7 @@ impl SharedDocument {
 
     /// Runs `body` under the lock. Edits in it are transactions of one, unless this thread has a
     /// transaction open. Observers are told before this returns.
+    #[inline]
     pub fn with<R>(&self, body: impl FnOnce(&mut Document) -> R) -> Result<R, LockError> {
         let mut inner = self.lock()?;
         inner.changing = true;
@@ -208,7 +209,20 @@ impl SharedDocument {
 
     #[inline]
     fn lock_within(&self, timeout: Duration) -> Result<MutexGuard<'_, Inner>, LockError> {
-        let mut inner = match self.inner.try_lock() {
+        match self.inner.try_lock() {
+            Some(inner) if inner.owner == 0 && !inner.changing => Ok(inner),
+            tried => self.wait_for_lock(tried, timeout),
+        }
+    }
+
+    /// Out of the way of the calls that find the document free.
+    #[inline(never)]
+    fn wait_for_lock<'a>(
+        &'a self,
+        tried: Option<MutexGuard<'a, Inner>>,
+        timeout: Duration,
+    ) -> Result<MutexGuard<'a, Inner>, LockError> {
+        let mut inner = match tried {
             Some(inner) => inner,
             None => self.inner.try_lock_for(timeout).ok_or(LockError::Busy)?,
         };
@@ -229,10 +243,14 @@ impl SharedDocument {
 
     /// Hands out the commits and releases the lock.
     #[inline]
-    fn tell(&self, mut inner: MutexGuard<'_, Inner>) {
-        if inner.observers.is_empty() {
-            return;
+    fn tell(&self, inner: MutexGuard<'_, Inner>) {
+        if !inner.observers.is_empty() {
+            self.tell_observers(inner);
         }
+    }
+
+    #[inline(never)]
+    fn tell_observers(&self, mut inner: MutexGuard<'_, Inner>) {
         let commits = inner.document.take_commits();
         if commits.is_empty() {
             return;

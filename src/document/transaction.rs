@@ -438,16 +438,15 @@ impl Document {
         handler.revision += 1;
         let name = handler.name;
         let now = self.wall_clock.now_ms();
-        self.clock = self.clock.local_event(now);
-        handler.newest_own = self.clock;
         let key = ChangeKey {
             author: self.own,
-            clock: self.clock,
+            clock: self.clock.local_event(now),
         };
+        handler.newest_own = key.clock;
         self.log.push(key, self.frontiers.as_slice(), name, op);
         self.frontiers.replace_all(key);
         self.note_author(self.own);
-        self.clock = self.clock.receive_event(now, key.clock);
+        self.clock = key.clock.receive_event(now, key.clock);
     }
 
     /// An author has stored changes: it belongs into the version vector.

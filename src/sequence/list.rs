@@ -4,7 +4,7 @@
 use super::index::ElementIndex;
 use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::AuthorIdx;
-use crate::tree::{LeafIdx, RunPos, RunTree};
+use crate::tree::{LeafIdx, Measure, RunPos, RunTree};
 use std::collections::BTreeMap;
 
 /// Elements to insert: one author's consecutive ids, in a chain.
@@ -460,8 +460,11 @@ impl Sequence {
         pos
     }
 
+    #[inline(always)]
     fn extend(&mut self, pos: RunPos, chain: &Chain) {
-        self.tree.update(pos, |run| run.extend(chain.len));
+        let growth = self.tree.run(pos).measure_of(chain.units);
+        self.tree
+            .update_by(pos, growth, |run| run.extend(chain.len));
         let index = self.index.entry(chain.id.author);
         if chain.id.counter < index.end {
             // Between elements that came before: the interval there may lead elsewhere.
@@ -486,12 +489,12 @@ impl Sequence {
 
     /// Marks elements of a live run as deleted, keeping neighbours that are deleted in one run.
     fn mark_deleted(&mut self, pos: RunPos, offset: u32, len: u32) {
-        let run = *self.tree.run(pos);
         let end = offset + len;
-        if offset == 0 && end == run.len {
+        let run_len = self.tree.run(pos).len;
+        if offset == 0 && end == run_len {
             self.tree.update(pos, Run::delete);
             self.merge_deleted(pos);
-        } else if end == run.len {
+        } else if end == run_len {
             if !self.give_to_next(pos, len) {
                 let tail = self.split(pos, offset);
                 self.tree.update(tail, Run::delete);
@@ -518,11 +521,15 @@ impl Sequence {
         let Some(receiver) = runs.get(next.at) else {
             return false;
         };
-        if !receiver.is_deleted() || !runs[pos.at].is_continued_by(receiver) {
+        let run = &runs[pos.at];
+        if !receiver.is_deleted() || !run.is_continued_by(receiver) {
             return false;
         }
-        self.tree.update(pos, |run| run.drop_back(len));
-        self.tree.update(next, |run| run.extend_front(len));
+        let growth = Measure::default().minus(run.measure_of(len));
+        self.tree.update_both_by(pos, growth, |run, receiver| {
+            run.drop_back(len);
+            receiver.extend_front(len);
+        });
         true
     }
 
@@ -532,13 +539,16 @@ impl Sequence {
             return false;
         };
         let runs = self.tree.leaf_runs(pos.leaf);
-        let (receiver, run) = (&runs[at], runs[pos.at]);
-        if !receiver.is_deleted() || !receiver.is_continued_by(&run) {
+        let (receiver, run) = (&runs[at], &runs[pos.at]);
+        if !receiver.is_deleted() || !receiver.is_continued_by(run) {
             return false;
         }
-        self.tree
-            .update(RunPos { at, ..pos }, |run| run.extend(len));
-        self.tree.update(pos, |run| run.drop_front(len));
+        let growth = Measure::default().minus(run.measure_of(len));
+        let both = RunPos { at, ..pos };
+        self.tree.update_both_by(both, growth, |receiver, run| {
+            receiver.extend(len);
+            run.drop_front(len);
+        });
         true
     }
 

@@ -291,13 +291,20 @@ impl Run {
     }
 }
 
+impl Run {
+    /// How much of this content is visible in so many units of it.
+    #[inline]
+    pub fn measure_of(&self, units: u32) -> Measure {
+        Measure {
+            visible: units,
+            wide: if self.content.is_wide() { units } else { 0 },
+        }
+    }
+}
+
 impl TreeRun for Run {
     #[inline]
     fn measure(&self) -> Measure {
-        let visible = if self.is_deleted() { 0 } else { self.units() };
-        Measure {
-            visible,
-            wide: if self.content.is_wide() { visible } else { 0 },
-        }
+        self.measure_of(if self.is_deleted() { 0 } else { self.units() })
     }
 }

@@ -10,7 +10,7 @@ pub struct Measure {
 }
 
 impl Measure {
-    pub(super) fn minus(self, other: Measure) -> Measure {
+    pub(crate) fn minus(self, other: Measure) -> Measure {
         // Wrapping, so that a decrease is the addition of a large number.
         Measure {
             visible: self.visible.wrapping_sub(other.visible),

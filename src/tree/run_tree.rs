@@ -28,6 +28,11 @@ pub struct RunPos {
 }
 
 const LEAF_MAX: usize = if cfg!(any(test, fuzzing)) { 4 } else { 32 };
+
+/// Leaves take memory for so many runs more at a time. Most are little more than half full, which
+/// is how splitting leaves them: whole leaves would be a third of the memory of a document.
+const LEAF_GROWTH: usize = LEAF_MAX / 4;
+
 #[derive(Clone, Debug)]
 struct Leaf<R> {
     parent: u32,
@@ -361,6 +366,32 @@ impl<R: Run> RunTree<R> {
         self.keep_cache_before(pos);
     }
 
+    /// As [`update`](Self::update), for whoever knows by how much the run grows.
+    #[inline]
+    pub fn update_by(&mut self, pos: RunPos, growth: Measure, change: impl FnOnce(&mut R)) {
+        let run = &mut self.leaves[pos.leaf.0 as usize].runs[pos.at];
+        change(run);
+        self.grow(pos.leaf.0, growth);
+        self.keep_cache_before(pos);
+    }
+
+    /// Changes a run and the one behind it in its leaf, which together grow by `growth`. The
+    /// first one keeps its beginning.
+    #[inline]
+    pub fn update_both_by(
+        &mut self,
+        pos: RunPos,
+        growth: Measure,
+        change: impl FnOnce(&mut R, &mut R),
+    ) {
+        let runs = &mut self.leaves[pos.leaf.0 as usize].runs[pos.at..];
+        if let [first, second, ..] = runs {
+            change(first, second);
+        }
+        self.grow(pos.leaf.0, growth);
+        self.keep_cache_before(pos);
+    }
+
     /// Inserts a run at `pos`, which may be one past the last of its leaf. If the leaf had to be
     /// split, the runs that moved are now in the leaf that is returned beside the place.
     pub fn insert(&mut self, pos: RunPos, run: R) -> (RunPos, Option<LeafIdx>) {
@@ -390,7 +421,11 @@ impl<R: Run> RunTree<R> {
                 at -= keep;
             }
         }
-        self.leaves[target as usize].runs.insert(at, run);
+        let runs = &mut self.leaves[target as usize].runs;
+        if runs.len() == runs.capacity() && runs.len() >= LEAF_GROWTH {
+            runs.reserve_exact(LEAF_GROWTH);
+        }
+        runs.insert(at, run);
         self.grow(target, run.measure());
         let pos = RunPos {
             leaf: LeafIdx(target),
@@ -424,6 +459,7 @@ impl<R: Run> RunTree<R> {
     }
 
     /// Drops a cached cursor that a change at `pos` may have moved.
+    #[inline]
     fn keep_cache_before(&mut self, pos: RunPos) {
         if let Some(cache) = &mut self.cache {
             if cache.leaf != pos.leaf.0 {
@@ -435,6 +471,7 @@ impl<R: Run> RunTree<R> {
         }
     }
 
+    #[inline]
     fn grow(&mut self, leaf: u32, growth: Measure) {
         if growth == Measure::default() {
             return;
@@ -474,8 +511,9 @@ impl<R: Run> RunTree<R> {
         self.cache = None;
         let right = self.leaves.len() as u32;
         let left = &mut self.leaves[leaf as usize];
-        let mut runs = Vec::with_capacity(LEAF_MAX);
+        let mut runs = Vec::with_capacity(LEAF_MAX - keep + LEAF_GROWTH);
         runs.extend(left.runs.drain(keep..));
+        left.runs.shrink_to(keep + LEAF_GROWTH);
         if runs.is_empty() {
             runs.push(lone);
             self.total = self.total.plus(lone.measure());

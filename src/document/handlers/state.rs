@@ -94,9 +94,9 @@ pub(crate) trait ByteState {
         Err(Reader::new(bytes).error("this kind of handler has no native state"))
     }
 
-    /// A snapshot was taken that covers all that is committed. States whose operations act on what
+    /// A snapshot took the place of all that is committed. States whose operations act on what
     /// is there need not know any longer how it came there.
-    fn snapshot_taken(&mut self) {}
+    fn history_pruned(&mut self) {}
 
     /// What can be seen, to be compared after a replay.
     fn visible(&self) -> Visible;

@@ -54,6 +54,11 @@ impl BodyPool {
         }
     }
 
+    /// Bytes in all.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether so many more bytes fit.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.bytes.len() + bytes + HEAD_BYTES_MAX < u32::MAX as usize

@@ -259,8 +259,9 @@ impl Log {
     #[inline(always)]
     pub fn push(&mut self, key: ChangeKey, deps: &[ChangeKey], name: NameIdx, op: Operation<'_>) {
         self.change_count += 1;
-        if name != NameIdx::NONE {
-            self.names[name.0 as usize].change_count += 1;
+        // None for `NameIdx::NONE`.
+        if let Some(name) = self.names.get_mut(name.0 as usize) {
+            name.change_count += 1;
         }
         if !self.try_extend(key, deps, name, &op) {
             self.push_row(key, deps, name, op);
@@ -365,7 +366,16 @@ impl Log {
     }
 
     /// Whether so many more bytes of operations fit: pools are addressed by 32 bits.
+    #[inline]
     pub fn has_room(&self, bytes: usize) -> bool {
+        // Below an eighth of that, as nearly always, one comparison tells.
+        const PLENTY: usize = 1 << 29;
+        let all = self.bodies.len() | self.content.len_max() | self.clock_pool.len() | bytes;
+        all < PLENTY || self.has_little_room(bytes)
+    }
+
+    #[cold]
+    fn has_little_room(&self, bytes: usize) -> bool {
         const POOL_MAX: usize = u32::MAX as usize;
         self.bodies.has_room(bytes)
             && self.content.has_room(bytes)

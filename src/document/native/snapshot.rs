@@ -377,7 +377,7 @@ impl Document {
             state => state
                 .bytes_mut()
                 .into_iter()
-                .for_each(ByteState::snapshot_taken),
+                .for_each(ByteState::history_pruned),
         }
     }
 }

@@ -1,14 +1,12 @@
 //! What Syncline does with a trace: edits, export, import, snapshot.
 
-use crate::editing::{check_text, edited, options, with_text};
-use crate::measure::measured;
-use crate::table::Table;
-use crate::trace::Trace;
+use bench::editing::{check_text, edited, options, with_text};
+use bench::measure::measured;
+use bench::table::Table;
+use bench::trace::Trace;
 use std::time::Duration;
 use syncline::codec::{Change, Snapshot, change};
-use syncline::document::{
-    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, SharedDocument,
-};
+use syncline::document::{Document, Origin, SharedDocument};
 use syncline::replica::Replica as _;
 
 pub const LOCAL: &str = "syncline, Document";

@@ -1,20 +1,12 @@
 //! Replays editing traces through Syncline and prints time, heap and bytes side by side with a
 //! plain rope and, with the feature `peers`, with other CRDTs. See `docs/performance.md`.
 
-mod editing;
-mod heap;
-mod measure;
 mod peers;
 mod syncline_rows;
-mod table;
-mod trace;
 
+use bench::table::Table;
+use bench::trace::{self, Trace};
 use std::path::Path;
-use table::Table;
-use trace::Trace;
-
-#[global_allocator]
-static ALLOCATOR: heap::Counting = heap::Counting;
 
 const USAGE: &str = "\
 usage: traces [--trace NAME | --all] [--runs N] [--only-edit N | --only-apply N] [--lines FILE]
@@ -113,7 +105,7 @@ fn profile(trace: &Trace, edits: usize, applies: usize) {
     if applies > 0 {
         syncline_rows::apply_only(trace, applies, &mut table);
     }
-    table.print(peers::ROPE, syncline_rows::LOCAL);
+    table.print(&[("/ rope", peers::ROPE), ("/ local", syncline_rows::LOCAL)]);
 }
 
 /// All rows in turn, again and again, so that what disturbs the machine disturbs them all.
@@ -133,5 +125,5 @@ fn compare(trace: &Trace, runs: usize) {
         trace.edits.len(),
         trace.end.chars().count()
     );
-    table.print(peers::ROPE, syncline_rows::LOCAL);
+    table.print(&[("/ rope", peers::ROPE), ("/ local", syncline_rows::LOCAL)]);
 }

@@ -1,8 +1,8 @@
 //! Others with the same edits: a plain rope always, other CRDTs with the feature `peers`.
 
-use crate::measure::measured;
-use crate::table::Table;
-use crate::trace::Trace;
+use bench::measure::measured;
+use bench::table::Table;
+use bench::trace::Trace;
 use jumprope::JumpRope;
 
 pub const ROPE: &str = "jumprope";
@@ -21,7 +21,7 @@ pub fn run(trace: &Trace, table: &mut Table) {
     table.add(ROPE, sample);
 }
 
-fn edit_rope(rope: &mut JumpRope, edit: &crate::trace::Edit) {
+fn edit_rope(rope: &mut JumpRope, edit: &bench::trace::Edit) {
     if edit.removed_chars > 0 {
         rope.remove(edit.at_chars..edit.at_chars + edit.removed_chars);
     }

@@ -1,0 +1,114 @@
+//! Syncline beside the engines that people choose today: one process, one row after the other,
+//! medians of all runs, each against what must be reached. See `docs/performance.md`.
+
+mod c_interface;
+mod engine;
+#[cfg(feature = "peers")]
+mod peers;
+mod report;
+mod texts;
+
+use bench::trace::{self, Trace};
+use engine::{CrdtLf, Engine as _, Ours};
+use report::Report;
+use texts::{COMPACT, CRDT_LF};
+
+const USAGE: &str = "\
+usage: compare [--runs N] [--only GROUP]
+  --runs N       medians of so many runs (default 5)
+  --only GROUP   texts";
+
+struct Arguments {
+    runs: usize,
+    only: Option<String>,
+}
+
+fn main() {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("{problem}\n{USAGE}");
+            std::process::exit(2);
+        }
+    };
+    let wanted = |group: &str| arguments.only.as_deref().is_none_or(|only| only == group);
+    let mut report = Report::default();
+    let typed = trace::load("automerge-paper").unwrap_or_else(|| {
+        println!(
+            "no traces at {}: generated typing",
+            trace::folder().display()
+        );
+        trace::generated()
+    });
+    for run in 0..arguments.runs {
+        if wanted("texts") {
+            compare_texts(&typed, run == 0, &mut report);
+        }
+    }
+    println!("{} runs; text: {}", arguments.runs, typed.name);
+    report.print();
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut result = Arguments {
+        runs: 5,
+        only: None,
+    };
+    let mut given = std::env::args().skip(1);
+    while let Some(option) = given.next() {
+        let mut value = || given.next().ok_or(format!("{option} needs a value"));
+        match option.as_str() {
+            "--runs" => {
+                let text = value()?;
+                result.runs = text.parse().map_err(|_| format!("{text} is no number"))?;
+            }
+            "--only" => result.only = Some(value()?),
+            _ => return Err(format!("unknown option {option}")),
+        }
+    }
+    match result.runs {
+        0 => Err("--runs must be at least 1".into()),
+        _ => Ok(result),
+    }
+}
+
+/// `slow` adds the engines that need seconds: once is enough of them.
+fn compare_texts(trace: &Trace, slow: bool, report: &mut Report) {
+    texts::rope_and_ours(trace, report);
+    let mut ours = Ours::<CrdtLf>::new(1);
+    trace.edits.iter().for_each(|edit| ours.edit(edit));
+    texts::updates::<Ours<CrdtLf>>(trace, &CRDT_LF, report);
+    texts::whole(trace, &mut ours, &CRDT_LF, report);
+    texts::open(trace, &mut ours, &CRDT_LF, report);
+    drop(ours);
+    #[cfg(feature = "peers")]
+    {
+        use peers::{Automerge, Cola, Diamond, Loro, Yrs};
+        let mut diamond = texts::local::<Diamond>(trace, report);
+        texts::whole(trace, &mut diamond, &COMPACT, report);
+        texts::open(trace, &mut diamond, &COMPACT, report);
+        drop(diamond);
+        let mut cola = texts::local::<Cola>(trace, report);
+        texts::open(trace, &mut cola, &COMPACT, report);
+        drop(cola);
+        texts::updates::<Cola>(trace, &COMPACT, report);
+        texts::updates::<Diamond>(trace, &COMPACT, report);
+        let mut loro = texts::local::<Loro>(trace, report);
+        texts::whole(trace, &mut loro, &COMPACT, report);
+        texts::open(trace, &mut loro, &COMPACT, report);
+        drop(loro);
+        if slow {
+            texts::updates::<Loro>(trace, &COMPACT, report);
+            let mut yrs = texts::local::<Yrs>(trace, report);
+            for _ in 0..5 {
+                texts::whole(trace, &mut yrs, &COMPACT, report);
+                texts::open(trace, &mut yrs, &COMPACT, report);
+            }
+            drop(yrs);
+            let mut automerge = texts::local::<Automerge>(trace, report);
+            texts::whole(trace, &mut automerge, &COMPACT, report);
+            texts::open(trace, &mut automerge, &COMPACT, report);
+        }
+    }
+    let _ = (slow, &COMPACT);
+}
