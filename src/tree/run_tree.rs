@@ -445,11 +445,6 @@ impl<R: Run> RunTree<R> {
         run
     }
 
-    /// No more runs than this.
-    pub fn run_count_max(&self) -> usize {
-        self.leaves.len() * LEAF_MAX
-    }
-
     /// Where the first run goes while there is none, or one goes before all others.
     pub fn start(&self) -> RunPos {
         RunPos {

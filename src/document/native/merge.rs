@@ -19,7 +19,7 @@ impl Document {
     /// states of Fugue sequences, maps, registers and observed-remove handlers are joined, the
     /// version vectors, too. Handlers of other kinds have one whole state or the other, as crdt_lf
     /// has it (specification 7.3): that of the newer version, and of concurrent ones this
-    /// document's. If the snapshot comes with all changes that there ever were, they are imported
+    /// document's. If neither side has forgotten any change, the snapshot's changes are imported
     /// instead. `Ok(false)`: everything was known. O(both documents).
     ///
     /// # Errors
@@ -52,7 +52,8 @@ impl Document {
                 ..DocumentOptions::default()
             },
         )?;
-        if parts.whole {
+        // Changes may name what a document that starts from a snapshot has forgotten.
+        if parts.whole && !self.is_seeded {
             let changes = theirs.export_native(&self.vector());
             let outcome = self.import_native(&changes, &[], Origin::Remote)?;
             return Ok(outcome.applied > 0);

@@ -37,7 +37,7 @@ fn exchange(a: &mut Document, b: &mut Document) {
 /// edits and the same concurrent changes of others, which name removed elements, too.
 #[test]
 fn a_reopened_document_goes_on_like_the_one_in_memory() {
-    for seed in 0..150 {
+    for seed in 0..100 {
         let mut rng = Rng::new(seed);
         let mut memory = registered(empty(1));
         let mut other = registered(empty(2));
@@ -129,7 +129,7 @@ fn crdt_lf_peers_get_the_same_snapshot() {
 /// every change.
 #[test]
 fn concurrent_snapshots_join_without_loss() {
-    for seed in 0..200 {
+    for seed in 0..100 {
         let mut rng = Rng::new(seed);
         let mut oracle = registered(empty(3));
         let mut a = registered(empty(1));
@@ -181,6 +181,50 @@ fn concurrent_snapshots_join_without_loss() {
     }
 }
 
+/// A replica that went through a crdt_lf snapshot has no removed elements any more, and still does
+/// not bring them back. Oracle: which characters are there in a replica that got every change; a
+/// crdt_lf snapshot forgets where concurrent ones belong (specification 10.5).
+#[test]
+fn what_a_crdt_lf_snapshot_forgot_stays_removed() {
+    for seed in 0..100 {
+        let mut rng = Rng::new(seed);
+        let mut a = registered(empty(1));
+        let mut b = registered(empty(2));
+        (0..25).for_each(|_| edit(&mut a, &mut rng));
+        exchange(&mut a, &mut b);
+        (0..10).for_each(|_| edit(&mut a, &mut rng));
+        (0..10).for_each(|_| edit(&mut b, &mut rng));
+        let mut oracle = registered(empty(3));
+        for document in [&a, &b] {
+            let changes = document.changes_newer_than(&oracle.version_vector());
+            oracle.import_changes(changes, &[], Origin::Remote).unwrap();
+        }
+        a.take_snapshot(true).unwrap();
+        let mut forgetful = registered(empty(4));
+        let snapshot = a.last_snapshot().unwrap();
+        assert!(forgetful.import_snapshot(snapshot, true).unwrap());
+        let from_forgetful = forgetful.native_snapshot(false).unwrap();
+        let from_b = b.native_snapshot(rng.below(2) == 0).unwrap();
+        let told = |document: &mut Document, bytes: &[u8]| {
+            document.merge_native_snapshot(bytes).unwrap();
+            document.check();
+        };
+        told(&mut forgetful, &from_b);
+        told(&mut b, &from_forgetful);
+        for id in ["text", "other"] {
+            let units = |document: &Document| {
+                let mut units = Vec::new();
+                let text = document.find_handler(id).unwrap();
+                document.text_slice_utf16(text, 0..u64::MAX, &mut units);
+                units.sort_unstable();
+                units
+            };
+            assert_eq!(units(&b), units(&oracle), "seed {seed} {id}");
+            assert_eq!(units(&forgetful), units(&oracle), "seed {seed} {id}");
+        }
+    }
+}
+
 /// Replicas that forgot that a key was away in between have it in another order.
 fn sorted(mut values: Vec<Value>) -> Vec<Value> {
     for value in &mut values {
@@ -194,7 +238,7 @@ fn sorted(mut values: Vec<Value>) -> Vec<Value> {
 /// Flips and cuts inside of a body whose checksum is right: an error or a document, no panic.
 #[test]
 fn forged_snapshots_are_refused_or_sound() {
-    for seed in 0..8 {
+    for seed in 0..4 {
         let mut rng = Rng::new(seed);
         let mut source = registered(empty(1));
         let mut other = registered(empty(2));

@@ -42,6 +42,11 @@ impl<R: Run> RunTree<R> {
         LeafIdx((at / LEAF_FILL) as u32)
     }
 
+    /// No more runs than this.
+    pub fn run_count_max(&self) -> usize {
+        self.leaves.len() * LEAF_MAX
+    }
+
     fn add_level(&mut self, children: &[(u32, Measure)]) -> Vec<(u32, Measure)> {
         let groups = children.len().div_ceil(INNER_FILL);
         let mut level = Vec::with_capacity(groups);
