@@ -22,11 +22,15 @@ impl Document {
         spec: &HandlerSpec,
         appears: bool,
     ) -> Result<HandlerIdx, DocumentError> {
-        self.ensure_open()?;
-        if id == manifest::KEY {
-            return Err(DocumentError::ReservedId);
+        if self.is_closed() {
+            return Err(DocumentError::Closed);
         }
         let tag = spec.tag();
+        // Peers read names without a leading byte order mark (defect 13.18).
+        let is_marked = [id, &tag].iter().any(|name| name.starts_with('\u{feff}'));
+        if id == manifest::KEY || is_marked {
+            return Err(DocumentError::ReservedId);
+        }
         if let Some(known) = self.find_handler(id) {
             return self.adopt(known, &tag, spec);
         }
@@ -60,7 +64,10 @@ impl Document {
         let number = HandlerIdx(self.handlers.len() as u32);
         let name = self.log.intern(&tag, id);
         let mut handler = Handler::new(id, spec.kind, spec.codec, name, custom);
-        handler.revision = self.early_revisions.remove(id).unwrap_or(0);
+        handler.revision = match self.timeline {
+            None => self.early_revisions.remove(id).unwrap_or(0),
+            Some(_) => self.handler_change_count(id),
+        };
         self.handlers.push(handler);
         self.handler_numbers.insert(id.into(), number);
         let names = name.0 as usize + 1;
@@ -184,19 +191,26 @@ impl Document {
     /// Begins the record of a handler, if it is observed.
     #[inline]
     pub(super) fn record(&mut self, number: HandlerIdx, many: bool) {
-        if self.recording {
+        if self.recording || self.is_tracking() {
             self.record_observed(number, many);
         }
     }
 
     #[inline(never)]
     fn record_observed(&mut self, number: HandlerIdx, many: bool) {
+        let observed = self.is_observed(number) || self.tracks_positions(number);
         let handler = &mut self.handlers[number.0 as usize];
-        let observed =
-            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
         if handler.record(observed, many, &self.log.content) {
             self.recorded.push(number);
         }
+    }
+
+    /// Whether commits may carry the deltas of a handler.
+    pub(super) fn is_observed(&self, number: HandlerIdx) -> bool {
+        let handler = self.handler_ref(number);
+        let observed =
+            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
+        self.recording && observed
     }
 
     /// Registers handlers for all that the log names in registered types or in Dart's own tags: a server

@@ -10,7 +10,7 @@ mod index;
 mod lazy;
 mod list;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ mod export;
 mod graph;
 mod produced;
 mod prune;
+mod replay;
 mod row;
 mod slices;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 pub(crate) use graph::SeenChanges;
 pub(crate) use prune::Pruned;
+pub(crate) use replay::Stretch;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 pub(crate) use slices::{NewRow, Slice, SliceClocks, SliceOp};
 

@@ -2,10 +2,9 @@
 //! elements and tags, kept as bytes, for replays and for peers that read crdt_lf snapshots only.
 
 use super::state;
-use crate::clock::AuthorIdx;
+use crate::clock::{AuthorIdx, PeerId};
 use crate::codec::{Reader, Snapshot};
 use crate::document::Document;
-use crate::document::handlers::fugue::FugueBlob;
 use crate::document::types::{DocumentOptions, HandlerIdx};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -79,16 +78,20 @@ impl Document {
     }
 
     /// What the native base knows of the elements' counters in a Fugue sequence.
-    pub(in crate::document) fn native_floor(&self, number: HandlerIdx) -> Option<FugueBlob<'_>> {
+    pub(in crate::document) fn native_floor(
+        &self,
+        number: HandlerIdx,
+    ) -> Option<Vec<(PeerId, u64)>> {
         let base = self.native_base.as_ref()?;
         let range = base.states.get(self.handler_id(number))?;
         let mut reader = Reader::new(&base.body[range.clone()]);
-        let mut blob = FugueBlob::default();
         let floor = state::read_floor(&mut reader, base.authors.len()).ok()?;
-        blob.floor = floor
-            .into_iter()
-            .map(|(author, counter)| (self.log.authors.peer(base.authors[author]), counter))
-            .collect();
-        Some(blob)
+        let peer = |author: usize| self.log.authors.peer(base.authors[author]);
+        let floor = floor.into_iter();
+        Some(
+            floor
+                .map(|(author, counter)| (peer(author), counter))
+                .collect(),
+        )
     }
 }
