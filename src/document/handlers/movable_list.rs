@@ -80,7 +80,7 @@ pub(crate) struct MovableListState {
     /// The slots. Invariant: the current slots of elements that are not deleted are live and have
     /// one unit, whose content is the element's number; all others are deleted or have no units.
     pub(super) slots: Sequence,
-    elements: Vec<Element>,
+    pub(super) elements: Vec<Element>,
     numbers: HashMap<ElementKey, u32>,
     pub(super) made: MadeIds,
     /// Per element: the last update of each author, where it lost and the winner's author may not
@@ -623,6 +623,16 @@ impl ByteState for MovableListState {
             self.newest = self.newest.max(Some(*order));
             self.settle(write, author, order.hlc);
         }
+    }
+
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        let authors = &self.authors;
+        let is_covered = |author, clock| covers(OrderKey::new(authors.peer(author), clock));
+        self.made.forget(is_covered);
+        self.rivals.retain(|_, rivals| {
+            rivals.retain(|(author, clock)| !is_covered(*author, *clock));
+            !rivals.is_empty()
+        });
     }
 
     fn is_order_sensitive(&self) -> bool {

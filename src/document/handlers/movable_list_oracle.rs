@@ -419,6 +419,13 @@ fn honest_step(
             peer.fold_anew(blob, ops);
         }
         5 if rng.below(4) == 0 => peer.fold_anew(blob, ops),
+        6 if rng.below(8) == 0 => {
+            // As the log does when it is pruned.
+            let known: Vec<OrderKey> = peer.known.iter().map(|at| ops[*at].order).collect();
+            let before = peer.state.heap_bytes();
+            peer.state.forget(&|order| known.contains(&order));
+            assert!(peer.state.heap_bytes() <= before, "{context}");
+        }
         _ => {
             let known = &peer.known;
             let ready = (0..ops.len()).filter(|number| {
