@@ -2,8 +2,9 @@
 //! updates that lost (specification 9.12). Nothing here changes the list.
 
 use super::fugue_body::COUNTER_MAX;
-use super::movable_list::{MovableListState, Writer};
+use super::movable_list::MovableListState;
 use super::movable_list_body::{MovableBody, NewElement, ValueBytes};
+use super::movable_list_rivals::Writer;
 use super::operation::kind;
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId};
 use crate::codec::json::UnsupportedValue;
@@ -140,7 +141,7 @@ impl MovableListState {
         })
     }
 
-    /// Who wrote the value at an index; None if nobody else did.
+    /// Who wrote the value at an index. None if there is none, or the open transaction did.
     pub(crate) fn contest(&self, index: u32) -> Option<Contest> {
         let element = self.at(index)?;
         let change = |author, clock| OperationId::new(self.authors.peer(author), clock);
@@ -150,7 +151,7 @@ impl MovableListState {
             Writer::Pending => return None,
             Writer::Origin => None,
         };
-        let rivals = self.rivals(element.identity)?;
+        let rivals = self.rivals(element.identity);
         let rivals = rivals.iter().map(|(author, clock)| change(*author, *clock));
         Some(Contest {
             identity: self.id(element.identity),
