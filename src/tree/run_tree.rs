@@ -4,6 +4,8 @@
 //! place: leaves are therefore never emptied and keep their numbers for the life of the tree,
 //! which is what id indexes refer to.
 
+mod bulk;
+
 use super::inner::{INNER_MAX, Inner, Measure, NONE};
 
 /// What the tree holds.
