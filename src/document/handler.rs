@@ -199,6 +199,7 @@ impl Handler {
     }
 
     /// Hands the state of a Fugue text or list to `body`, and where it reports.
+    #[inline]
     pub fn with_fugue<R>(
         &mut self,
         log: &Log,
