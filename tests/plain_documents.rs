@@ -270,8 +270,8 @@ fn peers_agree_and_observers_know_what_is_shown() {
     }
 }
 
-/// What a snapshot covers is the ground on which late changes stand, for those who took it and
-/// for those who got it.
+/// Without its history, what a snapshot covers is the ground on which late changes stand, for
+/// those who took it and for those who got it.
 #[test]
 fn a_change_that_a_snapshot_does_not_cover_comes_after_it() {
     let (mut writer, mut late) = (Peer::new(3), Peer::new(2));
@@ -281,7 +281,7 @@ fn a_change_that_a_snapshot_does_not_cover_comes_after_it() {
     writer.document.tick().unwrap();
     writer.document.text_insert(writer.text, 0, "x").unwrap();
     assert!(writer.document.all_changes()[1].id.hlc > change[0].id.hlc);
-    let snapshot = writer.document.take_snapshot(false).unwrap().clone();
+    let snapshot = writer.document.take_snapshot(true).unwrap().clone();
     let mut reader = Peer::new(1);
     assert!(reader.document.import_snapshot(&snapshot, true).unwrap());
     for peer in [&mut writer, &mut reader] {

@@ -23,7 +23,7 @@ const OVERWRITING: &str = "syncline, overwrites, heap in all";
 
 fn main() {
     let mut runs = 7;
-    let mut profiled = false;
+    let mut with_peers = true;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -32,7 +32,7 @@ fn main() {
                 runs = count.expect("--runs N");
             }
             // Ours alone: for profilers.
-            "--only" => profiled = true,
+            "--only" => with_peers = false,
             other => panic!("{other} is unknown: --runs N, --only"),
         }
     }
@@ -41,13 +41,11 @@ fn main() {
     for _ in 0..runs {
         run(&keys, &mut table);
         late(&keys, &mut table);
-        #[cfg(feature = "peers")]
-        if !profiled {
+        if with_peers {
             run_yrs(&keys, &mut table);
         }
     }
-    let _ = profiled;
-    table.print(OVERWRITING, TRANSACTION);
+    table.print(&[("/ keys", TRANSACTION)]);
 }
 
 fn document() -> (Document, HandlerIdx) {
@@ -130,6 +128,9 @@ fn late(keys: &[String], table: &mut Table) {
     });
     table.add("syncline, late change and a read", sample);
 }
+
+#[cfg(not(feature = "peers"))]
+fn run_yrs(_: &[String], _: &mut Table) {}
 
 #[cfg(feature = "peers")]
 fn run_yrs(keys: &[String], table: &mut Table) {

@@ -32,16 +32,26 @@ impl Table {
         }
     }
 
-    /// Prints all rows; ratios to the median times of `reference` and `local`.
-    pub fn print(&self, reference: &str, local: &str) {
+    /// Prints all rows; with the ratios to the median times of the reference rows, each under its
+    /// heading.
+    pub fn print(&self, references: &[(&str, &str)]) {
         let time_of = |name: &str| self.rows.iter().find(|row| row.name == name).map(Row::time);
         let ratio = |time: Duration, name: &str| match time_of(name) {
             Some(other) => format!("{:.2}x", time.as_secs_f64() / other.as_secs_f64()),
             None => "-".into(),
         };
+        let columns = |texts: Vec<String>| -> String {
+            texts.iter().map(|text| format!(" {text:>10}")).collect()
+        };
+        let headings = references.iter().map(|(heading, _)| heading.to_string());
         println!(
-            "{:<34} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12}",
-            "", "median ms", "least ms", "/ rope", "/ local", "heap MB", "bytes"
+            "{:<34} {:>10} {:>10}{} {:>10} {:>12}",
+            "",
+            "median ms",
+            "least ms",
+            columns(headings.collect()),
+            "heap MB",
+            "bytes"
         );
         for row in &self.rows {
             let least = row
@@ -57,12 +67,16 @@ impl Table {
                 .median(|sample| sample.bytes)
                 .map(|bytes| bytes.to_string());
             println!(
-                "{:<34} {:>10.2} {:>10.2} {:>10} {:>10} {:>10} {:>12}",
+                "{:<34} {:>10.2} {:>10.2}{} {:>10} {:>12}",
                 row.name,
                 row.time().as_secs_f64() * 1e3,
                 least.as_secs_f64() * 1e3,
-                ratio(row.time(), reference),
-                ratio(row.time(), local),
+                columns(
+                    references
+                        .iter()
+                        .map(|(_, name)| ratio(row.time(), name))
+                        .collect()
+                ),
                 heap.unwrap_or_else(|| "-".into()),
                 bytes.unwrap_or_else(|| "-".into()),
             );

@@ -105,7 +105,7 @@ fn profile(trace: &Trace, edits: usize, applies: usize) {
     if applies > 0 {
         syncline_rows::apply_only(trace, applies, &mut table);
     }
-    table.print(peers::ROPE, syncline_rows::LOCAL);
+    table.print(&[("/ rope", peers::ROPE), ("/ local", syncline_rows::LOCAL)]);
 }
 
 /// All rows in turn, again and again, so that what disturbs the machine disturbs them all.
@@ -125,5 +125,5 @@ fn compare(trace: &Trace, runs: usize) {
         trace.edits.len(),
         trace.end.chars().count()
     );
-    table.print(peers::ROPE, syncline_rows::LOCAL);
+    table.print(&[("/ rope", peers::ROPE), ("/ local", syncline_rows::LOCAL)]);
 }

@@ -179,10 +179,12 @@ impl Document {
         for handler in &mut self.handlers {
             match &mut handler.state {
                 State::Fugue(text) => text.outlives_snapshot = true,
-                state => state
+                // With its history a state still places late changes as everybody else does.
+                state if prune => state
                     .bytes_mut()
                     .into_iter()
-                    .for_each(ByteState::snapshot_taken),
+                    .for_each(ByteState::history_pruned),
+                _ => (),
             }
         }
         self.generation += 1;

@@ -5,9 +5,13 @@
 #![allow(dead_code)]
 
 pub mod clock;
+pub mod compaction;
+pub mod local;
+pub mod movable;
 pub mod ops;
 pub mod peer;
 pub mod state;
+pub mod tagged;
 pub mod tree;
 
 /// SplitMix64: every seed gives an independent, reproducible stream.

@@ -1,11 +1,13 @@
 //! One replica: its changes, clock and open transaction (specification chapter 8).
 
 use super::clock::Clock;
-use super::ops::Op;
-use super::state::State;
-use std::collections::VecDeque;
+use super::compaction::compacted;
+use super::ops::{Action, Op};
+use super::state::States;
+use std::collections::{HashMap, VecDeque};
 use syncline::clock::{Hlc, OperationId, PeerId};
-use syncline::codec::{Change, ElementId, Value};
+use syncline::codec::{Change, ElementId};
+use syncline::document::HandlerKind;
 
 /// A change that the engine must have made.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +29,8 @@ pub struct ModelPeer {
     pub depth: usize,
     /// Local changes that were not compared with the engine's yet.
     pub expected: Vec<Expected>,
-    next_counter: u64,
+    /// By handler.
+    next_counters: HashMap<HandlerKind, u64>,
 }
 
 impl ModelPeer {
@@ -41,21 +44,21 @@ impl ModelPeer {
             queue: None,
             depth: 0,
             expected: Vec::new(),
-            next_counter: 0,
+            next_counters: HashMap::new(),
         }
     }
 
     /// 9.1: all stored changes in replay order, then what is queued.
-    pub fn state(&self) -> State {
+    pub fn states(&self) -> States {
         let mut changes: Vec<&Change> = self.stored.iter().collect();
         changes.sort_by_key(|change| (change.id.hlc, change.id.peer));
-        let mut state = State::default();
+        let mut states = States::default();
         changes
             .into_iter()
             .filter_map(Op::of)
-            .for_each(|op| state.apply(&op));
-        self.queue.iter().flatten().for_each(|op| state.apply(op));
-        state
+            .for_each(|op| states.apply(&op));
+        self.queue.iter().flatten().for_each(|op| states.apply(op));
+        states
     }
 
     pub fn seen(&self, peer: PeerId) -> Option<Hlc> {
@@ -132,32 +135,31 @@ impl ModelPeer {
     pub fn rollback(&mut self) {
         self.depth = 0;
         self.queue = None;
-        self.next_counter = self
-            .stored
-            .iter()
-            .filter_map(Op::of)
-            .map(|op| self.counter_after(&op))
-            .max()
-            .unwrap_or(0);
+        self.next_counters.clear();
+        let stored: Vec<Op> = self.stored.iter().filter_map(Op::of).collect();
+        stored.iter().for_each(|op| self.lift_counter(op));
     }
 
-    /// One more than the largest own counter that an operation produces.
-    fn counter_after(&self, op: &Op) -> u64 {
-        let own = |id: &ElementId| {
-            if id.peer == self.id {
-                id.counter + 1
-            } else {
-                0
-            }
+    /// The next own element comes behind all that an operation produces.
+    fn lift_counter(&mut self, op: &Op) {
+        let produced: Vec<ElementId> = match &op.action {
+            Action::Insert { items, .. } => items.iter().map(|(id, _)| *id).collect(),
+            Action::Replace(items) => items.iter().map(|(_, new, _)| *new).collect(),
+            Action::Place { items, .. } => items
+                .iter()
+                .flat_map(|(identity, position, _)| [*identity, *position])
+                .collect(),
+            Action::Move { position, .. } => vec![*position],
+            _ => Vec::new(),
         };
-        match op {
-            Op::TextInsert { items, .. } => items.iter().map(|(id, _)| own(id)).max().unwrap_or(0),
-            Op::TextUpdate(items) => items.iter().map(|(_, new, _)| own(new)).max().unwrap_or(0),
-            _ => 0,
+        let next = self.next_counters.entry(op.kind).or_default();
+        for id in produced.into_iter().filter(|id| id.peer == self.id) {
+            *next = (*next).max(id.counter + 1);
         }
     }
 
-    fn submit(&mut self, op: Op) {
+    pub fn submit(&mut self, kind: HandlerKind, action: Action) {
+        let op = Op { kind, action };
         match &mut self.queue {
             Some(queue) => queue.push(op),
             None => self.make_change(op),
@@ -172,7 +174,7 @@ impl ModelPeer {
         self.clock.receive_event(self.wall_ms, id.hlc);
     }
 
-    fn tick(&mut self) -> OperationId {
+    pub fn tick(&mut self) -> OperationId {
         OperationId::new(self.id, self.clock.local_event(self.wall_ms))
     }
 
@@ -202,100 +204,18 @@ impl ModelPeer {
             self.frontier = vec![change.id];
             self.clock.receive_event(self.wall_ms, change.id.hlc);
             if let Some(op) = Op::of(change) {
-                self.next_counter = self.next_counter.max(self.counter_after(&op));
+                self.lift_counter(&op);
             }
             self.stored.push(change.clone());
         }
     }
 
-    fn new_element(&mut self) -> ElementId {
-        self.next_counter += 1;
+    pub fn new_element(&mut self, kind: HandlerKind) -> ElementId {
+        let next = self.next_counters.entry(kind).or_default();
+        *next += 1;
         ElementId {
             peer: self.id,
-            counter: self.next_counter - 1,
+            counter: *next - 1,
         }
-    }
-
-    pub fn text_insert(&mut self, index: usize, units: &[u16]) {
-        let (left, right) = self.state().text.origins(index);
-        let items = units
-            .iter()
-            .map(|unit| (self.new_element(), vec![*unit]))
-            .collect();
-        self.submit(Op::TextInsert { left, right, items });
-    }
-
-    pub fn text_remove(&mut self, index: usize, count: usize) {
-        let live = self.state().text.live();
-        self.submit(Op::TextDelete(live[index..index + count].to_vec()));
-    }
-
-    /// Units past the end are left out; without any there is no change.
-    pub fn text_update(&mut self, index: usize, units: &[u16]) {
-        let live = self.state().text.live();
-        let targets = live[index..].iter().zip(units);
-        let items: Vec<_> = targets
-            .map(|(old, unit)| (*old, self.new_element(), vec![*unit]))
-            .collect();
-        if !items.is_empty() {
-            self.submit(Op::TextUpdate(items));
-        }
-    }
-
-    pub fn map_set(&mut self, key: &str, value: &Value) {
-        self.submit(Op::MapSet(key.into(), value.clone()));
-    }
-
-    pub fn map_update(&mut self, key: &str, value: &Value) {
-        self.submit(Op::MapUpdate(key.into(), value.clone()));
-    }
-
-    pub fn map_remove(&mut self, key: &str) {
-        self.submit(Op::MapDelete(key.into()));
-    }
-
-    pub fn register_set(&mut self, value: &Value) {
-        self.submit(Op::RegisterSet(value.clone()));
-    }
-
-    pub fn set_add(&mut self, value: &Value) {
-        let tag = self.tick();
-        self.submit(Op::SetAdd(value.clone(), tag));
-    }
-
-    pub fn set_remove(&mut self, value: &Value) {
-        let tags = self.state().set.tags(value);
-        let all = tags.is_empty();
-        self.submit(Op::SetRemove(value.clone(), tags, all));
-    }
-}
-
-/// The compaction table of 8.8: neighbours only.
-fn compacted(queue: Vec<Op>) -> Vec<Op> {
-    let mut out: Vec<Op> = Vec::new();
-    for next in queue {
-        match out.last().and_then(|last| compound(last, &next)) {
-            Some(joined) => *out.last_mut().expect("joined with it") = joined,
-            None => out.push(next),
-        }
-    }
-    out
-}
-
-fn compound(acc: &Op, next: &Op) -> Option<Op> {
-    let key_of = |op: &Op| match op {
-        Op::MapSet(key, _) | Op::MapUpdate(key, _) | Op::MapDelete(key) => Some(key.clone()),
-        _ => None,
-    };
-    match (acc, next) {
-        (Op::RegisterSet(_), Op::RegisterSet(_)) => Some(next.clone()),
-        _ if key_of(acc).is_none() || key_of(acc) != key_of(next) => None,
-        (_, Op::MapDelete(_) | Op::MapSet(..)) => Some(next.clone()),
-        (Op::MapSet(key, _), Op::MapUpdate(_, value)) => {
-            Some(Op::MapSet(key.clone(), value.clone()))
-        }
-        (Op::MapDelete(_), Op::MapUpdate(..)) => Some(acc.clone()),
-        (Op::MapUpdate(..), Op::MapUpdate(..)) => Some(next.clone()),
-        _ => None,
     }
 }

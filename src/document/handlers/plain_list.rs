@@ -286,7 +286,7 @@ impl ByteState for PlainListState {
         blob
     }
 
-    fn snapshot_taken(&mut self) {
+    fn history_pruned(&mut self) {
         self.indexed.forget_history();
     }
 

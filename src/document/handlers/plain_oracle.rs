@@ -237,7 +237,7 @@ impl<S: Subject> Script<S> {
                 }
             }
             4 if self.pending.is_empty() => {
-                self.state.snapshot_taken();
+                self.state.history_pruned();
                 self.base = self.folded(false);
                 self.committed.clear();
             }

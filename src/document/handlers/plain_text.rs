@@ -183,7 +183,7 @@ impl ByteState for PlainTextState {
         blob
     }
 
-    fn snapshot_taken(&mut self) {
+    fn history_pruned(&mut self) {
         self.indexed.forget_history();
     }
 

@@ -81,9 +81,9 @@ pub(crate) trait ByteState {
     /// The blob of a crdt_lf snapshot; committed state only (defect 13.6).
     fn snapshot_state(&self) -> Vec<u8>;
 
-    /// A snapshot was taken that covers all that is committed. States whose operations act on what
+    /// A snapshot took the place of all that is committed. States whose operations act on what
     /// is there need not know any longer how it came there.
-    fn snapshot_taken(&mut self) {}
+    fn history_pruned(&mut self) {}
 
     /// What can be seen, to be compared after a replay.
     fn visible(&self) -> Visible;
