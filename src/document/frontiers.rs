@@ -4,7 +4,8 @@
 
 use super::log::ChangeKey;
 use crate::clock::{AuthorIdx, Hlc};
-use std::collections::{HashMap, HashSet};
+use crate::tree::{LazyMap, push_few};
+use std::collections::HashSet;
 
 /// Heads in the order in which they became so.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +15,7 @@ pub(super) struct Frontiers {
     slots: Vec<ChangeKey>,
     gone: usize,
     /// Head -> slot. Invariant: empty while there are few slots, else complete.
-    places: HashMap<ChangeKey, u32>,
+    places: LazyMap<ChangeKey, u32>,
 }
 
 /// A linear search is faster than a keyed hash up to this many.
@@ -46,7 +47,7 @@ impl Frontiers {
         if self.slots.len() <= FEW {
             self.slots.contains(&key)
         } else {
-            self.places.contains_key(&key)
+            self.places.get(&key).is_some()
         }
     }
 
@@ -60,10 +61,8 @@ impl Frontiers {
         }
         self.slots.clear();
         self.gone = 0;
-        if !self.places.is_empty() {
-            self.places = HashMap::new();
-        }
-        self.slots.push(key);
+        self.places.clear();
+        push_few(&mut self.slots, key);
     }
 
     /// A change became a head that depends on `deps`. O(deps), amortised.
@@ -86,7 +85,9 @@ impl Frontiers {
         }
         self.slots.push(key);
         if self.slots.len() > FEW + 1 {
-            self.places.insert(key, self.slots.len() as u32 - 1);
+            self.places
+                .to_fill()
+                .insert(key, self.slots.len() as u32 - 1);
         } else if self.slots.len() == FEW + 1 {
             self.number();
         }
@@ -101,7 +102,7 @@ impl Frontiers {
     fn number(&mut self) {
         self.places.clear();
         if self.slots.len() > FEW {
-            self.places.extend(
+            self.places.to_fill().extend(
                 self.slots
                     .iter()
                     .enumerate()

@@ -48,11 +48,11 @@ pub use types::{
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
+use crate::tree::LazyMap;
 use factories::Factories;
 use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
-use std::collections::HashMap;
 use transaction::Transaction;
 
 /// One replica of a document. Every method is O(1) or O(log n) in the size of the document unless
@@ -79,13 +79,14 @@ pub struct Document {
     /// were pruned.
     is_seeded: bool,
     handlers: Vec<Handler>,
-    handler_numbers: HashMap<Box<str>, HandlerIdx>,
+    /// By id. Invariant: empty while there are few handlers, else complete.
+    handler_numbers: LazyMap<Box<str>, HandlerIdx>,
     factories: Factories,
     /// By name number of the log.
     handler_of_name: Vec<Option<HandlerIdx>>,
     /// Revisions of ids that snapshots brought before they were registered.
-    early_revisions: HashMap<String, u64>,
-    transaction: Option<Transaction>,
+    early_revisions: LazyMap<String, u64>,
+    transaction: Option<Box<Transaction>>,
     recording: bool,
     /// Handlers whose recorder is on.
     recorded: Vec<HandlerIdx>,
@@ -127,10 +128,10 @@ impl Document {
             pruned: None,
             is_seeded: false,
             handlers: Vec::new(),
-            handler_numbers: HashMap::new(),
+            handler_numbers: LazyMap::default(),
             factories: Factories::new(),
             handler_of_name: Vec::new(),
-            early_revisions: HashMap::new(),
+            early_revisions: LazyMap::default(),
             transaction: None,
             recording: false,
             recorded: Vec::new(),

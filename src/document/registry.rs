@@ -6,6 +6,10 @@ use super::types::{DocumentError, HandlerIdx, HandlerKind, HandlerSpec, ValueCod
 use super::{ChangeKey, Document};
 use crate::clock::VersionVector;
 use crate::codec::{Change, Value, manifest};
+use crate::tree::push_few;
+
+/// Up to so many handlers are looked for one by one.
+const HANDLERS_SEARCHED_MAX: usize = if cfg!(any(test, fuzzing)) { 2 } else { 8 };
 
 impl Document {
     /// The handler with this id, registered now if it is not: then it folds what the log and the
@@ -43,10 +47,23 @@ impl Document {
         let name = self.log.intern(&tag, id);
         let mut handler = Handler::new(id, spec.kind, spec.codec, name, custom);
         handler.revision = self.early_revisions.remove(id).unwrap_or(0);
-        self.handlers.push(handler);
-        self.handler_numbers.insert(id.into(), number);
+        push_few(&mut self.handlers, handler);
+        match self.handlers.len() {
+            0..=HANDLERS_SEARCHED_MAX => (),
+            len if len == HANDLERS_SEARCHED_MAX + 1 => {
+                let ids = self.handlers.iter().map(|handler| handler.id.clone());
+                let numbered = ids.zip((0..).map(HandlerIdx));
+                self.handler_numbers.to_fill().extend(numbered);
+            }
+            _ => {
+                self.handler_numbers.to_fill().insert(id.into(), number);
+            }
+        }
         let names = name.0 as usize + 1;
         if self.handler_of_name.len() < names {
+            let more = names - self.handler_of_name.len();
+            self.handler_of_name
+                .reserve_exact(more.max(self.handler_of_name.len()));
             self.handler_of_name.resize(names, None);
         }
         self.handler_of_name[name.0 as usize] = Some(number);
@@ -78,7 +95,14 @@ impl Document {
 
     /// The registered handler with this id.
     pub fn find_handler(&self, id: &str) -> Option<HandlerIdx> {
-        self.handler_numbers.get(id).copied()
+        if self.handlers.len() > HANDLERS_SEARCHED_MAX {
+            return self.handler_numbers.get(id).copied();
+        }
+        let at = self
+            .handlers
+            .iter()
+            .position(|handler| &*handler.id == id)?;
+        Some(HandlerIdx(at as u32))
     }
 
     /// The registered handlers in order of registration.

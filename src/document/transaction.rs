@@ -133,7 +133,7 @@ impl Document {
         match &mut self.transaction {
             Some(open) => open.depth += 1,
             None => {
-                self.transaction = Some(Transaction {
+                self.transaction = Some(Box::new(Transaction {
                     depth: 1,
                     tag: tag.to_vec(),
                     queue: Vec::new(),
@@ -142,7 +142,7 @@ impl Document {
                     generation: self.generation,
                     origin: None,
                     snapshot_applied: false,
-                });
+                }));
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Document {
         for Promoted { handler, places } in promoted {
             self.handlers[handler.0 as usize].promote_pending(&places);
         }
-        self.finish(open);
+        self.finish(*open);
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl Document {
                 open.origin = Some(Origin::Load);
             }
         }
-        self.finish(open);
+        self.finish(*open);
         Ok(())
     }
 
