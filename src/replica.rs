@@ -22,6 +22,8 @@ pub enum ApplyError {
     },
     /// The document is closed.
     Closed,
+    /// The document shows a history and cannot be changed.
+    ReadOnly,
     /// Not while a transaction is open.
     InTransaction,
     /// Changes that the asker has not seen were pruned: it needs the last snapshot.
@@ -101,6 +103,7 @@ impl std::fmt::Display for ApplyError {
                 write!(f, "the clock of the change is {ahead_ms} ms ahead")
             }
             ApplyError::Closed => f.write_str("the document is closed"),
+            ApplyError::ReadOnly => f.write_str("a history cannot be changed"),
             ApplyError::InTransaction => f.write_str("not while a transaction is open"),
             ApplyError::HistoryPruned { lost } => {
                 write!(f, "the change {lost} was pruned: a snapshot is needed")

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use syncline::clock::{OperationId, PeerId};
 use syncline::codec::{Change, DecodeError, ElementId, Envelope, Reader, Value, json};
 use syncline::document::{
-    Document, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind, HandlerSpec,
-    ListOp, Origin, WallClock,
+    Affinity, Document, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx, HandlerKind,
+    HandlerSpec, ListOp, Origin, WallClock,
 };
 use syncline::replica::Replica as _;
 
@@ -128,6 +128,20 @@ fn prune_and_go_on(rng: &mut Rng, peers: &mut [Peer]) {
     }
     for peer in &peers[1..] {
         assert_eq!(peer.values(), peers[0].values());
+    }
+    // Taking edits back leads to what the snapshot gives, and observers hear of all of it.
+    for peer in peers.iter_mut() {
+        peer.document.begin(b"").unwrap();
+        for _ in 0..1 + rng.below(3) {
+            peer.plain_edit(rng);
+        }
+        peer.document.rollback().unwrap();
+        peer.document.check();
+        peer.hear_of_commits();
+        assert_eq!(peer.shadow, peer.values());
+        let values = peer.values();
+        peer.document.replay_all();
+        assert_eq!(peer.values(), values);
     }
 }
 
@@ -496,26 +510,41 @@ impl Peer {
         }
     }
 
-    /// Anchors (9.9): the element before an index, and where any element is found again.
+    /// Anchors (9.9): the element beside an index, and where any element is found again.
     fn check_positions(&self, rng: &mut Rng, tree: &Tree<Value>) {
         let (document, handler) = (&self.document, self.handler);
+        let bytes = |id: Option<ElementId>| {
+            let mut bytes = Vec::new();
+            ElementId::write(id, &mut bytes);
+            bytes
+        };
         let live = tree.live();
         let index = rng.below(live.len() + 1);
-        let mut expected = Vec::new();
         let before = index.checked_sub(1).map(|before| live[before]);
-        ElementId::write(before, &mut expected);
         let position = document.list_position_at(handler, index as u64);
-        assert_eq!(position, Ok(expected));
+        assert_eq!(position, Ok(bytes(before)));
+        for (affinity, element) in [
+            (Affinity::Before, before),
+            (Affinity::After, live.get(index).copied()),
+        ] {
+            let position = document.list_position_beside(handler, index as u64, affinity);
+            assert_eq!(position, Ok(bytes(element)));
+            let found = document.list_position_index_beside(handler, &bytes(element), affinity);
+            assert_eq!(found, Ok(Some(index as u64)));
+        }
         let order = tree.order();
         if order.is_empty() {
             return;
         }
         let at = rng.below(order.len());
-        let through = order[..=at].iter().filter(|(_, value)| value.is_some());
-        let mut position = Vec::new();
-        ElementId::write(Some(order[at].0), &mut position);
+        let is_live = |(_, value): &&(ElementId, Option<&Value>)| value.is_some();
+        let before = order[..at].iter().filter(is_live).count() as u64;
+        let through = order[..=at].iter().filter(is_live).count() as u64;
+        let position = bytes(Some(order[at].0));
         let found = document.list_position_index(handler, &position);
-        assert_eq!(found, Ok(Some(through.count() as u64)));
+        assert_eq!(found, Ok(Some(through)));
+        let found = document.list_position_index_beside(handler, &position, Affinity::After);
+        assert_eq!(found, Ok(Some(before)));
     }
 
     fn hear_of_commits(&mut self) {

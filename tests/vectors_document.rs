@@ -15,7 +15,7 @@ use syncline::document::{Document, DocumentOptions, Origin, WallClock};
 use syncline::replica::Replica;
 use vector_player::{Player, compare_values, replica, same_change, spec_of};
 
-const HANDLERS: [&str; 10] = [
+const HANDLERS: [&str; 12] = [
     "CRDTTextHandler",
     "CRDTListHandler",
     "CRDTFugueTextHandler",
@@ -24,6 +24,8 @@ const HANDLERS: [&str; 10] = [
     "CRDTMapHandler",
     "CRDTRegisterHandler",
     "CRDTORSetHandler",
+    "CRDTFugueMovableListHandler",
+    "CRDTMovableListRefHandler",
     "CRDTORMapHandler",
     "CRDTMapRefHandler",
 ];
@@ -142,6 +144,7 @@ fn scenarios() {
         "document",
         "transactions",
         "snapshots",
+        "nested",
         "raw_ops",
         "stable_positions",
         "ops",
@@ -184,6 +187,9 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
     if recompute && step.get("new").is_none() {
         player.documents[peer].replay_all();
     }
+    if vector_player::nested::step(player, peer, step) {
+        return None;
+    }
     if let Some(new) = step.get("new") {
         player.register(peer, text(&new[0]), text(&new[1]), text(&new[2]));
     } else if let Some(call) = step.get("do") {
@@ -221,18 +227,21 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
     } else if let Some(state) = step.get("state") {
         compare_state(&player.documents[peer], state);
     } else if step.get("snapshot").is_some() {
-        player.take_snapshot(peer, step);
+        return player.take_snapshot(peer, step);
     } else if let Some(name) = step.get("importSnapshot") {
         let snapshot = player.snapshot(name);
         let applied = player.documents[peer]
             .import_snapshot(&snapshot, step["prune"] == Json::Bool(true))
             .unwrap();
         assert_eq!(Json::Bool(applied), step["ok"]);
-    } else if step.get("mergeSnapshot").is_some() {
-        return Some("merging snapshots is not built yet");
+    } else if let Some(name) = step.get("mergeSnapshot") {
+        let snapshot = player.snapshot(name);
+        player.documents[peer]
+            .merge_snapshot(&snapshot, step["prune"] == Json::Bool(true))
+            .unwrap();
     } else if let Some(vector) = step.get("gc") {
         let vector = codec::version_vector::decode(&hex(vector)).unwrap();
-        player.documents[peer].garbage_collect(&vector).unwrap();
+        player.documents[peer].garbage_collect(&vector);
     } else if let Some(expected) = step.get("export") {
         let exported: Vec<String> = player.documents[peer]
             .all_changes()
@@ -262,8 +271,10 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
         player.compare_position(peer, text(&step["h"]), position);
     } else if let Some(position) = step.get("indexOf") {
         player.compare_position_index(peer, text(&step["h"]), position);
-    } else if step.get("history").is_some() || step.get("events").is_some() {
-        // Time travel is not built yet; events are compared in their own test.
+    } else if let Some(expected) = step.get("history") {
+        player.compare_history(peer, expected);
+    } else if step.get("events").is_some() {
+        // Compared in their own test.
     } else {
         panic!("an unknown step: {step}");
     }

@@ -153,6 +153,7 @@ impl From<ApplyError> for Error {
             ApplyError::Limit(limit) => limit_exceeded(limit),
             ApplyError::ClockDrift { ahead_ms } => ClockDrift { ahead_ms }.into(),
             ApplyError::Closed => Error::closed("document"),
+            ApplyError::ReadOnly => DocumentError::ReadOnly.into(),
             ApplyError::HistoryPruned { .. } => {
                 Error::new(SYNCLINE_ERROR_OUT_OF_SYNC, error.to_string())
             }
@@ -188,6 +189,14 @@ impl From<DocumentError> for Error {
                 Error::argument("a change id is not known in this document")
             }
             DocumentError::Closed => Error::closed("document"),
+            DocumentError::ReadOnly => Error::new(
+                SYNCLINE_ERROR_READ_ONLY,
+                "the document shows a history and cannot be edited",
+            ),
+            DocumentError::NoHistory => Error::argument("the document shows no history"),
+            DocumentError::Forgotten => {
+                Error::argument("the version is older than what the document remembers")
+            }
             DocumentError::NoTransaction => {
                 Error::new(SYNCLINE_ERROR_NO_TRANSACTION, "no transaction was begun")
             }
@@ -198,6 +207,7 @@ impl From<DocumentError> for Error {
                 SYNCLINE_ERROR_INTERNAL,
                 "the handler is not of this document",
             ),
+            DocumentError::UnknownManager => Error::argument("there is no such undo manager"),
             DocumentError::UnknownType { type_tag } => {
                 Error::argument(format!("no custom type is registered as {type_tag:?}"))
             }

@@ -9,7 +9,7 @@ use super::handlers::operation::Place as ReplayPlace;
 use super::handlers::register::RegisterState;
 use super::log::{ChangeKey, Place, SeenChanges};
 use super::types::{Conflict, HandlerIdx};
-use crate::clock::{OperationId, PeerId};
+use crate::clock::{Hlc, OperationId, PeerId};
 use crate::codec::Value;
 use std::cmp::Reverse;
 
@@ -65,6 +65,28 @@ impl Document {
         let lost = self.concurrent(committed(register.newest_first()));
         self.conflicts(lost, |kind, body| {
             RegisterState::value_of(register, kind, body)
+        })
+    }
+
+    /// As [`map_conflicts`](Self::map_conflicts), for an element of a movable list. None for other
+    /// lists.
+    pub fn list_conflicts(&self, handler: HandlerIdx, index: u64) -> Vec<Conflict> {
+        let (Some(State::MovableList(list)), Ok(index)) =
+            (self.state(handler), u32::try_from(index))
+        else {
+            return Vec::new();
+        };
+        let Some(mut contest) = list.contest(index) else {
+            return Vec::new();
+        };
+        contest.rivals.sort_unstable_by_key(|id| Reverse(*id));
+        // What a snapshot brought knew none of the updates that it does not cover.
+        let nobody = OperationId::new(PeerId::from_bytes([0; 16]), Hlc::ZERO);
+        let winner = contest.winner.unwrap_or(nobody);
+        let writes = [winner].into_iter().chain(contest.rivals);
+        let lost = self.concurrent(writes.map(|id| (id, Effect::Update)).collect());
+        self.conflicts(lost, |kind, body| {
+            list.value_of(contest.identity, kind, body)
         })
     }
 

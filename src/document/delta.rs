@@ -205,6 +205,38 @@ impl<E: Clone, R: Removed> Delta<E, R> {
         })
     }
 
+    /// What another delta does to the present sequence.
+    pub fn then_all(&mut self, next: &Self)
+    where
+        R: Clone,
+    {
+        let mut at = 0;
+        for step in &next.steps {
+            match step {
+                Step::Retain(count) => at += count,
+                Step::Insert(elements) => {
+                    self.insert(at, elements);
+                    at += elements.len() as u64;
+                }
+                Step::Remove(removed) => self.remove_all(at, removed.clone()),
+            }
+        }
+    }
+
+    /// A delta of steps, which may be empty or of one kind side by side.
+    pub fn from_steps(steps: Vec<Step<E, R>>) -> Self {
+        let is_empty = |step: &Step<E, R>| match step {
+            Step::Retain(count) => *count == 0,
+            Step::Insert(elements) => elements.is_empty(),
+            Step::Remove(removed) => removed.count() == 0,
+        };
+        let mut delta = Delta {
+            steps: steps.into_iter().filter(|step| !is_empty(step)).collect(),
+        };
+        delta.join();
+        delta
+    }
+
     /// The steps so far.
     pub fn steps(&self) -> &[Step<E, R>] {
         &self.steps
@@ -224,6 +256,21 @@ impl TextDelta {
     /// `count` units from `at` on of the present text vanished.
     pub fn remove(&mut self, at: u32, count: u32) {
         self.remove_all(u64::from(at), u64::from(count));
+    }
+
+    /// What another delta does to the present text.
+    pub fn then(&mut self, next: &[TextOp]) {
+        let mut at = 0;
+        for step in next {
+            match step {
+                TextOp::Retain(count) => at += *count as u32,
+                TextOp::Insert(units) => {
+                    self.insert(at, units);
+                    at += units.len() as u32;
+                }
+                TextOp::Remove(count) => self.remove(at, *count as u32),
+            }
+        }
     }
 
     /// Text in place of all that was there.

@@ -7,7 +7,7 @@ use super::handlers::fugue::{FugueSink, FugueState};
 use super::handlers::fugue_body::{FugueBody, Item, write_update};
 use super::log::{Operation, Spans};
 use super::transaction::QueuedOp;
-use super::types::{DocumentError, HandlerIdx};
+use super::types::{Affinity, DocumentError, HandlerIdx};
 use crate::codec::ElementId;
 use crate::sequence::{Chain, Content, ElementKey, Inserted, Removed, UNITS_MAX};
 
@@ -69,10 +69,9 @@ impl Document {
         self.record(number, false);
         let author = self.own;
         let inserted = self.with_fugue(number, |fugue, sink| {
-            let first = fugue.next_counter;
             let id = ElementKey {
                 author,
-                counter: first,
+                counter: fugue.next_counter,
             };
             let chain = Chain {
                 id,
@@ -86,14 +85,17 @@ impl Document {
             fugue.next_counter += count;
             sink.appeared(fugue.elements, inserted.unit, content, count);
             fugue.hide_nulls(id, count, content, sink);
-            (first, inserted)
+            (id, inserted)
         });
-        let (first, inserted) = inserted.ok_or(DocumentError::UnknownHandler)?;
+        let (id, inserted) = inserted.ok_or(DocumentError::UnknownHandler)?;
         let Inserted { left, right, .. } = inserted;
+        if self.is_tracking() {
+            self.track_made(number, id, count);
+        }
         self.submit_fugue(
             number,
             Operation::Insert {
-                first,
+                first: id.counter,
                 len: count,
                 left,
                 right,
@@ -118,14 +120,23 @@ impl Document {
         self.ensure_editable(0)?;
         self.record(number, false);
         let mut spans = Spans::default();
-        self.with_fugue(number, |fugue, sink| {
+        let is_tracking = self.is_tracking();
+        let mut tracked = Vec::new();
+        let left = self.with_fugue(number, |fugue, sink| {
             let elements = fugue.elements;
             let removed = |unit, removed: Removed| {
                 sink.vanished(elements, unit, removed);
                 spans.add(removed.id, removed.len);
+                if is_tracking {
+                    tracked.push(removed);
+                }
             };
             fugue.sequence.remove_local(index, count, removed);
+            is_tracking.then(|| fugue.sequence.element_before(index))
         });
+        if let Some(left) = left.flatten() {
+            self.track_removed(number, left, &tracked);
+        }
         self.submit_fugue(
             number,
             Operation::Remove {
@@ -172,8 +183,10 @@ impl Document {
         let State::Fugue(fugue) = &mut self.handlers[number.0 as usize].state else {
             return Err(DocumentError::UnknownHandler);
         };
-        let mut items = Vec::new();
+        let first = new.id;
+        let (mut items, mut replaced) = (Vec::new(), Vec::new());
         fugue.sequence.elements_at(index, count, |part| {
+            replaced.push(part);
             for old in (0..part.len).map(|nth| part.id.plus(nth)) {
                 items.push((old, new));
                 new.id = new.id.plus(1);
@@ -182,6 +195,11 @@ impl Document {
         });
         if items.is_empty() {
             return Ok(());
+        }
+        if self.is_tracking() {
+            let left = self.fugue_state(number)?.sequence.element_before(index);
+            self.track_removed(number, left, &replaced);
+            self.track_made(number, first, items.len() as u32);
         }
         let mut body = Vec::new();
         write_update(&items, &self.log, &mut body);
@@ -199,38 +217,50 @@ impl Document {
         Ok(())
     }
 
-    /// The bytes of the element before a position (specification 9.9, FugueElementID).
+    /// The bytes of the element beside a position (specification 9.9, FugueElementID).
     pub(super) fn position_at(
         &self,
         handler: HandlerIdx,
         index: u64,
+        affinity: Affinity,
     ) -> Result<Vec<u8>, DocumentError> {
-        let fugue = self.fugue_state(handler)?;
-        let index = index.min(u64::from(fugue.sequence.len_units())) as u32;
+        let sequence = &self.fugue_state(handler)?.sequence;
+        let length = sequence.len_units();
+        let index = index.min(u64::from(length)) as u32;
+        let element = match affinity {
+            Affinity::Before => sequence.element_before(index),
+            Affinity::After if index < length => sequence.element_before(index + 1),
+            Affinity::After => ElementKey::NULL,
+        };
         let mut bytes = Vec::new();
-        self.log
-            .write_element(fugue.sequence.element_before(index), &mut bytes);
+        self.log.write_element(element, &mut bytes);
         Ok(bytes)
     }
 
-    /// The position behind such an element, or where it was. None: it is unknown here.
+    /// The position beside such an element, or where it was. None: it is unknown here.
     pub(super) fn position_index(
         &self,
         handler: HandlerIdx,
         position: &[u8],
+        affinity: Affinity,
     ) -> Result<Option<u64>, DocumentError> {
-        let fugue = self.fugue_state(handler)?;
+        let sequence = &self.fugue_state(handler)?.sequence;
         let Some(id) = ElementId::decode(position)? else {
-            return Ok(Some(0));
+            return Ok(Some(match affinity {
+                Affinity::Before => 0,
+                Affinity::After => u64::from(sequence.len_units()),
+            }));
         };
         let (Some(author), Ok(counter)) =
             (self.log.authors.find(&id.peer), u32::try_from(id.counter))
         else {
             return Ok(None);
         };
-        Ok(fugue
-            .sequence
-            .units_through(ElementKey { author, counter })
-            .map(u64::from))
+        let key = ElementKey { author, counter };
+        let index = match affinity {
+            Affinity::Before => sequence.units_through(key),
+            Affinity::After => sequence.units_before(key),
+        };
+        Ok(index.map(u64::from))
     }
 }

@@ -186,6 +186,32 @@ impl Handler {
         }
     }
 
+    /// The same handler of another document: without content, and observed by nobody.
+    pub fn anew(&self) -> Self {
+        Handler {
+            id: self.id.clone(),
+            kind: self.kind,
+            codec: self.codec,
+            name: self.name,
+            state: self.empty_state(),
+            revision: 0,
+            observers: 0,
+            recorder: Recorder::Off,
+            bodies: LazyMap::default(),
+            seed: None,
+            newest: None,
+            newest_own: Hlc::ZERO,
+            out_of_order: false,
+        }
+    }
+
+    fn empty_state(&self) -> State {
+        match &self.state {
+            State::Custom(custom) => State::Custom(custom.emptied()),
+            _ => State::new(self.kind, self.codec, None),
+        }
+    }
+
     /// The state of a Fugue text or list.
     pub fn fugue(&self) -> Option<&FugueState> {
         match &self.state {
@@ -216,10 +242,7 @@ impl Handler {
 
     /// Starts over from a snapshot's blob, or from nothing. An undecodable blob counts as none.
     pub fn reset(&mut self, blob: Option<&[u8]>, log: &mut Log, own: AuthorIdx) {
-        self.state = match &self.state {
-            State::Custom(custom) => State::Custom(custom.emptied()),
-            _ => State::new(self.kind, self.codec, None),
-        };
+        self.state = self.empty_state();
         self.newest = None;
         self.newest_own = Hlc::ZERO;
         self.out_of_order = false;
@@ -431,7 +454,7 @@ impl Handler {
         self.recorder = match &self.state {
             State::Fugue(fugue) if many => Recorder::Before(fugue.visible(content)),
             State::Fugue(fugue) => fugue.recorder(),
-            State::PlainText(_) | State::PlainList(_) if many => {
+            State::PlainText(_) | State::PlainList(_) | State::MovableList(_) if many => {
                 Recorder::Before(self.visible(content))
             }
             state => state.bytes().map_or(Recorder::Off, ByteState::recorder),
@@ -451,15 +474,17 @@ impl Handler {
 
     /// What was there before the recorded edits, if a replay may not lead back to it.
     pub fn to_replace(&self, content: &ContentPool) -> Option<Replaced> {
-        let fugue = self.fugue().filter(|fugue| fugue.outlives_snapshot)?;
-        match &self.recorder {
-            Recorder::Text(delta) => {
-                let len = u64::from(fugue.sequence.len_units());
+        match (&self.recorder, &self.state) {
+            (Recorder::Text(delta), State::Fugue(text)) if text.outlives_snapshot => {
+                let len = u64::from(text.sequence.len_units());
                 Some(Replaced::Text(delta.len_before(len)))
             }
-            Recorder::List(delta) => {
-                let now = fugue.values(content, 0).collect();
+            (Recorder::List(delta), State::Fugue(list)) if list.outlives_snapshot => {
+                let now = list.values(content, 0).collect();
                 Some(Replaced::List(delta.before(now)))
+            }
+            (Recorder::List(delta), State::MovableList(list)) if list.outlives_snapshot => {
+                Some(Replaced::List(delta.before(list.values())))
             }
             _ => None,
         }
@@ -523,14 +548,7 @@ impl Handler {
             (Recorder::Values(events), _) => HandlerDelta::Map(joined_events(events)),
             _ => return None,
         };
-        let is_empty = match &delta {
-            HandlerDelta::Text(steps) => steps.is_empty(),
-            HandlerDelta::List(steps) => steps.is_empty(),
-            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
-                ops.is_empty()
-            }
-        };
-        (!is_empty).then_some(delta)
+        (!delta.is_empty()).then_some(delta)
     }
 
     /// The value as a JSON-like tree.

@@ -139,9 +139,7 @@ impl Document {
     }
 
     fn ensure_importable<C: Incoming>(&self, changes: &[C]) -> Result<(), ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         let bytes = changes
             .iter()
             .map(|change| change.payload().len() + 64)

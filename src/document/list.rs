@@ -4,8 +4,9 @@ use super::Document;
 use super::handler::State;
 use super::handlers::fugue::FugueState;
 use super::handlers::fugue_body::Elements;
-use super::types::{DocumentError, HandlerIdx, ValueCodec};
+use super::types::{Affinity, DocumentError, HandlerIdx, ValueCodec};
 use crate::codec::Value;
+use crate::sequence::Content;
 
 impl Document {
     /// The state of a Fugue list, and how its values are stored.
@@ -31,6 +32,7 @@ impl Document {
                 let list = self.fugue_list(handler);
                 list.map_or(0, |(fugue, _)| u64::from(fugue.sequence.len_units()))
             }
+            Ok(State::MovableList(list)) => u64::from(list.len()),
             Ok(State::PlainList(list)) => list.len(),
             _ => 0,
         }
@@ -44,6 +46,7 @@ impl Document {
                 let index = u32::try_from(index).ok()?;
                 fugue.values(&self.log.content, index).next()
             }
+            State::MovableList(list) => list.get(u32::try_from(index).ok()?),
             State::PlainList(list) => list.get(index),
             _ => None,
         }
@@ -58,6 +61,7 @@ impl Document {
                     fugue.values(&self.log.content, 0).collect()
                 })
             }
+            Ok(State::MovableList(list)) => list.values(),
             Ok(State::PlainList(list)) => list.values(),
             _ => Vec::new(),
         }
@@ -77,6 +81,7 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_insert(handler, index, values),
+            State::MovableList(_) => self.movable_insert(handler, index, values),
             State::PlainList(_) => self.plain_list_insert(handler, index, values),
             _ => Err(DocumentError::UnknownHandler),
         }
@@ -110,6 +115,7 @@ impl Document {
                     .ok_or(DocumentError::UnknownHandler)?;
                 self.remove_elements(handler, index, count)
             }
+            State::MovableList(_) => self.movable_remove(handler, index, count),
             State::PlainList(_) => self.plain_list_remove(handler, index, count),
             _ => Err(DocumentError::UnknownHandler),
         }
@@ -128,30 +134,34 @@ impl Document {
     ) -> Result<(), DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => self.fugue_list_update(handler, index, value),
+            State::MovableList(_) => self.movable_update(handler, index, value),
             State::PlainList(_) => self.plain_list_update(handler, index, value),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
-    /// Moves an element to where it has `to` others before it.
+    /// Moves an element to where it has `to` others before it; the length means the end, too, as
+    /// in crdt_lf. It wins over all moves known here.
     ///
     /// # Errors
-    /// `TypeMismatch` for lists whose elements cannot move; `OutOfRange`; `Closed`; `Limit`.
+    /// `TypeMismatch` for lists whose elements cannot move; `OutOfRange` if there is no element at
+    /// `from`, or `to` is past the end; `Closed`; `Limit`.
     pub fn list_move(
         &mut self,
         handler: HandlerIdx,
         from: u64,
         to: u64,
     ) -> Result<(), DocumentError> {
-        let _ = (from, to);
         match self.list_state(handler)? {
+            State::MovableList(_) => self.movable_move(handler, from, to),
             State::Fugue(_) | State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
     }
 
-    /// A position that stays behind its element while the list changes: the bytes of the element
-    /// before the index (specification 9.9, FugueElementID).
+    /// A position that stays with its element while the list changes: the bytes of the element
+    /// before the index (specification 9.9, FugueElementID). In a movable list it follows the
+    /// element where that moves.
     ///
     /// # Errors
     /// `TypeMismatch` for lists whose elements have no ids.
@@ -160,15 +170,7 @@ impl Document {
         handler: HandlerIdx,
         index: u64,
     ) -> Result<Vec<u8>, DocumentError> {
-        match self.list_state(handler)? {
-            State::Fugue(_) => {
-                self.fugue_list(handler)
-                    .ok_or(DocumentError::UnknownHandler)?;
-                self.position_at(handler, index)
-            }
-            State::PlainList(_) => Err(DocumentError::TypeMismatch),
-            _ => Err(DocumentError::UnknownHandler),
-        }
+        self.list_position_beside(handler, index, Affinity::Before)
     }
 
     /// Where such a position is now. None: the element is unknown here.
@@ -180,12 +182,49 @@ impl Document {
         handler: HandlerIdx,
         position: &[u8],
     ) -> Result<Option<u64>, DocumentError> {
+        self.list_position_index_beside(handler, position, Affinity::Before)
+    }
+
+    /// As [`list_position_at`](Self::list_position_at), with the element on either side.
+    ///
+    /// # Errors
+    /// As [`list_position_at`](Self::list_position_at).
+    pub fn list_position_beside(
+        &self,
+        handler: HandlerIdx,
+        index: u64,
+        affinity: Affinity,
+    ) -> Result<Vec<u8>, DocumentError> {
         match self.list_state(handler)? {
             State::Fugue(_) => {
                 self.fugue_list(handler)
                     .ok_or(DocumentError::UnknownHandler)?;
-                self.position_index(handler, position)
+                self.position_at(handler, index, affinity)
             }
+            State::MovableList(list) => Ok(list.position_at(index, affinity)),
+            State::PlainList(_) => Err(DocumentError::TypeMismatch),
+            _ => Err(DocumentError::UnknownHandler),
+        }
+    }
+
+    /// Where a position of [`list_position_beside`](Self::list_position_beside) is now, given its
+    /// affinity. None: the element is unknown here.
+    ///
+    /// # Errors
+    /// As [`list_position_index`](Self::list_position_index).
+    pub fn list_position_index_beside(
+        &self,
+        handler: HandlerIdx,
+        position: &[u8],
+        affinity: Affinity,
+    ) -> Result<Option<u64>, DocumentError> {
+        match self.list_state(handler)? {
+            State::Fugue(_) => {
+                self.fugue_list(handler)
+                    .ok_or(DocumentError::UnknownHandler)?;
+                self.position_index(handler, position, affinity)
+            }
+            State::MovableList(list) => Ok(list.position_index(position, affinity)?),
             State::PlainList(_) => Err(DocumentError::TypeMismatch),
             _ => Err(DocumentError::UnknownHandler),
         }
@@ -197,17 +236,12 @@ impl Document {
         index: u64,
         values: &[Value],
     ) -> Result<(), DocumentError> {
-        let bytes = self.encoded(number, values)?;
-        let size = bytes.iter().map(|value| value.len() + 1).sum();
-        let index = self.checked_insertion(number, index, values.len(), size)?;
-        if values.is_empty() {
-            return Ok(());
+        let index = self.checked_insertion(number, index, values.len(), 0)?;
+        let content = self.store_values(number, values)?;
+        match values.len() {
+            0 => Ok(()),
+            count => self.insert_elements(number, index, content, count as u32),
         }
-        let content = self
-            .log
-            .content
-            .push_values(bytes.iter().map(Vec::as_slice));
-        self.insert_elements(number, index, content, values.len() as u32)
     }
 
     fn fugue_list_update(
@@ -216,21 +250,39 @@ impl Document {
         index: u64,
         value: &Value,
     ) -> Result<(), DocumentError> {
-        let bytes = self.encoded(number, std::slice::from_ref(value))?;
         let length = self.list_len(number);
         if index >= length {
             return Err(DocumentError::OutOfRange { index, length });
         }
-        let index = self.checked_insertion(number, index, 1, bytes[0].len() + 64)?;
-        let content = self.log.content.push_value(&bytes[0]);
+        let index = self.checked_insertion(number, index, 1, 0)?;
+        let content = self.store_values(number, std::slice::from_ref(value))?;
         self.update_elements(number, index, content, 1)
     }
 
-    fn encoded(&self, number: HandlerIdx, values: &[Value]) -> Result<Vec<Vec<u8>>, DocumentError> {
+    /// Adds values to the pool of content, or none of them.
+    fn store_values(
+        &mut self,
+        number: HandlerIdx,
+        values: &[Value],
+    ) -> Result<Content, DocumentError> {
         let (_, codec) = self
             .fugue_list(number)
             .ok_or(DocumentError::UnknownHandler)?;
-        let encoded: Result<_, _> = values.iter().map(|value| codec.encode(value)).collect();
-        encoded.map_err(|_| DocumentError::UnsupportedValue)
+        // An update is also kept as its bytes, with two ids.
+        const IDS_BYTES: usize = 64;
+        let start = self.log.content.values_end();
+        let mut stored = Ok(());
+        for value in values {
+            let pool = &mut self.log.content;
+            stored = pool
+                .push_written(|out| codec.write(value, out))
+                .map_err(|_| DocumentError::UnsupportedValue)
+                .and_then(|len| self.ensure_room(len + IDS_BYTES));
+            if stored.is_err() {
+                self.log.content.truncate_values(start);
+                break;
+            }
+        }
+        stored.map(|()| start)
     }
 }

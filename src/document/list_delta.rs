@@ -185,6 +185,46 @@ impl ListDelta {
         self.base.before(now)
     }
 
+    /// What another delta does to the present list.
+    pub fn then(&mut self, next: &[ListOp]) {
+        let mut at = 0;
+        for step in next {
+            match step {
+                ListOp::Retain(count) => at += count,
+                ListOp::Insert(values) => {
+                    self.insert(at, values);
+                    at += values.len() as u64;
+                }
+                ListOp::Remove(values) => self.remove(at, values.clone()),
+                ListOp::Update { index, old, new } => self.update(*index, old.clone(), new.clone()),
+                ListOp::Move { from, to } => self.move_(*from, *to),
+            }
+        }
+    }
+
+    /// What takes another delta back that led to the present list.
+    pub fn then_inverse(&mut self, last: &[ListOp]) {
+        for step in last.iter().rev() {
+            match step {
+                ListOp::Update { index, old, new } => self.update(*index, new.clone(), old.clone()),
+                ListOp::Move { from, to } => self.move_(*to, *from),
+                ListOp::Retain(_) | ListOp::Insert(_) | ListOp::Remove(_) => (),
+            }
+        }
+        let mut at = 0;
+        for step in last {
+            match step {
+                ListOp::Retain(count) => at += count,
+                ListOp::Insert(values) => self.remove(at, values.clone()),
+                ListOp::Remove(values) => {
+                    self.insert(at, values);
+                    at += values.len() as u64;
+                }
+                ListOp::Update { .. } | ListOp::Move { .. } => (),
+            }
+        }
+    }
+
     /// The steps of the delta.
     pub fn finish(self) -> Vec<ListOp> {
         let mut steps: Vec<ListOp> = self.base.finish();
@@ -223,7 +263,7 @@ impl From<Step<Value, Vec<Value>>> for ListOp {
 }
 
 /// Removed elements, themselves.
-impl Removed for Vec<Value> {
+impl<E> Removed for Vec<E> {
     fn count(&self) -> u64 {
         self.len() as u64
     }
@@ -290,6 +330,15 @@ mod tests {
             for _ in 0..1 + rng.below(12) {
                 edit(&mut rng, &mut made, &mut after, &mut delta);
                 assert_eq!(delta.before(after.clone()), before, "seed {seed}");
+                let mut back = ListDelta::default();
+                back.then_inverse(&delta.clone().finish());
+                let back = back.finish();
+                assert_eq!(apply(&after, &back), before, "seed {seed}: {back:?}");
+                let mut there = ListDelta::default();
+                there.then_inverse(&back);
+                there.then(&back);
+                there.then_inverse(&back);
+                assert_eq!(apply(&before, &there.finish()), after, "seed {seed}");
                 let steps = delta.clone().finish();
                 assert_eq!(apply(&before, &steps), after, "seed {seed}: {steps:?}");
                 is_in_documented_form(&steps);

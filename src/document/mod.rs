@@ -8,29 +8,38 @@ mod conflicts;
 mod content;
 pub mod custom;
 mod delta;
+mod diff;
 mod factories;
 mod frontiers;
 mod fugue;
 mod handler;
 mod handlers;
+mod history;
+#[cfg(test)]
+mod history_tests;
 mod import;
 mod incoming;
 mod list;
 mod list_delta;
 mod log;
 mod maps;
+mod movable;
 pub mod myers;
 mod nested;
 mod nested_path;
 mod plain;
 mod registry;
+#[cfg(test)]
+mod scripts;
 mod shared;
 mod snapshots;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 mod transaction;
 mod types;
+mod undo;
 mod units;
 mod values;
 mod wire;
@@ -39,15 +48,18 @@ pub use custom::{CustomError, CustomHandler, CustomOperation, CustomType};
 pub use nested::{PathStep, RESOLVED_BYTES_MAX, RESOLVED_VALUES_MAX, new_handler_id};
 pub use nested_path::NestedPath;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
+pub use timeline::Timeline;
 pub use types::{
-    CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta, HandlerIdx,
-    HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin, TextOp, TextUnit,
-    ValueCodec, WallClock,
+    Affinity, CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta,
+    HandlerIdx, HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin,
+    TextOp, TextUnit, ValueCodec, WallClock,
 };
+pub use undo::{UndoEvent, UndoIdx, UndoManager, UndoOptions, Undone};
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
+use crate::replica::ApplyError;
 use crate::tree::LazyMap;
 use factories::Factories;
 use frontiers::{AuthorOrder, Frontiers};
@@ -98,6 +110,10 @@ pub struct Document {
     /// Containers, once per observer of everything in them.
     deeply_observed: Vec<HandlerIdx>,
     generation: u64,
+    /// The document shows a history: it is read-only.
+    timeline: Option<Box<Timeline>>,
+    /// What undo managers note; None without any.
+    tracker: Option<Box<undo::Tracker>>,
 }
 
 impl Document {
@@ -141,6 +157,8 @@ impl Document {
             observers_of_all: 0,
             deeply_observed: Vec::new(),
             generation: 0,
+            timeline: None,
+            tracker: None,
         }
     }
 
@@ -188,8 +206,18 @@ impl Document {
     }
 
     fn ensure_open(&self) -> Result<(), DocumentError> {
+        match self.ensure_writable() {
+            Ok(()) => Ok(()),
+            Err(ApplyError::ReadOnly) => Err(DocumentError::ReadOnly),
+            Err(_) => Err(DocumentError::Closed),
+        }
+    }
+
+    fn ensure_writable(&self) -> Result<(), ApplyError> {
         if self.closed {
-            Err(DocumentError::Closed)
+            Err(ApplyError::Closed)
+        } else if self.timeline.is_some() {
+            Err(ApplyError::ReadOnly)
         } else {
             Ok(())
         }
@@ -323,13 +351,15 @@ impl Document {
             .iter()
             .map(|handler| handler.heap_bytes() + size_of::<Handler>())
             .sum();
-        self.log.heap_bytes() + self.frontiers.heap_bytes() + handlers
+        let timeline = self.timeline.as_ref().map_or(0, |line| line.heap_bytes());
+        self.log.heap_bytes() + self.frontiers.heap_bytes() + handlers + timeline
     }
 
     /// Panics if an invariant is broken. Walks everything: for tests.
     pub fn check(&self) {
         self.handlers.iter().for_each(Handler::check);
         self.frontiers.check();
+        self.timeline.iter().for_each(|line| line.check());
         for key in self.frontiers.iter() {
             assert!(self.log.find(key).is_some() || self.is_covered(key));
         }

@@ -26,11 +26,15 @@ impl Document {
         spec: &HandlerSpec,
         appears: bool,
     ) -> Result<HandlerIdx, DocumentError> {
-        self.ensure_open()?;
-        if id == manifest::KEY {
-            return Err(DocumentError::ReservedId);
+        if self.is_closed() {
+            return Err(DocumentError::Closed);
         }
         let tag = spec.tag();
+        // Peers read names without a leading byte order mark (defect 13.18).
+        let is_marked = [id, &tag].iter().any(|name| name.starts_with('\u{feff}'));
+        if id == manifest::KEY || is_marked {
+            return Err(DocumentError::ReservedId);
+        }
         if let Some(known) = self.find_handler(id) {
             return self.adopt(known, &tag, spec);
         }
@@ -43,10 +47,24 @@ impl Document {
             }
             _ => None,
         };
-        let number = HandlerIdx(self.handlers.len() as u32);
         let name = self.log.intern(&tag, id);
         let mut handler = Handler::new(id, spec.kind, spec.codec, name, custom);
-        handler.revision = self.early_revisions.remove(id).unwrap_or(0);
+        handler.revision = match self.timeline {
+            None => self.early_revisions.remove(id).unwrap_or(0),
+            Some(_) => self.handler_change_count(id),
+        };
+        let number = self.add_handler(handler);
+        if appears {
+            self.record(number, true);
+        }
+        self.replay(number);
+        Ok(number)
+    }
+
+    /// Takes a handler whose name the log has.
+    pub(super) fn add_handler(&mut self, handler: Handler) -> HandlerIdx {
+        let number = HandlerIdx(self.handlers.len() as u32);
+        let name = handler.name.0 as usize;
         push_few(&mut self.handlers, handler);
         match self.handlers.len() {
             0..=HANDLERS_SEARCHED_MAX => (),
@@ -56,22 +74,18 @@ impl Document {
                 self.handler_numbers.to_fill().extend(numbered);
             }
             _ => {
-                self.handler_numbers.to_fill().insert(id.into(), number);
+                let id = self.handler_ref(number).id.clone();
+                self.handler_numbers.to_fill().insert(id, number);
             }
         }
-        let names = name.0 as usize + 1;
-        if self.handler_of_name.len() < names {
-            let more = names - self.handler_of_name.len();
-            self.handler_of_name
-                .reserve_exact(more.max(self.handler_of_name.len()));
-            self.handler_of_name.resize(names, None);
+        if self.handler_of_name.len() <= name {
+            let more = name + 1 - self.handler_of_name.len();
+            let doubled = more.max(self.handler_of_name.len());
+            self.handler_of_name.reserve_exact(doubled);
+            self.handler_of_name.resize(name + 1, None);
         }
-        self.handler_of_name[name.0 as usize] = Some(number);
-        if appears {
-            self.record(number, true);
-        }
-        self.replay(number);
-        Ok(number)
+        self.handler_of_name[name] = Some(number);
+        number
     }
 
     /// A registered handler as it was asked for. The values of one that was made from the wire
@@ -194,19 +208,26 @@ impl Document {
     /// Begins the record of a handler, if it is observed.
     #[inline]
     pub(super) fn record(&mut self, number: HandlerIdx, many: bool) {
-        if self.recording {
+        if self.recording || self.is_tracking() {
             self.record_observed(number, many);
         }
     }
 
     #[inline(never)]
     fn record_observed(&mut self, number: HandlerIdx, many: bool) {
+        let observed = self.is_observed(number) || self.tracks_positions(number);
         let handler = &mut self.handlers[number.0 as usize];
-        let observed =
-            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
         if handler.record(observed, many, &self.log.content) {
             self.recorded.push(number);
         }
+    }
+
+    /// Whether commits may carry the deltas of a handler.
+    pub(super) fn is_observed(&self, number: HandlerIdx) -> bool {
+        let handler = self.handler_ref(number);
+        let observed =
+            handler.observers > 0 || self.observers_of_all > 0 || !self.deeply_observed.is_empty();
+        self.recording && observed
     }
 
     /// Registers handlers for all that the log names in registered types or in Dart's own tags: a server

@@ -3,10 +3,11 @@
 use super::Document;
 use super::handler::State;
 use super::handlers::fugue::{FugueBlob, FugueState};
-use super::handlers::fugue_body::{Elements, FugueBody};
+use super::handlers::fugue_body::FugueBody;
+use super::handlers::movable_list_body::{MovableBlob, MovableBody, SeededElement};
 use super::handlers::state::ByteState;
 use super::log::{Operation, Pruned};
-use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
+use super::types::{CLOCK_AHEAD_MS_MAX, HandlerIdx, Origin};
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{Change, ElementId, Envelope, Snapshot, manifest};
@@ -31,9 +32,7 @@ impl Document {
         snapshot: &Snapshot,
         prune: bool,
     ) -> Result<bool, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if !self.should_apply_snapshot(snapshot) {
             return Ok(false);
         }
@@ -133,7 +132,9 @@ impl Document {
         }
     }
 
-    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending.
+    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending. Unlike
+    /// `changes_newer_than` it never leaves a gap: changes made right after everything was pruned
+    /// have no dependencies, and whoever lacks what was pruned would take them without noticing.
     /// O(log n + result).
     ///
     /// # Errors
@@ -163,9 +164,7 @@ impl Document {
     /// covers are forgotten. What is in memory stays: removed elements keep their places for
     /// those who still refer to them. O(document).
     pub(super) fn snapshot_now(&mut self, prune: bool) -> Result<&Snapshot, ApplyError> {
-        if self.is_closed() {
-            return Err(ApplyError::Closed);
-        }
+        self.ensure_writable()?;
         if self.in_transaction() {
             // Otherwise uncommitted edits would be in the snapshot and be replayed on top (13.6).
             return Err(ApplyError::InTransaction);
@@ -183,6 +182,7 @@ impl Document {
         for handler in &mut self.handlers {
             match &mut handler.state {
                 State::Fugue(text) => text.outlives_snapshot = true,
+                State::MovableList(list) => list.outlives_snapshot = true,
                 // With its history a state still places late changes as everybody else does.
                 state if prune => state
                     .bytes_mut()
@@ -242,17 +242,16 @@ impl Document {
 
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
     /// `garbageCollect`); returns how many. O(history).
-    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> Result<u64, DocumentError> {
-        self.ensure_open()?;
-        let Some(snapshot) = &self.snapshot else {
-            return Ok(0);
+    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> u64 {
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| self.timeline.is_none()) else {
+            return 0;
         };
         let version = VersionVector::intersection([protect_until, snapshot.vector()]);
         let removed = self.prune(&version);
         if removed > 0 {
             self.generation += 1;
         }
-        Ok(removed)
+        removed
     }
 
     fn prune(&mut self, version: &VersionVector) -> u64 {
@@ -298,15 +297,24 @@ impl Document {
 
     /// The snapshot blob of a handler: its committed state (specification 9.5 to 9.10).
     pub fn handler_snapshot_state(&self, number: HandlerIdx) -> Vec<u8> {
-        match &self.handler_ref(number).state {
-            State::Fugue(fugue) => self.fugue_snapshot(number, fugue),
-            state => state
-                .bytes()
-                .map_or_else(Vec::new, |state| state.snapshot_state()),
+        let mut blob = match &self.handler_ref(number).state {
+            State::Fugue(fugue) => self.fugue_elements(fugue),
+            State::MovableList(list) => list.snapshot_state(),
+            state => {
+                let state = state.bytes();
+                return state.map_or_else(Vec::new, |state| state.snapshot_state());
+            }
+        };
+        let floor = self.counter_floor(number);
+        write_uvarint(&mut blob, floor.len() as u64);
+        for (peer, counter) in floor {
+            blob.extend_from_slice(peer.bytes());
+            write_uvarint(&mut blob, counter);
         }
+        blob
     }
 
-    fn fugue_snapshot(&self, number: HandlerIdx, fugue: &FugueState) -> Vec<u8> {
+    fn fugue_elements(&self, fugue: &FugueState) -> Vec<u8> {
         let mut blob = Vec::new();
         let live: u64 = fugue
             .sequence
@@ -327,24 +335,19 @@ impl Document {
                 write_prefixed(&mut blob, &bytes);
             }
         }
-        let floor = self.counter_floor(number, fugue.elements);
-        write_uvarint(&mut blob, floor.len() as u64);
-        for (peer, counter) in floor {
-            blob.extend_from_slice(peer.bytes());
-            write_uvarint(&mut blob, counter);
-        }
         blob
     }
 
     /// The largest element counter that each peer ever used in a sequence, in the order of the
     /// specification (9.9): seeded elements, then what changes produced in replay order, then
     /// peers that only the previous table knows.
-    fn counter_floor(&self, number: HandlerIdx, elements: Elements) -> Vec<(PeerId, u64)> {
+    fn counter_floor(&self, number: HandlerIdx) -> Vec<(PeerId, u64)> {
         let mut floor = Floor::default();
-        let blob = self.seed_blob(number, elements);
-        for (id, _) in &blob.nodes {
+        let (seeded, known) = self.seeded_ids(number);
+        for id in seeded {
             floor.raise(id.peer, id.counter);
         }
+        let state = &self.handler_ref(number).state;
         let name = self.handler_ref(number).name;
         for (_, place, count) in self.log.stretches(name, |key| !self.is_covered(key)) {
             let author = self.log.author_of(place);
@@ -357,33 +360,46 @@ impl Document {
                     );
                 }
                 Operation::Remove { .. } => (),
-                Operation::Other { kind, body } => floor.raise_all(kind, body),
+                Operation::Other { kind, body } => floor.raise_all(state, kind, body),
                 Operation::Opaque { payload } => {
                     if let Ok(envelope) = Envelope::decode(payload) {
-                        floor.raise_all(envelope.kind, envelope.body);
+                        floor.raise_all(state, envelope.kind, envelope.body);
                     }
                 }
             });
         }
-        for (peer, counter) in blob.floor {
+        for (peer, counter) in known {
             floor.raise(peer, counter);
         }
         floor.entries
     }
 
-    fn seed_blob(&self, number: HandlerIdx, elements: Elements) -> FugueBlob<'_> {
-        let blob = self
+    /// The ids of the elements that the snapshot has, and its floor table.
+    fn seeded_ids(&self, number: HandlerIdx) -> (Vec<ElementId>, Vec<(PeerId, u64)>) {
+        let handler = self.handler_ref(number);
+        let entry = self
             .snapshot
             .as_ref()
-            .and_then(|snapshot| snapshot.entry(self.handler_id(number)));
-        blob.and_then(|blob| FugueBlob::decode(blob, elements).ok())
-            .unwrap_or_default()
+            .and_then(|snapshot| snapshot.entry(&handler.id));
+        match (entry, &handler.state) {
+            (Some(entry), State::Fugue(fugue)) => {
+                let blob = FugueBlob::decode(entry, fugue.elements).unwrap_or_default();
+                (blob.nodes.iter().map(|(id, _)| *id).collect(), blob.floor)
+            }
+            (Some(entry), State::MovableList(_)) => {
+                let blob = MovableBlob::decode(entry, handler.codec).unwrap_or_default();
+                let ids = |element: &SeededElement| [element.identity, element.position];
+                let ids = blob.elements.iter().flat_map(ids).flatten();
+                (ids.collect(), blob.floor)
+            }
+            _ => Default::default(),
+        }
     }
 
     /// The largest counter of this replica's own elements in a Fugue sequence.
     pub(super) fn largest_own_counter(&self, number: HandlerIdx) -> Option<u32> {
-        let elements = self.handler_ref(number).fugue()?.elements;
-        let floor = self.counter_floor(number, elements);
+        self.handler_ref(number).fugue()?;
+        let floor = self.counter_floor(number);
         let own = floor.iter().find(|(peer, _)| *peer == self.peer)?;
         Some(own.1.min(u64::from(u32::MAX)) as u32)
     }
@@ -404,9 +420,12 @@ impl Floor {
     }
 
     /// The ids that a body produces: inserted ones and replacements.
-    fn raise_all(&mut self, kind: u8, body: &[u8]) {
-        let _ = FugueBody::for_each_produced(kind, body, |id: ElementId| {
-            self.raise(id.peer, id.counter)
-        });
+    fn raise_all(&mut self, state: &State, kind: u8, body: &[u8]) {
+        let raise = |id: ElementId| self.raise(id.peer, id.counter);
+        // What comes before an unreadable part counts.
+        let _ = match state {
+            State::MovableList(_) => MovableBody::for_each_produced(kind, body, raise),
+            _ => FugueBody::for_each_produced(kind, body, raise),
+        };
     }
 }

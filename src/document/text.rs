@@ -3,7 +3,7 @@
 use super::Document;
 use super::handlers::fugue::FugueState;
 use super::myers::{SegmentKind, diff};
-use super::types::{DocumentError, HandlerIdx};
+use super::types::{Affinity, DocumentError, HandlerIdx};
 use std::ops::Range;
 
 impl Document {
@@ -172,7 +172,7 @@ impl Document {
         }
     }
 
-    /// A position that stays at its element while the text changes: the bytes of the element
+    /// A position that stays with its element while the text changes: the bytes of the element
     /// before the index (specification 9.9, FugueElementID).
     ///
     /// # Errors
@@ -182,8 +182,7 @@ impl Document {
         handler: HandlerIdx,
         index_utf16: u64,
     ) -> Result<Vec<u8>, DocumentError> {
-        self.ensure_stable(handler)?;
-        self.position_at(handler, index_utf16)
+        self.text_position_beside(handler, index_utf16, Affinity::Before)
     }
 
     /// Where such a position is now. None: the element is unknown here.
@@ -195,8 +194,36 @@ impl Document {
         handler: HandlerIdx,
         position: &[u8],
     ) -> Result<Option<u64>, DocumentError> {
+        self.text_position_index_beside(handler, position, Affinity::Before)
+    }
+
+    /// As [`text_position_at`](Self::text_position_at), with the element on either side.
+    ///
+    /// # Errors
+    /// As [`text_position_at`](Self::text_position_at).
+    pub fn text_position_beside(
+        &self,
+        handler: HandlerIdx,
+        index_utf16: u64,
+        affinity: Affinity,
+    ) -> Result<Vec<u8>, DocumentError> {
         self.ensure_stable(handler)?;
-        self.position_index(handler, position)
+        self.position_at(handler, index_utf16, affinity)
+    }
+
+    /// Where a position of [`text_position_beside`](Self::text_position_beside) is now, given its
+    /// affinity. None: the element is unknown here.
+    ///
+    /// # Errors
+    /// As [`text_position_index`](Self::text_position_index).
+    pub fn text_position_index_beside(
+        &self,
+        handler: HandlerIdx,
+        position: &[u8],
+        affinity: Affinity,
+    ) -> Result<Option<u64>, DocumentError> {
+        self.ensure_stable(handler)?;
+        self.position_index(handler, position, affinity)
     }
 
     /// Whether positions can stay at elements.

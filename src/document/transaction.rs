@@ -3,8 +3,9 @@
 
 use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
+use super::handlers::state::ByteState;
 use super::log::{ChangeKey, Operation, Span};
-use super::types::{Commit, DocumentError, HandlerIdx, Origin};
+use super::types::{Commit, DocumentError, HandlerDelta, HandlerIdx, LogPosition, Origin};
 use super::{AuthorIdx, Document};
 use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
@@ -25,6 +26,8 @@ pub(super) struct Transaction {
     /// That of the document when it began.
     generation: u64,
     pub origin: Option<Origin>,
+    /// Something was imported into it.
+    is_mixed: bool,
     pub snapshot_applied: bool,
 }
 
@@ -141,6 +144,7 @@ impl Document {
                     start: self.log.change_count(),
                     generation: self.generation,
                     origin: None,
+                    is_mixed: false,
                     snapshot_applied: false,
                 }));
             }
@@ -162,12 +166,8 @@ impl Document {
             .transaction
             .take()
             .ok_or(DocumentError::NoTransaction)?;
-        let queued = open.queue.len();
         let queue = self.compacted(std::mem::take(&mut open.queue));
-        let mut promoted = match queue.len() == queued {
-            true => self.promoted(&queue),
-            false => Vec::new(),
-        };
+        let mut promoted = self.promoted(&queue);
         self.discard_pending(&queue, &promoted);
         for Queued { handler, op } in &queue {
             self.commit_operation(*handler, op.operation());
@@ -221,14 +221,12 @@ impl Document {
             .transaction
             .take()
             .ok_or(DocumentError::NoTransaction)?;
+        self.forget_tracked();
         let queue = std::mem::take(&mut open.queue);
         let mut sequences: Vec<(HandlerIdx, Option<Replaced>)> = Vec::new();
         let nothing_imported =
             open.start == self.log.change_count() && open.generation == self.generation;
-        for queued in queue
-            .iter()
-            .filter(|queued| !matches!(queued.op, QueuedOp::Bytes { .. }))
-        {
+        for queued in queue.iter().filter(|queued| !self.can_discard(queued)) {
             if sequences.iter().all(|(known, _)| *known != queued.handler) {
                 let before = match nothing_imported && self.is_seeded {
                     true => self
@@ -280,6 +278,23 @@ impl Document {
         std::mem::take(&mut self.commits)
     }
 
+    /// The changes that a commit added, in store order; None if history was rewritten since.
+    /// O(what was stored since).
+    pub fn changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_since(commit.start)?;
+        changes.truncate(usize::try_from(commit.change_count).unwrap_or(usize::MAX));
+        Some(changes)
+    }
+
+    /// Those of them that were made here, in replay order (crdt_lf's `localChanges`): what others
+    /// made is never among them, even if it was imported in the same transaction (defect 13.10).
+    pub fn local_changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_of(commit)?;
+        changes.retain(|change| change.id.peer == self.peer);
+        changes.sort_unstable_by_key(|change| change.id);
+        Some(changes)
+    }
+
     /// Runs `body` in a transaction; an error rolls nothing back, as `body` has checked first.
     pub(super) fn transact<R>(
         &mut self,
@@ -297,6 +312,7 @@ impl Document {
         match &mut self.transaction {
             Some(open) => {
                 open.origin.get_or_insert(origin);
+                open.is_mixed = true;
                 open.snapshot_applied |= snapshot_applied;
             }
             None => {
@@ -309,6 +325,7 @@ impl Document {
                     start,
                     generation,
                     origin: Some(origin),
+                    is_mixed: false,
                     snapshot_applied,
                 };
                 self.finish(transaction);
@@ -318,10 +335,46 @@ impl Document {
 
     /// Records the commit, if commits are recorded and anything happened.
     fn finish(&mut self, done: Transaction) {
-        let Some(origin) = done.origin.filter(|_| self.recording) else {
+        let (run_origin, moved) = self.close_tracked(&done.tag, done.is_mixed);
+        let Some(origin) = done.origin else {
             self.forget_records();
             return;
         };
+        let mut deltas = self.finish_records();
+        if self.is_tracking() {
+            self.note_drift(&deltas, &moved);
+            deltas.retain(|(number, _)| self.is_observed(*number));
+        }
+        if !self.recording {
+            return;
+        }
+        let origin = match origin {
+            Origin::Local => run_origin.unwrap_or(origin),
+            _ => origin,
+        };
+        let paths = self.observed_paths(&mut deltas);
+        let change_count = self.log.change_count() - done.start;
+        self.commit_count += 1;
+        let undo = self.take_undo_events();
+        self.commits.push(Commit {
+            number: self.commit_count,
+            origin,
+            tag: done.tag,
+            author: self.common_author(origin, change_count),
+            start: LogPosition {
+                generation: self.generation,
+                index: done.start,
+            },
+            change_count,
+            snapshot_applied: done.snapshot_applied,
+            deltas,
+            undo,
+            paths,
+        });
+    }
+
+    /// What changed of the handlers that were recorded, in order of registration.
+    fn finish_records(&mut self) -> Vec<(HandlerIdx, HandlerDelta)> {
         let mut deltas = Vec::new();
         let mut recorded = std::mem::take(&mut self.recorded);
         recorded.sort_unstable();
@@ -330,19 +383,7 @@ impl Document {
                 deltas.push((number, delta));
             }
         }
-        let paths = self.observed_paths(&mut deltas);
-        let change_count = self.log.change_count() - done.start;
-        self.commit_count += 1;
-        self.commits.push(Commit {
-            number: self.commit_count,
-            origin,
-            tag: done.tag,
-            author: self.common_author(origin, change_count),
-            change_count,
-            snapshot_applied: done.snapshot_applied,
-            deltas,
-            paths,
-        });
+        deltas
     }
 
     fn forget_records(&mut self) {
@@ -352,7 +393,8 @@ impl Document {
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
-        if origin == Origin::Local {
+        let is_own = matches!(origin, Origin::Local | Origin::Undo | Origin::Redo);
+        if is_own && change_count == 0 {
             return Some(self.peer);
         }
         let mut common: Option<AuthorIdx> = None;
@@ -382,7 +424,7 @@ impl Document {
                 if let QueuedOp::Bytes { .. } = op {
                     self.fold_last(handler);
                 }
-                if self.recording {
+                if self.recording || self.is_tracking() {
                     self.note(Origin::Local, &[], start, false);
                 }
             }
@@ -398,7 +440,7 @@ impl Document {
         }
         let start = self.log.change_count();
         self.commit_operation(handler, op);
-        if self.recording {
+        if self.recording || self.is_tracking() {
             self.note(Origin::Local, &[], start, false);
         }
     }
@@ -472,11 +514,18 @@ impl Document {
         }
     }
 
+    /// Whether the state forgets a queued operation without being folded anew.
+    fn can_discard(&self, queued: &Queued) -> bool {
+        let state = self.handler_ref(queued.handler).state.bytes();
+        matches!(queued.op, QueuedOp::Bytes { .. }) && state.is_some_and(ByteState::can_discard)
+    }
+
     /// Value handlers forget what the queue showed; the committed operations are folded instead.
     fn discard_pending(&mut self, queue: &[Queued], except: &[Promoted]) {
         let mut done: Vec<HandlerIdx> = except.iter().map(|known| known.handler).collect();
-        for Queued { handler, op } in queue {
-            if !matches!(op, QueuedOp::Bytes { .. }) || done.contains(handler) {
+        for queued in queue {
+            let handler = &queued.handler;
+            if !self.can_discard(queued) || done.contains(handler) {
                 continue;
             }
             done.push(*handler);

@@ -3,6 +3,7 @@
 use super::nested_path::NestedPath;
 use crate::clock::{Hlc, PeerId};
 use crate::codec::{DecodeError, Value};
+use crate::document::undo::UndoEvent;
 use crate::replica::ApplyError;
 use std::fmt;
 
@@ -246,6 +247,12 @@ pub enum DocumentError {
     },
     /// The document was closed.
     Closed,
+    /// The document shows a history; see `Document::to_history`.
+    ReadOnly,
+    /// The document shows no history.
+    NoHistory,
+    /// Changes that this version lacks were forgotten: only the snapshot has them.
+    Forgotten,
     /// Commit or rollback without begin.
     NoTransaction,
     /// The codec cannot carry the value (a NaN in JSON, anything but bytes in BYTES).
@@ -257,10 +264,13 @@ pub enum DocumentError {
         /// The tag.
         type_tag: String,
     },
-    /// The id is reserved by the format.
+    /// The id is reserved by the format, or it or the tag begins with a byte order mark, which
+    /// peers do not see.
     ReservedId,
     /// A change id that is not in the document.
     UnknownChange,
+    /// No undo manager with this number.
+    UnknownManager,
     /// A named limit was exceeded.
     Limit(&'static str),
     /// A change was refused.
@@ -282,6 +292,11 @@ impl fmt::Display for DocumentError {
                 write!(f, "position {index} is inside of a character")
             }
             DocumentError::Closed => f.write_str("the document is closed"),
+            DocumentError::ReadOnly => f.write_str("a history cannot be edited"),
+            DocumentError::NoHistory => f.write_str("the document shows no history"),
+            DocumentError::Forgotten => {
+                f.write_str("the version is older than what the document remembers")
+            }
             DocumentError::NoTransaction => f.write_str("no transaction is open"),
             DocumentError::UnsupportedValue => {
                 f.write_str("the handler's codec cannot carry this value")
@@ -291,6 +306,7 @@ impl fmt::Display for DocumentError {
                 write!(f, "no custom type is registered as {type_tag:?}")
             }
             DocumentError::ReservedId => f.write_str("this handler id is reserved"),
+            DocumentError::UnknownManager => f.write_str("no such undo manager"),
             DocumentError::UnknownChange => f.write_str("no such change"),
             DocumentError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
             DocumentError::Apply(error) => error.fmt(f),
@@ -409,6 +425,19 @@ pub enum HandlerDelta {
     Register(Vec<MapOp>),
 }
 
+impl HandlerDelta {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            HandlerDelta::Text(steps) => steps.is_empty(),
+            HandlerDelta::List(steps) => steps.is_empty(),
+            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
+                ops.is_empty()
+            }
+        }
+    }
+}
+
 /// What one outermost transaction did: local edits, an import, or a load.
 #[derive(Clone, Debug)]
 pub struct Commit {
@@ -418,14 +447,18 @@ pub struct Commit {
     pub origin: Origin,
     /// The tag given to `begin`, or naming the connection.
     pub tag: Vec<u8>,
-    /// The author, if all changes have one.
+    /// The author, if all changes have the same one.
     pub author: Option<PeerId>,
+    /// Where in the log its changes begin.
+    pub start: LogPosition,
     /// How many changes this commit added; they are the last ones in store order.
     pub change_count: u64,
     /// A snapshot replaced the state.
     pub snapshot_applied: bool,
     /// Of observed handlers whose content changed, in order of registration.
     pub deltas: Vec<(HandlerIdx, HandlerDelta)>,
+    /// Steps that undo managers made or took back.
+    pub undo: Vec<UndoEvent>,
     /// Of deeply observed containers: where in them the handlers of `deltas` are.
     pub paths: Vec<NestedPath>,
 }
@@ -437,6 +470,17 @@ pub struct LogPosition {
     pub generation: u64,
     /// Changes stored so far in this generation.
     pub index: u64,
+}
+
+/// Which of its neighbours a stable position stays with, and so on which side of it is what
+/// somebody inserts right there. The bytes of a position do not tell: keep both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// The element before it, or the beginning: what is inserted there comes behind. As crdt_lf.
+    #[default]
+    Before,
+    /// The element behind it, or the end: what is inserted there comes before.
+    After,
 }
 
 /// The unit of text positions.

@@ -40,6 +40,9 @@ impl Document {
         self.ensure_open()?;
         self.ensure_editable(op.body.len())?;
         self.record(handler, false);
+        if self.is_tracking() {
+            self.track_value(handler, op.kind, &op.body);
+        }
         if self.in_transaction() {
             self.apply_pending(handler, op.kind, &op.body);
         }

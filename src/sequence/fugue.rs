@@ -8,7 +8,7 @@
 //! runs of those edits, never at the document.
 
 use super::list::{Chain, Sequence};
-use super::run::{ElementKey, Place, Run, Side};
+use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::Authors;
 use crate::tree::RunPos;
 use std::cmp::Ordering;
@@ -88,7 +88,7 @@ impl Sequence {
         let gap = match (left, right) {
             (Some(left), Some(right)) if self.is_below(left, right, &mut depends_on_order) => {
                 place.side = Side::Left;
-                self.gap_for_left_child(&chain, right, Some(left), authors)
+                self.gap_for_left_child(&chain, right, chain.left, authors)
             }
             (Some(left), right) => {
                 let siblings = Siblings {
@@ -99,7 +99,7 @@ impl Sequence {
             }
             (None, Some(right)) => {
                 place.side = Side::Left;
-                self.gap_for_left_child(&chain, right, None, authors)
+                self.gap_for_left_child(&chain, right, self.ancestor_before(right), authors)
             }
             (None, None) => {
                 place.below_root = true;
@@ -125,6 +125,39 @@ impl Sequence {
             len: chain.len,
             depends_on_order,
         })
+    }
+
+    /// Whether a replacement of an element would stand directly before it: not if somebody else's
+    /// insertion, whose author has a larger id, came to stand there.
+    pub fn is_replaced_in_place(
+        &self,
+        old: ElementKey,
+        new: ElementKey,
+        authors: &Authors,
+    ) -> bool {
+        let Some((pos, offset)) = self.find(old) else {
+            return false;
+        };
+        let chain = Chain {
+            id: new,
+            len: 1,
+            units: 1,
+            content: Content::new(0, false),
+            left: self.ancestor_before((pos, offset)),
+            right: old,
+        };
+        match self.gap_for_left_child(&chain, (pos, offset), chain.left, authors) {
+            Gap::Before(before, nth) => before == pos && nth == offset,
+            Gap::End => false,
+        }
+    }
+
+    /// The element behind a known one, whether visible or not.
+    pub fn following(&self, key: ElementKey) -> ElementKey {
+        match self.find(key).map(|place| self.after(place)) {
+            Some(Gap::Before(pos, offset)) => self.tree.run(pos).id.plus(offset),
+            Some(Gap::End) | None => ElementKey::NULL,
+        }
     }
 
     /// The common case: the chain goes on where the run of its left origin ends, and there is
@@ -160,7 +193,7 @@ impl Sequence {
         // It names no origin, but the scan for what comes to its left wants a place to stop at.
         chain.left = self.ancestor_before(right);
         chain.right = parent;
-        let gap = self.gap_for_left_child(&chain, right, None, authors);
+        let gap = self.gap_for_left_child(&chain, right, chain.left, authors);
         let place = Place {
             side: Side::Left,
             below_root: false,
@@ -245,10 +278,16 @@ impl Sequence {
         self.climb(key, below)
     }
 
+    /// Looks for `key` among the ancestors of the first element at `from`. A subtree has no gaps:
+    /// once an ancestor comes before `key`, which comes before `from`, `key` is inside of that
+    /// ancestor's subtree, and thus not above it.
     fn climb(&self, key: ElementKey, from: RunPos) -> Above {
+        let (key_at, _) = self.find(key).expect("the caller looked");
+        let is_before = self.tree.is_in_order(key_at, from);
         let mut pos = from;
         loop {
-            let parent = self.tree.run(pos).parent();
+            let below = self.tree.run(pos);
+            let parent = below.parent();
             if parent.is_null() {
                 return Above::No;
             }
@@ -258,12 +297,17 @@ impl Sequence {
                 && key.counter >= run_start.counter
                 && key.counter <= run_start.counter + offset
             {
-                let is_left_child = key == parent && self.tree.run(pos).side() == Side::Left;
+                let is_left_child = key == parent && below.side() == Side::Left;
                 return if is_left_child {
                     Above::ToTheRight(run)
                 } else {
                     Above::Yes
                 };
+            }
+            // The parent, or the element before it in its run, comes before what is below.
+            let comes_before = below.side() == Side::Right || offset > 0;
+            if is_before && comes_before && self.tree.is_in_order(run, key_at) {
+                return Above::No;
             }
             pos = run;
         }
@@ -369,12 +413,13 @@ impl Sequence {
         }
     }
 
-    /// Scans backwards from before the parent: the mirror image.
+    /// Scans backwards from before the parent: the mirror image. `stop` is an ancestor of it, if one
+    /// is known.
     fn gap_for_left_child(
         &self,
         chain: &Chain,
         parent: (RunPos, u32),
-        stop: Option<(RunPos, u32)>,
+        stop: ElementKey,
         authors: &Authors,
     ) -> Gap {
         let (pos, offset) = parent;
@@ -383,7 +428,6 @@ impl Sequence {
             // The element before is the parent of `parent`: there are no left children.
             return gap;
         }
-        let stop = stop.or_else(|| self.find_origin(self.ancestor_before(parent)));
         let siblings = Siblings {
             parent: self.tree.run(pos).id,
             side: Side::Left,
@@ -393,10 +437,10 @@ impl Sequence {
         // As above, in the other direction.
         let mut inside_through: Option<RunPos> = None;
         while let Some(pos) = cursor {
-            if stop.is_some_and(|(stop, _)| stop == pos) {
+            let run = *self.tree.run(pos);
+            if run.contains(stop) {
                 break;
             }
-            let run = *self.tree.run(pos);
             let class = if is_sibling(&run, siblings) {
                 if compare(run.id, chain.id, authors) == Ordering::Less {
                     break;

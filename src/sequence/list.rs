@@ -6,6 +6,7 @@ use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::AuthorIdx;
 use crate::tree::{LeafIdx, Measure, RunPos, RunTree};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Elements to insert: one author's consecutive ids, in a chain.
 #[derive(Clone, Copy, Debug)]
@@ -158,13 +159,22 @@ impl Sequence {
 
     /// Visible units up to and including the element, or before it if it is deleted.
     pub fn units_through(&self, key: ElementKey) -> Option<u32> {
+        self.units_around(key).map(|around| around.end)
+    }
+
+    /// Visible units before the element.
+    pub fn units_before(&self, key: ElementKey) -> Option<u32> {
+        self.units_around(key).map(|around| around.start)
+    }
+
+    fn units_around(&self, key: ElementKey) -> Option<Range<u32>> {
         let (pos, offset) = self.find(key)?;
         let run = self.tree.run(pos);
         let before = self.tree.measure_before(pos).visible;
         Some(match run.is_deleted() {
-            true => before,
-            false if run.is_dense() => before + offset + 1,
-            false => before + run.units(),
+            true => before..before,
+            false if run.is_dense() => before + offset..before + offset + 1,
+            false => before..before + run.units(),
         })
     }
 
@@ -315,6 +325,39 @@ impl Sequence {
                 unit += run.units() - offset;
             }
         }
+    }
+
+    /// The elements from `first` on that are visible, of `len`.
+    pub fn live_parts(&self, first: ElementKey, len: u32, mut part: impl FnMut(Removed)) {
+        let mut done = 0;
+        while done < len {
+            let id = first.plus(done);
+            let Some((pos, offset)) = self.find(id) else {
+                done += self.unknown_stretch(id, len - done);
+                continue;
+            };
+            let run = self.tree.run(pos);
+            let count = (len - done).min(run.len - offset);
+            if !run.is_deleted() {
+                let (content, units) = match run.is_dense() {
+                    true => (run.content.plus(offset), count),
+                    false => (run.content, run.units()),
+                };
+                part(Removed {
+                    id,
+                    len: count,
+                    units,
+                    content,
+                });
+            }
+            done += count;
+        }
+    }
+
+    /// Whether an element was removed; None if it is unknown.
+    pub fn is_deleted(&self, key: ElementKey) -> Option<bool> {
+        let (pos, _) = self.find(key)?;
+        Some(self.tree.run(pos).is_deleted())
     }
 
     /// Removes `len` elements from `first` on; those already removed stay so. `removed` is told

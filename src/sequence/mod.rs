@@ -8,7 +8,7 @@ mod fugue;
 mod index;
 mod list;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! Fugue lists and lists of references: the calls of the Dart handlers, values and positions.
+//! Fugue lists and lists of references: the calls of the Dart handlers; values of all lists;
+//! positions.
 
 use super::super::common::{hex, list, text, to_hex};
 use serde_json::Value as Json;
@@ -6,7 +7,7 @@ use syncline::codec::{HandlerRef, Value};
 use syncline::document::{Document, DocumentError, HandlerIdx, ValueCodec};
 
 /// A value of a list or list of references.
-fn element(document: &Document, handler: HandlerIdx, json: &Json) -> Value {
+pub fn element(document: &Document, handler: HandlerIdx, json: &Json) -> Value {
     match document.handler_codec(handler) {
         ValueCodec::Reference => Value::Reference(HandlerRef {
             type_tag: text(&json["type"]).to_owned(),

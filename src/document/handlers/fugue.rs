@@ -247,15 +247,15 @@ impl FugueState {
 
     fn replace(&mut self, old: ElementKey, item: &Item, sink: &mut FugueSink<'_>) {
         let Item { id, content, units } = *item;
-        if !self.sequence.contains(old) || id.is_null() {
-            self.order_sensitive = true;
-            return;
-        }
         let mut gone = None;
         let report = |unit: u32, removed: Removed| gone = Some((unit, removed));
         let report = sink.is_recording().then_some(report);
-        self.sequence.remove_by_id(old, 1, report);
-        if self.sequence.contains(id) {
+        if id.is_null() || !self.sequence.remove_by_id(old, 1, report) {
+            self.order_sensitive = true;
+            return;
+        }
+        let is_behind_all = self.sequence.is_behind_all(id);
+        if !is_behind_all && self.sequence.contains(id) {
             // As the reference's tree: the old element goes even if the new id is taken.
             if let Some((unit, removed)) = gone {
                 sink.vanished(self.elements, unit, removed);
@@ -266,7 +266,7 @@ impl FugueState {
         if id.author == sink.own {
             self.next_counter = self.next_counter.max(id.counter.saturating_add(1));
         }
-        self.order_sensitive |= !self.sequence.is_behind_all(id);
+        self.order_sensitive |= !is_behind_all;
         let chain = Chain {
             id,
             len: 1,

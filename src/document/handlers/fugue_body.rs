@@ -66,6 +66,11 @@ impl<'a, 'b> ElementReader<'a, 'b> {
         }
     }
 
+    /// What lies between the ids.
+    pub fn reader(&mut self) -> &mut Reader<'a> {
+        self.reader
+    }
+
     pub fn element(&mut self) -> Result<ElementKey, DecodeError> {
         let start = self.reader.offset();
         let Some(ElementId { peer, counter }) = ElementId::read(self.reader)? else {
@@ -396,13 +401,15 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// Appends a body of kind 2 (update). The new elements hold one unit or value each.
+/// Appends a body of kind 2 (update).
 pub(crate) fn write_update(items: &[(ElementKey, Item)], log: &Log, out: &mut Vec<u8>) {
+    const USUAL_ITEM_BYTES: usize = 48;
+    out.reserve(items.len() * USUAL_ITEM_BYTES);
     write_uvarint(out, items.len() as u64);
     for (old, new) in items {
         log.write_element(*old, out);
         log.write_element(new.id, out);
-        log.write_content(new.content, out);
+        log.write_content(new.content, new.units, out);
     }
 }
 

@@ -283,6 +283,11 @@ impl MapState {
         self.view(self.keys.find(key)?)
     }
 
+    /// The encoded value of a key. O(1).
+    pub(crate) fn bytes(&self, key: &str) -> Option<&[u8]> {
+        Some(self.current(self.keys.find(key)?)?.value)
+    }
+
     /// True if the key is present. O(1).
     pub(crate) fn contains(&self, key: &str) -> bool {
         let key = self.keys.find(key);

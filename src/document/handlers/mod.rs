@@ -15,6 +15,9 @@ pub(crate) mod inline_bytes;
 pub(crate) mod key_table;
 pub(crate) mod map;
 pub(crate) mod movable_list;
+pub(crate) mod movable_list_body;
+pub(crate) mod movable_list_edit;
+pub(crate) mod movable_list_ids;
 pub(crate) mod observed_remove;
 pub(crate) mod operation;
 pub(crate) mod or_map;
@@ -28,6 +31,8 @@ pub(crate) mod state;
 pub(crate) mod value_codec;
 pub(crate) mod watched;
 
+#[cfg(test)]
+mod movable_list_oracle;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub(crate) mod kind {
     pub(crate) const DELETE: u8 = 1;
     /// `update` of maps.
     pub(crate) const UPDATE: u8 = 2;
+    /// `move` of movable lists.
+    pub(crate) const MOVE: u8 = 3;
 }
 
 /// A local operation before it becomes the payload of a change.

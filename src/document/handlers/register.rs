@@ -147,6 +147,14 @@ impl RegisterState {
         }
     }
 
+    /// The encoded value, even of null; None if it was never set. O(1).
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match &self.pending {
+            Some(value) => Some(value.as_slice()),
+            None => Some(self.committed()?.value),
+        }
+    }
+
     fn committed(&self) -> Option<Present<'_>> {
         self.history.present(&self.writers)
     }

@@ -44,6 +44,12 @@ pub(crate) trait ByteState {
     /// Takes back all operations of the open transaction.
     fn discard_pending(&mut self, recorder: &mut Recorder);
 
+    /// Whether [`discard_pending`](Self::discard_pending) can do its work. If not, all that is pending
+    /// is [promoted](Self::promote_pending) at a commit, and a rollback folds the state anew.
+    fn can_discard(&self) -> bool {
+        true
+    }
+
     /// Whether [`promote_pending`](Self::promote_pending) can take so many operations.
     fn can_promote(&self, count: usize) -> bool {
         let _ = count;
@@ -78,7 +84,8 @@ pub(crate) trait ByteState {
         false
     }
 
-    /// The blob of a crdt_lf snapshot; committed state only (defect 13.6).
+    /// The blob of a crdt_lf snapshot; committed state only (defect 13.6). Of a movable list only
+    /// the elements: the document knows the floor table.
     fn snapshot_state(&self) -> Vec<u8>;
 
     /// A snapshot took the place of all that is committed. States whose operations act on what

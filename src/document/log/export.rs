@@ -4,8 +4,8 @@ use super::bodies::Bodies;
 use super::row::Row;
 use super::{ChangeKey, Log, Operation, Place, Span};
 use crate::clock::{AuthorIdx, Hlc, OperationId, VersionVector};
-use crate::codec::Change;
 use crate::codec::bytes::{write_prefixed, write_uvarint};
+use crate::codec::{Change, wtf8};
 use crate::sequence::{Content, ElementKey};
 use std::ops::Bound;
 
@@ -227,11 +227,17 @@ impl Log {
         }
     }
 
-    /// Content of one unit or value.
-    pub fn write_content(&self, content: Content, out: &mut Vec<u8>) {
-        match content.is_value() {
-            true => write_prefixed(out, self.content.value(content)),
-            false => write_unit(self.content.slice(content, 1).get(0), out),
+    /// Content of one element: a value, or text of so many units.
+    pub fn write_content(&self, content: Content, units: u32, out: &mut Vec<u8>) {
+        match (content.is_value(), units) {
+            (true, _) => write_prefixed(out, self.content.value(content)),
+            (false, 1) => write_unit(self.content.slice(content, 1).get(0), out),
+            (false, _) => {
+                let (mut text, mut bytes) = (Vec::new(), Vec::new());
+                self.content.copy_utf16(content, units, &mut text);
+                wtf8::encode_utf16(&text, &mut bytes);
+                write_prefixed(out, &bytes);
+            }
         }
     }
 

@@ -10,12 +10,14 @@ mod export;
 mod graph;
 mod produced;
 mod prune;
+mod replay;
 mod row;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use graph::SeenChanges;
 pub(crate) use prune::Pruned;
+pub(crate) use replay::Stretch;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
 
 pub(crate) use super::content::ContentPool;

@@ -104,7 +104,7 @@ impl Log {
     }
 
     /// A log with the same names and without changes.
-    fn emptied(&self) -> Log {
+    pub(super) fn emptied(&self) -> Log {
         let mut names = self.names.clone();
         for name in &mut names {
             name.change_count = 0;
@@ -117,7 +117,7 @@ impl Log {
         }
     }
 
-    fn push_copy(
+    pub(super) fn push_copy(
         &mut self,
         from: &Log,
         key: ChangeKey,

@@ -140,6 +140,18 @@ impl<V> Add<V> {
     }
 }
 
+/// See [`ObservedRemove::entries_of`].
+#[derive(Clone, Debug)]
+pub(crate) struct ElementEntries {
+    /// The value, encoded, as it shows.
+    pub element: Box<[u8]>,
+    /// What equal values share.
+    pub identity: Box<[u8]>,
+    /// What the snapshot has, if it shows, else the living adds, smallest tag first: each with
+    /// what it brought, as bodies have it.
+    pub entries: Vec<(Option<Tag>, Box<[u8]>)>,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Touched {
     Tag(ElementIdx, Tag),

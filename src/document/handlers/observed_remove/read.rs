@@ -1,10 +1,10 @@
 //! What an observed-remove state shows: its elements in order, the operations that it answers with,
 //! and its blob.
 
-use super::{Add, Element, ElementIdx, Held, ObservedRemove, Seed, Tag};
-use crate::codec::Value;
+use super::{Add, Element, ElementEntries, ElementIdx, Held, ObservedRemove, Seed, Tag};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::json::UnsupportedValue;
+use crate::codec::{Reader, Value};
 use crate::document::handlers::identity::{Form, Identified};
 use crate::document::handlers::operation::{Class, Operation, Place, kind};
 use std::sync::Arc;
@@ -135,6 +135,42 @@ impl<V: Held> ObservedRemove<V> {
     pub(crate) fn contains(&self, value: &Value) -> bool {
         self.find(value)
             .is_some_and(|element| self.is_there(element))
+    }
+
+    /// What is there of the element with which an operation's body begins, for those who take
+    /// edits back. None if nobody could find it again.
+    pub(crate) fn entries_of(&self, body: &[u8]) -> Option<ElementEntries> {
+        let codec = V::element_codec(self.codec);
+        let bytes = Reader::new(body).prefixed().ok()?;
+        let read = Identified::read(codec, bytes)
+            .ok()
+            .filter(|read| read.comparable)?;
+        let mut entries = ElementEntries {
+            element: bytes.into(),
+            identity: read.identity,
+            entries: Vec::new(),
+        };
+        let Some(element) = self.index.get(&*entries.identity).copied() else {
+            return Some(entries);
+        };
+        if let Some(shown) = self.shown(element, View::Current) {
+            let shown = self.value(&shown);
+            entries.element = codec.encode(&shown).ok()?.into();
+        }
+        let mut push = |tag: Option<Tag>, held: &V| {
+            let mut bytes = Vec::new();
+            held.write(&mut bytes);
+            entries.entries.push((tag, bytes.into()));
+        };
+        if let Some(seed) = self.seed_of(element, View::Current) {
+            push(None, &seed.held);
+        }
+        for (tag, add) in self.adds_of(element) {
+            if self.lives_in(element, tag, add, View::Current) {
+                push(Some(tag), &add.held);
+            }
+        }
+        Some(entries)
     }
 
     /// The tags a remove of `value` has to list: all that were ever added, in order of their
