@@ -44,7 +44,7 @@ impl Document {
         view.snapshot = snapshot;
         view.factories = self.factories.clone();
         for handler in &self.handlers {
-            view.add_handler(handler.anew());
+            view.adopt_handler(handler.anew());
         }
         view.replay_all();
         view
@@ -158,7 +158,7 @@ impl Document {
         for handler in &self.handlers {
             let mut copy = handler.anew();
             copy.revision = handler.revision;
-            fork.add_handler(copy);
+            fork.adopt_handler(copy);
         }
         for number in 0..fork.handlers.len() as u32 {
             fork.refold(HandlerIdx(number));

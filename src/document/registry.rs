@@ -38,6 +38,24 @@ impl Document {
         if let Some(known) = self.find_handler(id) {
             return self.adopt(known, &tag, spec);
         }
+        let number = self.add_handler(id, spec)?;
+        if appears {
+            self.record(number, true);
+        }
+        self.replay(number);
+        Ok(number)
+    }
+
+    /// Registers a handler without a state.
+    pub(super) fn add_handler(
+        &mut self,
+        id: &str,
+        spec: &HandlerSpec,
+    ) -> Result<HandlerIdx, DocumentError> {
+        let tag = spec.tag();
+        if id == manifest::KEY || self.find_handler(id).is_some() {
+            return Err(DocumentError::ReservedId);
+        }
         let custom = match (spec.kind, self.factories.get(tag.as_str())) {
             (HandlerKind::Custom, factory) => {
                 let custom = factory.and_then(|factory| factory.custom.clone());
@@ -53,16 +71,11 @@ impl Document {
             None => self.early_revisions.remove(id).unwrap_or(0),
             Some(_) => self.handler_change_count(id),
         };
-        let number = self.add_handler(handler);
-        if appears {
-            self.record(number, true);
-        }
-        self.replay(number);
-        Ok(number)
+        Ok(self.adopt_handler(handler))
     }
 
     /// Takes a handler whose name the log has.
-    pub(super) fn add_handler(&mut self, handler: Handler) -> HandlerIdx {
+    pub(super) fn adopt_handler(&mut self, handler: Handler) -> HandlerIdx {
         let number = HandlerIdx(self.handlers.len() as u32);
         let name = handler.name.0 as usize;
         push_few(&mut self.handlers, handler);
@@ -287,6 +300,9 @@ impl Document {
         let snapshot = self.snapshot.as_ref().filter(|_| from_snapshot);
         let blob = snapshot.and_then(|snapshot| snapshot.entry(&self.handlers[index].id));
         self.handlers[index].reset(blob, &mut self.log, self.own);
+        if from_snapshot {
+            self.load_native_state(number);
+        }
         let changes = self
             .log
             .replay_order(name, |key| !(from_snapshot && self.is_covered(key)));
