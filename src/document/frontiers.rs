@@ -4,7 +4,7 @@
 
 use super::log::ChangeKey;
 use crate::clock::{AuthorIdx, Hlc};
-use crate::tree::{LazyMap, push_few};
+use crate::tree::{LazyMap, LazyVec, push_few};
 use std::collections::HashSet;
 
 /// Heads in the order in which they became so.
@@ -153,7 +153,7 @@ impl FromIterator<ChangeKey> for Frontiers {
 pub(super) struct AuthorOrder {
     order: Vec<AuthorIdx>,
     /// By author. Invariant: true for exactly those in `order`.
-    is_in: Vec<bool>,
+    is_in: LazyVec<bool>,
 }
 
 impl AuthorOrder {
@@ -164,17 +164,18 @@ impl AuthorOrder {
         if self.is_in.get(at) == Some(&true) {
             return;
         }
-        if self.is_in.len() <= at {
-            self.is_in.resize(at + 1, false);
+        let is_in = self.is_in.to_fill();
+        if is_in.len() <= at {
+            is_in.resize(at + 1, false);
         }
-        self.is_in[at] = true;
-        self.order.push(author);
+        is_in[at] = true;
+        push_few(&mut self.order, author);
     }
 
     /// Removes authors.
     pub fn remove_all(&mut self, authors: &[AuthorIdx]) {
         for author in authors {
-            if let Some(is_in) = self.is_in.get_mut(author.0 as usize) {
+            if let Some(is_in) = self.is_in.to_fill().get_mut(author.0 as usize) {
                 *is_in = false;
             }
         }

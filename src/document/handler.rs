@@ -42,7 +42,7 @@ pub(crate) enum State {
     // Boxed: they are larger than the others.
     PlainText(Box<PlainTextState>),
     PlainList(Box<PlainListState>),
-    MovableList(MovableListState),
+    MovableList(Box<MovableListState>),
     Map(MapState),
     OrMap(OrMapState),
     Register(RegisterState),
@@ -117,7 +117,7 @@ impl State {
             HandlerKind::Text => State::PlainText(Box::default()),
             HandlerKind::List => State::PlainList(Box::new(PlainListState::new(codec))),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
-                State::MovableList(MovableListState::new(codec))
+                State::MovableList(Box::new(MovableListState::new(codec)))
             }
             HandlerKind::Map | HandlerKind::MapRef => State::Map(MapState::new(codec)),
             HandlerKind::OrMap => State::OrMap(OrMapState::new(codec)),
@@ -135,7 +135,7 @@ impl State {
             State::Fugue(_) => None,
             State::PlainText(state) => Some(&**state),
             State::PlainList(state) => Some(&**state),
-            State::MovableList(state) => Some(state),
+            State::MovableList(state) => Some(&**state),
             State::Map(state) => Some(state),
             State::OrMap(state) => Some(state),
             State::Register(state) => Some(state),
@@ -150,7 +150,7 @@ impl State {
             State::Fugue(_) => None,
             State::PlainText(state) => Some(&mut **state),
             State::PlainList(state) => Some(&mut **state),
-            State::MovableList(state) => Some(state),
+            State::MovableList(state) => Some(&mut **state),
             State::Map(state) => Some(state),
             State::OrMap(state) => Some(state),
             State::Register(state) => Some(state),

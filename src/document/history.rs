@@ -30,9 +30,9 @@ impl Document {
     }
 
     /// A document like this one with an empty log, whose handlers show the snapshot alone.
-    pub(super) fn view_of(&self, log: Log, snapshot: Option<Snapshot>) -> Document {
+    pub(super) fn view_of(&self, log: Log, snapshot: Option<Box<Snapshot>>) -> Document {
         let mut view = Document::new(DocumentOptions {
-            document_id: self.id.clone(),
+            document_id: self.id.to_string(),
             peer_id: Some(self.peer),
             initial_clock: self.clock,
             wall_clock: self.wall_clock,

@@ -62,7 +62,7 @@ use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
 use crate::replica::ApplyError;
-use crate::tree::LazyMap;
+use crate::tree::{LazyMap, LazyVec};
 use factories::Factories;
 use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
@@ -74,7 +74,7 @@ use transaction::Transaction;
 /// it says otherwise.
 #[derive(Debug)]
 pub struct Document {
-    id: String,
+    id: Box<str>,
     peer: PeerId,
     own: AuthorIdx,
     clock: Hlc,
@@ -89,8 +89,8 @@ pub struct Document {
     vector_order: AuthorOrder,
     /// Of a document that was opened from a native one: the version, and the entries of handlers
     /// without a native state; the rest is in `native_base`.
-    snapshot: Option<Snapshot>,
-    native_base: Option<NativeBase>,
+    snapshot: Option<Box<Snapshot>>,
+    native_base: Option<Box<NativeBase>>,
     /// Per author the latest change that was part of this document and is not stored any more.
     pruned: Option<Box<VersionVector>>,
     /// The log lacks changes that the states in memory have: a snapshot was imported, or changes
@@ -107,14 +107,14 @@ pub struct Document {
     transaction: Option<Box<Transaction>>,
     recording: bool,
     /// Handlers whose recorder is on.
-    recorded: Vec<HandlerIdx>,
+    recorded: LazyVec<HandlerIdx>,
     /// Handlers that folded a change behind a younger one and may need a replay.
-    unsettled: Vec<HandlerIdx>,
-    commits: Vec<Commit>,
+    unsettled: LazyVec<HandlerIdx>,
+    commits: LazyVec<Commit>,
     commit_count: u64,
     observers_of_all: u32,
     /// Containers, once per observer of everything in them.
-    deeply_observed: Vec<HandlerIdx>,
+    deeply_observed: LazyVec<HandlerIdx>,
     generation: u64,
     /// The document shows a history: it is read-only.
     timeline: Option<Box<Timeline>>,
@@ -136,7 +136,7 @@ impl Document {
         let mut log = Log::default();
         let own = log.authors.intern(peer);
         Document {
-            id,
+            id: id.into(),
             peer,
             own,
             clock: options.initial_clock,
@@ -157,12 +157,12 @@ impl Document {
             early_revisions: LazyMap::default(),
             transaction: None,
             recording: false,
-            recorded: Vec::new(),
-            unsettled: Vec::new(),
-            commits: Vec::new(),
+            recorded: LazyVec::default(),
+            unsettled: LazyVec::default(),
+            commits: LazyVec::default(),
             commit_count: 0,
             observers_of_all: 0,
-            deeply_observed: Vec::new(),
+            deeply_observed: LazyVec::default(),
             generation: 0,
             timeline: None,
             tracker: None,

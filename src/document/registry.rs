@@ -231,7 +231,7 @@ impl Document {
         let observed = self.is_observed(number) || self.tracks_positions(number);
         let handler = &mut self.handlers[number.0 as usize];
         if handler.record(observed, many, &self.log.content) {
-            self.recorded.push(number);
+            self.recorded.to_fill().push(number);
         }
     }
 

@@ -27,7 +27,7 @@ use super::types::HandlerKind;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
 use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
-use crate::tree::{ChunkedVec, LazyMap, push_few};
+use crate::tree::{ChunkedVec, LazyMap, LazyVec, push_few};
 use bodies::{Bodies, BodyPool};
 use row::{Clocks, Row, RowDeps, RowOp, Turn, read_clock_step};
 use std::collections::BTreeMap;
@@ -84,8 +84,8 @@ pub(crate) struct Log {
     bodies: BodyPool,
     /// Where the body of the change stored last begins, if its row has bodies.
     last_body: u32,
-    span_pool: Vec<Span>,
-    dep_pool: Vec<Box<[ChangeKey]>>,
+    span_pool: LazyVec<Span>,
+    dep_pool: LazyVec<Box<[ChangeKey]>>,
     change_count: u64,
 }
 
@@ -337,7 +337,7 @@ impl Log {
             [] => RowDeps::None,
             [dep] if self.last_change() == Some(*dep) => RowDeps::PreviousRow,
             _ => {
-                self.dep_pool.push(deps.into());
+                self.dep_pool.to_fill().push(deps.into());
                 RowDeps::List(self.dep_pool.len() as u32 - 1)
             }
         }
@@ -373,7 +373,7 @@ impl Log {
             },
             Operation::Remove { spans } => {
                 let start = self.span_pool.len() as u32;
-                self.span_pool.extend_from_slice(spans);
+                self.span_pool.to_fill().extend_from_slice(spans);
                 RowOp::RemoveSpans {
                     start,
                     count: spans.len() as u32,

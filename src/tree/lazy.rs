@@ -1,5 +1,6 @@
-//! A hash map that takes eight bytes while it is empty, for what most documents do not have; and
-//! vectors of what most documents have one of.
+//! Hash maps and vectors that take eight bytes while they are empty, for what most documents do
+//! not have; and appending to vectors of what most documents have one of. An application may hold
+//! thousands of small documents.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -66,6 +67,43 @@ impl<K: Eq + Hash, V> LazyMap<K, V> {
     }
 }
 
+/// A vector, as [`LazyMap`] is a map.
+#[derive(Clone, Debug)]
+pub struct LazyVec<T>(Option<Box<Vec<T>>>);
+
+impl<T> Default for LazyVec<T> {
+    fn default() -> Self {
+        LazyVec(None)
+    }
+}
+
+impl<T> LazyVec<T> {
+    /// The vector, made now if there is none: to add to it.
+    #[inline]
+    pub fn to_fill(&mut self) -> &mut Vec<T> {
+        self.0.get_or_insert_with(Box::default)
+    }
+
+    /// The vector; leaves an empty one.
+    pub fn take(&mut self) -> Vec<T> {
+        self.0.take().map_or_else(Vec::new, |vec| *vec)
+    }
+
+    /// How many elements fit before it grows.
+    pub fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |vec| vec.capacity())
+    }
+}
+
+impl<T> std::ops::Deref for LazyVec<T> {
+    type Target = [T];
+
+    #[inline]
+    fn deref(&self) -> &[T] {
+        self.0.as_ref().map_or(&[], |vec| vec.as_slice())
+    }
+}
+
 /// Appends; the first element takes no room for three others, as `push` would.
 #[inline]
 pub fn push_few<T>(few: &mut Vec<T>, value: T) {
@@ -78,6 +116,18 @@ pub fn push_few<T>(few: &mut Vec<T>, value: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn is_a_vector_and_small_while_empty() {
+        let mut vec: LazyVec<u32> = LazyVec::default();
+        assert_eq!(size_of_val(&vec), size_of::<usize>());
+        assert!(vec.is_empty() && vec.take().is_empty() && vec.capacity() == 0);
+        vec.to_fill().push(7);
+        vec.to_fill().push(8);
+        assert_eq!((&*vec, vec.capacity() >= 2), (&[7, 8][..], true));
+        assert_eq!(vec.take(), [7, 8]);
+        assert!(vec.is_empty());
+    }
 
     #[test]
     fn is_a_map_and_small_while_empty() {
