@@ -116,10 +116,6 @@ impl SliceWriter {
             SliceOp::Insert(_) | SliceOp::Single(_) => 1,
             SliceOp::Remove { .. } => REMOVALS_MAX,
         };
-        let name = log.slice_parts(slice).name;
-        if name != NameIdx::NONE && is_marked(log, name) {
-            return self.write_opaque(log, slice, out);
-        }
         let Place { row, nth } = slice.first;
         let mut done = 0;
         while done < slice.changes {
@@ -131,32 +127,12 @@ impl SliceWriter {
                 },
                 changes,
             };
-            self.write_row(log, part, None, out);
+            self.write_row(log, part, out);
             done += changes;
         }
     }
 
-    /// The native form has no handlers whose names begin with a byte order mark: no change can
-    /// name them on the wire (specification 1.2). Their changes travel as payloads.
-    #[cold]
-    fn write_opaque(&mut self, log: &Log, slice: Slice, out: &mut impl Layout) {
-        for nth in 0..slice.changes {
-            let first = Place {
-                row: slice.first.row,
-                nth: slice.first.nth + nth,
-            };
-            let payload = log.change(first).payload;
-            self.write_row(log, Slice { first, changes: 1 }, Some(&payload), out);
-        }
-    }
-
-    fn write_row(
-        &mut self,
-        log: &Log,
-        slice: Slice,
-        payload: Option<&[u8]>,
-        out: &mut impl Layout,
-    ) {
+    fn write_row(&mut self, log: &Log, slice: Slice, out: &mut impl Layout) {
         log.slice_deps(slice, &mut self.keys);
         self.deps.clear();
         self.deps.extend(self.keys.iter().map(|key| Dep {
@@ -169,10 +145,7 @@ impl SliceWriter {
             values: Vec::new(),
             bodies: Vec::new(),
         };
-        let op = match payload {
-            Some(payload) => OpOut::Opaque(payload),
-            None => borrowed.op_out(log, slice),
-        };
+        let op = borrowed.op_out(log, slice);
         let name = match (op, parts.name) {
             (OpOut::Opaque(_), _) | (_, NameIdx::NONE) => NO_NAME,
             (_, name) => name.0,
@@ -193,11 +166,6 @@ impl SliceWriter {
         self.encoder.push(&row, log, out);
         self.rows += 1;
     }
-}
-
-fn is_marked(log: &Log, name: NameIdx) -> bool {
-    let name = log.name(name);
-    name.type_tag.starts_with('\u{feff}') || name.id.starts_with('\u{feff}')
 }
 
 impl<'a> Borrowed<'a> {

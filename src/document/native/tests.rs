@@ -155,12 +155,6 @@ pub(super) fn values(document: &Document) -> Vec<Value> {
 /// Peers that edit and now and then tell each other.
 fn world(rng: &mut Rng, steps: usize) -> Vec<Document> {
     let mut documents: Vec<Document> = (1..=3).map(|number| registered(empty(number))).collect();
-    if rng.below(4) == 0 {
-        let marked = HandlerSpec::new(HandlerKind::FugueText);
-        let handler = documents[0].handler("\u{feff}x", &marked).unwrap();
-        documents[0].text_insert(handler, 0, "ab").unwrap();
-        documents[0].text_insert(handler, 2, "c").unwrap();
-    }
     for _ in 0..steps {
         let at = rng.below(documents.len());
         match rng.below(10) {
