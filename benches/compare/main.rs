@@ -13,7 +13,7 @@ mod texts;
 mod values;
 
 use bench::trace::{self, Concurrent, Trace};
-use engine::{CrdtLf, Engine, Ours};
+use engine::{CrdtLf, Engine, Native, Ours, Streamed};
 use report::Report;
 use texts::{COMPACT, CRDT_LF};
 
@@ -109,6 +109,12 @@ fn compare_texts(trace: &Trace, slow: bool, report: &mut Report) {
     texts::whole(trace, &mut ours, &CRDT_LF, report);
     texts::open(trace, &mut ours, &CRDT_LF, report);
     drop(ours);
+    let mut ours = Ours::<Native>::new(1);
+    trace.edits.iter().for_each(|edit| ours.edit(edit));
+    texts::updates::<Streamed>(trace, &COMPACT, report);
+    texts::whole(trace, &mut ours, &COMPACT, report);
+    texts::open(trace, &mut ours, &COMPACT, report);
+    drop(ours);
     #[cfg(feature = "peers")]
     {
         use peers::{Automerge, Cola, Diamond, Loro, Yrs};
@@ -138,7 +144,7 @@ fn compare_texts(trace: &Trace, slow: bool, report: &mut Report) {
             texts::open(trace, &mut automerge, &COMPACT, report);
         }
     }
-    let _ = (slow, &COMPACT);
+    let _ = slow;
 }
 
 fn compare_small(trace: &Trace, report: &mut Report) {
@@ -157,12 +163,31 @@ fn compare_small(trace: &Trace, report: &mut Report) {
 
 /// Writing a trace takes longer than reading it: once.
 fn compare_branches(trace: &Concurrent, runs: usize, report: &mut Report) {
-    branch_rows::<Ours<CrdtLf>>(trace, runs, true, report);
+    our_branch_rows(trace, runs, report);
     #[cfg(feature = "peers")]
     {
         branch_rows::<peers::Cola>(trace, runs, false, report);
         branch_rows::<peers::Yrs>(trace, runs, true, report);
         branch_rows::<peers::Diamond>(trace, runs, true, report);
+    }
+}
+
+/// One replica has everything, as a server has, and tells the reader of each transaction.
+fn our_branch_rows(trace: &Concurrent, runs: usize, report: &mut Report) {
+    let mut written = branches::write::<Ours<Native>>(trace);
+    let mut relay = Streamed::new(1 << 30);
+    let streamed: Vec<Vec<u8>> = written
+        .updates
+        .iter()
+        .map(|update| {
+            relay.ours.apply(update);
+            relay.update()
+        })
+        .collect();
+    let all = written.last.export_all();
+    for _ in 0..runs {
+        branches::read_singly::<Streamed>(trace, &streamed, report);
+        branches::read_at_once::<Ours<Native>>(trace, &all, report);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows about many small documents, small differences, changes from the past and huge texts.
 
-use crate::engine::{CrdtLf, Engine, Form as _, Ours, document_with, options};
+use crate::engine::{Engine, Native, Ours, document_with, options};
 use crate::report::{OURS, Report};
 use crate::values::Numbers;
 use bench::heap;
@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 use syncline::codec::Value;
 use syncline::document::{Document, DocumentOptions, HandlerKind, Origin};
+use syncline::replica::Replica as _;
 
 const DOCUMENTS: usize = 1_000;
 /// What is typed into a small document.
@@ -63,16 +64,16 @@ pub fn difference<E: Engine>(
     report.size("its size", E::NAME, bytes.len());
 }
 
-/// As [`difference`], for Syncline, whose peer names its version by the changes at its top.
+/// As [`difference`], for Syncline.
 pub fn our_difference(trace: &Trace, report: &mut Report) {
-    let mut ours = Ours::<CrdtLf>::new(1);
+    let mut ours = Ours::<Native>::new(1);
     let (last, edits) = trace.edits.split_last().expect("edits");
     edits.iter().for_each(|edit| ours.edit_text(edit));
-    let position = ours.document.log_position();
+    let known = ours.document.version_vector();
     ours.edit_text(last);
     difference(
         &mut ours,
-        |ours| CrdtLf::export_since(&mut ours.document, position),
+        |ours| ours.document.export_native(&known),
         report,
     );
 }

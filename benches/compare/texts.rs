@@ -115,7 +115,7 @@ pub fn whole<E: Engine>(trace: &Trace, engine: &mut E, rows: &Rows, report: &mut
     let (bytes, sample) = measured(|| engine.export_all());
     report.time(rows.encoded, E::NAME, sample.time);
     if let Some(row) = rows.encoded_size {
-        report.size(row, E::NAME, bytes.len());
+        report.size(row, E::NAME, E::packed_len(&bytes));
     }
     let (applied, sample) = measured(|| {
         let mut reader = E::new(2);

@@ -109,9 +109,7 @@ fn moves(report: &mut Report) {
     let (mut document, list) = document_with(1, HandlerKind::MovableList);
     for nth in 0..COUNT {
         let value = Value::Int(nth as i64);
-        if document.list_push(list, &[value]).is_err() {
-            return;
-        }
+        document.list_push(list, &[value]).expect("a list");
     }
     let mut numbers = Numbers::new(2);
     let (_, sample) = measured(|| {
