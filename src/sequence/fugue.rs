@@ -146,7 +146,7 @@ impl Sequence {
             left: ElementKey::NULL,
             right: old,
         };
-        match self.gap_for_left_child(&chain, (pos, offset), None, authors) {
+        match self.gap_for_left_child(&chain, (pos, offset), ElementKey::NULL, authors) {
             Gap::Before(before, nth) => before == pos && nth == offset,
             Gap::End => false,
         }

@@ -620,7 +620,7 @@ impl ByteState for MovableListState {
         self.order_sensitive
     }
 
-    fn snapshot_taken(&mut self) {
+    fn history_pruned(&mut self) {
         self.outlives_snapshot = true;
     }
 
