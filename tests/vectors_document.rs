@@ -144,6 +144,7 @@ fn scenarios() {
         "document",
         "transactions",
         "snapshots",
+        "nested",
         "raw_ops",
         "stable_positions",
         "ops",
@@ -186,6 +187,9 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
     if recompute && step.get("new").is_none() {
         player.documents[peer].replay_all();
     }
+    if vector_player::nested::step(player, peer, step) {
+        return None;
+    }
     if let Some(new) = step.get("new") {
         player.register(peer, text(&new[0]), text(&new[1]), text(&new[2]));
     } else if let Some(call) = step.get("do") {
@@ -223,18 +227,21 @@ fn scenario_step(player: &mut Player, step: &Json, recompute: bool) -> Option<&'
     } else if let Some(state) = step.get("state") {
         compare_state(&player.documents[peer], state);
     } else if step.get("snapshot").is_some() {
-        player.take_snapshot(peer, step);
+        return player.take_snapshot(peer, step);
     } else if let Some(name) = step.get("importSnapshot") {
         let snapshot = player.snapshot(name);
         let applied = player.documents[peer]
             .import_snapshot(&snapshot, step["prune"] == Json::Bool(true))
             .unwrap();
         assert_eq!(Json::Bool(applied), step["ok"]);
-    } else if step.get("mergeSnapshot").is_some() {
-        return Some("merging snapshots is not built yet");
+    } else if let Some(name) = step.get("mergeSnapshot") {
+        let snapshot = player.snapshot(name);
+        player.documents[peer]
+            .merge_snapshot(&snapshot, step["prune"] == Json::Bool(true))
+            .unwrap();
     } else if let Some(vector) = step.get("gc") {
         let vector = codec::version_vector::decode(&hex(vector)).unwrap();
-        player.documents[peer].garbage_collect(&vector).unwrap();
+        player.documents[peer].garbage_collect(&vector);
     } else if let Some(expected) = step.get("export") {
         let exported: Vec<String> = player.documents[peer]
             .all_changes()

@@ -403,7 +403,7 @@ pub unsafe extern "C" fn syncline_document_prune(
         let protect = caller.object(protect_from)?.lock().clone();
         let dropped = caller
             .object(document)?
-            .edit(|d| Ok(d.garbage_collect(&protect)?))?;
+            .edit(|d| Ok(d.garbage_collect(&protect)))?;
         Ok(if dropped > 0 {
             SYNCLINE_OK
         } else {

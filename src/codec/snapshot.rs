@@ -1,10 +1,10 @@
 //! The snapshot container (specification 7): the state of every handler at a version.
 
 use super::bytes::{write_prefixed, write_uvarint};
-use super::{DecodeError, Reader, version_vector};
+use super::{DecodeError, Reader, manifest, version_vector};
 use crate::clock::VersionVector;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// How many handlers a snapshot that is read may have: far above any real document, far below
@@ -131,7 +131,8 @@ impl Snapshot {
     }
 
     /// Joins two snapshots (7.3): per handler one whole blob, that of the newer snapshot. Merging
-    /// concurrent snapshots therefore loses one side's edits per handler.
+    /// concurrent snapshots therefore loses one side's edits per handler. Only the lists of
+    /// handlers are joined: the result has the handlers of both.
     pub fn merged(&self, other: &Snapshot) -> Snapshot {
         let other_wins = other.vector.is_strictly_newer_or_equal_than(&self.vector);
         let (older, newer) = if other_wins {
@@ -143,10 +144,31 @@ impl Snapshot {
         for (key, state) in older.entries.iter().chain(&newer.entries) {
             entries.put(key, state);
         }
+        let listed = joined_manifests(older, newer);
+        if let Some(listed) = &listed {
+            entries.put(manifest::KEY, listed);
+        }
         let mut vector = self.vector.clone();
         vector.merge(&other.vector);
         Snapshot::new(vector, entries.into_owned())
     }
+}
+
+/// The handlers that either lists, as `newer` has them where both do. One that is unreadable
+/// counts as none.
+fn joined_manifests(older: &Snapshot, newer: &Snapshot) -> Option<Vec<u8>> {
+    let listed = |snapshot: &Snapshot| manifest::decode(snapshot.entry(manifest::KEY)?).ok();
+    let (older, newer) = match (listed(older), listed(newer)) {
+        (None, None) => return None,
+        (older, newer) => (older.unwrap_or_default(), newer.unwrap_or_default()),
+    };
+    let known: HashSet<&str> = newer.iter().map(|(id, _)| id.as_str()).collect();
+    let others = older.iter().filter(|(id, _)| !known.contains(id.as_str()));
+    let all: Vec<(&str, &str)> = others
+        .chain(&newer)
+        .map(|(id, type_tag)| (id.as_str(), type_tag.as_str()))
+        .collect();
+    Some(manifest::encode(all.into_iter()))
 }
 
 fn sorted(entries: &[(String, Vec<u8>)]) -> Box<[u32]> {

@@ -75,6 +75,19 @@ impl ContentPool {
         start
     }
 
+    /// Adds a value, the bytes that `write` appends; returns how many. An error leaves nothing
+    /// behind.
+    pub fn push_written<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let Values { bytes, ends } = &mut self.values;
+        let before = bytes.len();
+        write(bytes).inspect_err(|_| bytes.truncate(before))?;
+        ends.push(bytes.len() as u32);
+        Ok(bytes.len() - before)
+    }
+
     /// Where the next value will be.
     pub fn values_end(&self) -> Content {
         Content::of_value(self.values.ends.len() as u32)

@@ -17,6 +17,8 @@ pub const RESOLVED_VALUES_MAX: usize = 1 << 20;
 /// How many bytes the values of all leaves of a resolved tree may have together.
 pub const RESOLVED_BYTES_MAX: usize = 1 << 28;
 
+const LISTS_OF_REFERENCES: [HandlerKind; 2] = [HandlerKind::ListRef, HandlerKind::MovableListRef];
+
 /// One step from a container to its child.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PathStep {
@@ -96,6 +98,30 @@ impl Document {
     pub fn get_ref(&self, container: HandlerIdx, key: &str) -> Option<HandlerRef> {
         self.ensure_kind(container, &[HandlerKind::MapRef]).ok()?;
         match &self.map_get(container, key)? {
+            Value::Reference(reference) => Some(reference.clone()),
+            _ => None,
+        }
+    }
+
+    /// Puts a reference to `child` into a list of references, before the one at `index`.
+    ///
+    /// # Errors
+    /// As `list_insert`; `TypeMismatch` if it is not such a list.
+    pub fn insert_ref(
+        &mut self,
+        container: HandlerIdx,
+        index: u64,
+        child: HandlerIdx,
+    ) -> Result<(), DocumentError> {
+        self.ensure_kind(container, &LISTS_OF_REFERENCES)?;
+        let reference = Value::Reference(self.reference_to(child));
+        self.list_insert(container, index, &[reference])
+    }
+
+    /// The reference at an index; None if there is none.
+    pub fn get_ref_at(&self, container: HandlerIdx, index: u64) -> Option<HandlerRef> {
+        self.ensure_kind(container, &LISTS_OF_REFERENCES).ok()?;
+        match &self.list_get(container, index)? {
             Value::Reference(reference) => Some(reference.clone()),
             _ => None,
         }

@@ -25,10 +25,12 @@ impl Document {
         if self.is_closed() {
             return Err(DocumentError::Closed);
         }
-        if id == manifest::KEY {
+        let tag = spec.tag();
+        // Peers read names without a leading byte order mark (defect 13.18).
+        let is_marked = [id, &tag].iter().any(|name| name.starts_with('\u{feff}'));
+        if id == manifest::KEY || is_marked {
             return Err(DocumentError::ReservedId);
         }
-        let tag = spec.tag();
         if let Some(known) = self.find_handler(id) {
             return self.adopt(known, &tag, spec);
         }

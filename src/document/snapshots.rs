@@ -7,7 +7,7 @@ use super::handlers::fugue_body::FugueBody;
 use super::handlers::movable_list_body::{MovableBlob, MovableBody, SeededElement};
 use super::handlers::state::ByteState;
 use super::log::{Operation, Pruned};
-use super::types::{CLOCK_AHEAD_MS_MAX, DocumentError, HandlerIdx, Origin};
+use super::types::{CLOCK_AHEAD_MS_MAX, HandlerIdx, Origin};
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{Change, ElementId, Envelope, Snapshot, manifest};
@@ -128,7 +128,9 @@ impl Document {
         }
     }
 
-    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending.
+    /// The stored changes that `seen` does not cover, grouped by author, clocks ascending. Unlike
+    /// `changes_newer_than` it never leaves a gap: changes made right after everything was pruned
+    /// have no dependencies, and whoever lacks what was pruned would take them without noticing.
     /// O(log n + result).
     ///
     /// # Errors
@@ -176,6 +178,7 @@ impl Document {
         for handler in &mut self.handlers {
             match &mut handler.state {
                 State::Fugue(text) => text.outlives_snapshot = true,
+                State::MovableList(list) => list.outlives_snapshot = true,
                 // With its history a state still places late changes as everybody else does.
                 state if prune => state
                     .bytes_mut()
@@ -235,17 +238,16 @@ impl Document {
 
     /// Forgets changes that both the last snapshot and `protect_until` cover (crdt_lf's
     /// `garbageCollect`); returns how many. O(history).
-    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> Result<u64, DocumentError> {
-        self.ensure_open()?;
-        let Some(snapshot) = &self.snapshot else {
-            return Ok(0);
+    pub fn garbage_collect(&mut self, protect_until: &VersionVector) -> u64 {
+        let Some(snapshot) = self.snapshot.as_ref().filter(|_| self.timeline.is_none()) else {
+            return 0;
         };
         let version = VersionVector::intersection([protect_until, snapshot.vector()]);
         let removed = self.prune(&version);
         if removed > 0 {
             self.generation += 1;
         }
-        Ok(removed)
+        removed
     }
 
     fn prune(&mut self, version: &VersionVector) -> u64 {

@@ -5,7 +5,7 @@ use super::handler::Replaced;
 use super::handlers::fugue_body::FugueBody;
 use super::handlers::state::ByteState;
 use super::log::{ChangeKey, Operation, Span};
-use super::types::{Commit, DocumentError, HandlerDelta, HandlerIdx, Origin};
+use super::types::{Commit, DocumentError, HandlerDelta, HandlerIdx, LogPosition, Origin};
 use super::{AuthorIdx, Document};
 use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
@@ -278,6 +278,23 @@ impl Document {
         std::mem::take(&mut self.commits)
     }
 
+    /// The changes that a commit added, in store order; None if history was rewritten since.
+    /// O(what was stored since).
+    pub fn changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_since(commit.start)?;
+        changes.truncate(usize::try_from(commit.change_count).unwrap_or(usize::MAX));
+        Some(changes)
+    }
+
+    /// Those of them that were made here, in replay order (crdt_lf's `localChanges`): what others
+    /// made is never among them, even if it was imported in the same transaction (defect 13.10).
+    pub fn local_changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
+        let mut changes = self.changes_of(commit)?;
+        changes.retain(|change| change.id.peer == self.peer);
+        changes.sort_unstable_by_key(|change| change.id);
+        Some(changes)
+    }
+
     /// Runs `body` in a transaction; an error rolls nothing back, as `body` has checked first.
     pub(super) fn transact<R>(
         &mut self,
@@ -344,6 +361,10 @@ impl Document {
             origin,
             tag: done.tag,
             author: self.common_author(origin, change_count),
+            start: LogPosition {
+                generation: self.generation,
+                index: done.start,
+            },
             change_count,
             snapshot_applied: done.snapshot_applied,
             deltas,
@@ -372,7 +393,8 @@ impl Document {
     }
 
     fn common_author(&self, origin: Origin, change_count: u64) -> Option<crate::clock::PeerId> {
-        if matches!(origin, Origin::Local | Origin::Undo | Origin::Redo) {
+        let is_own = matches!(origin, Origin::Local | Origin::Undo | Origin::Redo);
+        if is_own && change_count == 0 {
             return Some(self.peer);
         }
         let mut common: Option<AuthorIdx> = None;

@@ -264,7 +264,8 @@ pub enum DocumentError {
         /// The tag.
         type_tag: String,
     },
-    /// The id is reserved by the format.
+    /// The id is reserved by the format, or it or the tag begins with a byte order mark, which
+    /// peers do not see.
     ReservedId,
     /// A change id that is not in the document.
     UnknownChange,
@@ -446,8 +447,10 @@ pub struct Commit {
     pub origin: Origin,
     /// The tag given to `begin`, or naming the connection.
     pub tag: Vec<u8>,
-    /// The author, if all changes have one.
+    /// The author, if all changes have the same one.
     pub author: Option<PeerId>,
+    /// Where in the log its changes begin.
+    pub start: LogPosition,
     /// How many changes this commit added; they are the last ones in store order.
     pub change_count: u64,
     /// A snapshot replaced the state.

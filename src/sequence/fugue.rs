@@ -143,10 +143,10 @@ impl Sequence {
             len: 1,
             units: 1,
             content: Content::new(0, false),
-            left: ElementKey::NULL,
+            left: self.ancestor_before((pos, offset)),
             right: old,
         };
-        match self.gap_for_left_child(&chain, (pos, offset), ElementKey::NULL, authors) {
+        match self.gap_for_left_child(&chain, (pos, offset), chain.left, authors) {
             Gap::Before(before, nth) => before == pos && nth == offset,
             Gap::End => false,
         }

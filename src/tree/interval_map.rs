@@ -86,10 +86,24 @@ impl IntervalMap {
                 .iter()
                 .take_while(|entry| entry.0 <= end)
                 .count();
+        if first == entries.len() && is_last && end == u32::MAX {
+            // Behind everything, as an author's new elements.
+            if entries[first - 1].1 != value {
+                self.set(start, value);
+            }
+            return;
+        }
         // What goes and what comes lies in this chunk, behind its first entry.
         let ends_here = after < entries.len() || is_last;
-        if first == 0 || !ends_here || entries.len() + 2 > CHUNK {
+        if first == 0 || !ends_here {
             return self.assign_across(start, end, value);
+        }
+        if entries.len() + 2 > CHUNK {
+            // Elsewhere than at its end, a full chunk will be changed again.
+            let tail = entries.split_off(CHUNK / 2);
+            entries.shrink_to_fit();
+            self.insert_chunk(chunk + 1, tail);
+            return self.assign(start, end, value);
         }
         let (before, behind) = (entries[first - 1].1, entries[after - 1].1);
         let mut new = [(start, value), (end, behind)].into_iter();

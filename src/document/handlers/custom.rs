@@ -18,7 +18,8 @@ pub(crate) struct CustomState {
     committed: Box<dyn CustomHandler>,
     /// Operations of the open transaction.
     pending: Vec<(u8, Box<[u8]>)>,
-    /// `committed` with `pending` on top. None without pending operations.
+    /// `committed` with `pending` on top. None without pending operations, and if the committed
+    /// state could not be copied: then operations show once they are committed.
     shown: Option<Box<dyn CustomHandler>>,
 }
 
@@ -54,23 +55,25 @@ impl CustomState {
     }
 
     /// A state that can be changed without changing the committed one.
-    fn copy(&self) -> Box<dyn CustomHandler> {
+    fn copy(&self) -> Option<Box<dyn CustomHandler>> {
         let mut copy = self.of.new_state();
         let loaded = self.committed.save().and_then(|blob| copy.load(&blob));
+        let is_copied = loaded.is_ok();
         warn_of(loaded, "a custom handler could not be copied");
-        copy
+        is_copied.then_some(copy)
     }
 
+    /// The committed state with the open transaction on top.
     fn show_pending(&mut self) {
-        self.shown = None;
-        if self.pending.is_empty() {
-            return;
-        }
-        let mut shown = self.copy();
-        for (kind, body) in &self.pending {
-            apply_to(&mut *shown, None, *kind, body);
-        }
-        self.shown = Some(shown);
+        self.shown = match self.pending.as_slice() {
+            [] => None,
+            pending => self.copy().map(|mut shown| {
+                for (kind, body) in pending {
+                    apply_to(&mut *shown, None, *kind, body);
+                }
+                shown
+            }),
+        };
     }
 
     /// Runs `edit` and reports how the value changed, if somebody looks.
@@ -106,7 +109,7 @@ impl Clone for CustomState {
     fn clone(&self) -> Self {
         let mut copy = CustomState {
             of: self.of.clone(),
-            committed: self.copy(),
+            committed: self.copy().unwrap_or_else(|| self.of.new_state()),
             pending: self.pending.clone(),
             shown: None,
         };
@@ -160,10 +163,11 @@ impl ByteState for CustomState {
         recorder: &mut Recorder,
     ) -> Result<(), DecodeError> {
         self.recorded(recorder, |state| {
-            let mut shown = state.shown.take().unwrap_or_else(|| state.copy());
-            apply_to(&mut *shown, None, kind, body);
-            state.shown = Some(shown);
             state.pending.push((kind, body.into()));
+            match &mut state.shown {
+                Some(shown) => apply_to(&mut **shown, None, kind, body),
+                None => state.show_pending(),
+            }
         });
         Ok(())
     }
@@ -214,6 +218,6 @@ impl ByteState for CustomState {
     }
 
     fn check(&self) {
-        assert_eq!(self.shown.is_some(), !self.pending.is_empty());
+        assert!(self.shown.is_none() || !self.pending.is_empty());
     }
 }

@@ -620,10 +620,6 @@ impl ByteState for MovableListState {
         self.order_sensitive
     }
 
-    fn history_pruned(&mut self) {
-        self.outlives_snapshot = true;
-    }
-
     fn snapshot_state(&self) -> Vec<u8> {
         let mut blob = Vec::new();
         write_uvarint(&mut blob, u64::from(self.len()));
