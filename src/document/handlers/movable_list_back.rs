@@ -117,10 +117,10 @@ impl MovableListState {
         Some(Operation { kind, body })
     }
 
-    /// The removal of one element.
-    pub(crate) fn removal_of(identity: ElementId) -> Operation {
+    /// The removal of elements.
+    pub(crate) fn removal_of(identities: &[ElementId]) -> Operation {
         let mut body = Vec::new();
-        write_delete([Some(identity)].into_iter(), &mut body);
+        write_delete(identities.iter().copied().map(Some), &mut body);
         let kind = kind::DELETE;
         Operation { kind, body }
     }

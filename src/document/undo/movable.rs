@@ -219,15 +219,13 @@ impl Document {
         number: HandlerIdx,
         effect: &MovableEffect,
     ) -> Result<(), DocumentError> {
-        let mut deleted: Vec<(ElementId, &Deleted)> = Vec::new();
+        let (mut made, mut deleted) = (Vec::new(), Vec::new());
         for (identity, item) in &effect.items {
             let now = self
                 .movable_state(number)
                 .and_then(|list| list.standing(*identity));
             match (item, now) {
-                (ItemEffect::Made, Some(_)) => {
-                    self.submit_value(number, MovableListState::removal_of(*identity))?;
-                }
+                (ItemEffect::Made, Some(_)) => made.push(*identity),
                 (ItemEffect::Deleted(item), None) => deleted.push((*identity, item)),
                 (
                     ItemEffect::Changed {
@@ -238,6 +236,9 @@ impl Document {
                 ) => self.change_back(number, *identity, before, after, &now)?,
                 _ => (),
             }
+        }
+        if !made.is_empty() {
+            self.submit_value(number, MovableListState::removal_of(&made))?;
         }
         // What went last comes first: the others were beside it.
         deleted.sort_unstable_by_key(|(_, item)| std::cmp::Reverse(item.number));

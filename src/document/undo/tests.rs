@@ -1,7 +1,7 @@
 //! Undo and redo in random scripts: against the values that were there, and among peers who edit
 //! meanwhile.
 
-use super::super::scripts::{KINDS, document, edit, exchange, shown};
+use super::super::scripts::{KINDS, document, edit, exchange, pull, shown};
 use super::super::*;
 use super::{Direction, UndoManager};
 use crate::codec::Value;
@@ -614,4 +614,35 @@ fn damaged_steps_are_refused_or_harmless() {
         seen_elsewhere(&document, rng);
     }
     assert!(refused > 100, "{refused}");
+}
+
+/// What somebody decided after a step is not decided again by taking the step back.
+#[test]
+fn later_decisions_of_others_stay() {
+    let (map, list) = (handler("ormap"), handler("movable"));
+    let (mut own, mut other) = (document(1), document(2));
+    let undo = own.add_undo_manager(EACH);
+    own.map_set(map, "a", &1.into()).unwrap();
+    let values = [1, 2, 3].map(Value::Int);
+    own.list_insert(list, 0, &values).unwrap();
+    own.begin(b"").unwrap();
+    own.map_remove(map, "a").unwrap();
+    own.list_move(list, 0, 2).unwrap();
+    own.list_update(list, 0, &20.into()).unwrap();
+    own.commit().unwrap();
+    pull(&mut other, &own);
+    other.map_set(map, "a", &2.into()).unwrap();
+    other.list_move(list, 2, 1).unwrap();
+    other.list_update(list, 0, &21.into()).unwrap();
+    pull(&mut own, &other);
+    let decided = shown(&own);
+    assert_eq!(own.list_values(list), [21, 1, 3].map(Value::Int));
+    let count = own.change_count();
+    // Nothing is left of the last step: the one before is taken back.
+    own.undo(undo).unwrap().unwrap();
+    assert_eq!(own.list_values(list), []);
+    assert_eq!(own.change_count(), count + 1);
+    own.redo(undo).unwrap().unwrap();
+    assert_eq!(own.list_values(list), [21, 1, 3].map(Value::Int));
+    assert_eq!(shown(&own), decided);
 }
