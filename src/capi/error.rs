@@ -5,6 +5,7 @@ use super::types::*;
 use crate::clock::{ClockDrift, ParseError};
 use crate::codec::DecodeError;
 use crate::codec::json::UnsupportedValue;
+use crate::codec::native::NativeError;
 use crate::document::{DocumentError, LockError};
 use crate::replica::ApplyError;
 use std::any::Any;
@@ -157,11 +158,9 @@ impl From<ApplyError> for Error {
             ApplyError::HistoryPruned { .. } => {
                 Error::new(SYNCLINE_ERROR_OUT_OF_SYNC, error.to_string())
             }
+            ApplyError::InTransaction => Error::new(SYNCLINE_ERROR_BUSY, error.to_string()),
+            ApplyError::UnknownHandler { .. } => Error::unsupported(error.to_string()),
             ApplyError::Custom { .. } => Error::new(SYNCLINE_ERROR_CALLBACK, error.to_string()),
-            other => Error::new(
-                SYNCLINE_ERROR_INTERNAL,
-                format!("unknown failure {other:?}"),
-            ),
         }
     }
 }
@@ -215,6 +214,19 @@ impl From<DocumentError> for Error {
             DocumentError::Limit(limit) => limit_exceeded(limit),
             DocumentError::Apply(error) => error.into(),
             DocumentError::Decode(error) => error.into(),
+            DocumentError::Native(error) => error.into(),
+        }
+    }
+}
+
+impl From<NativeError> for Error {
+    fn from(error: NativeError) -> Self {
+        match error {
+            NativeError::Version { .. } => {
+                Error::new(SYNCLINE_ERROR_UNSUPPORTED_VERSION, error.to_string())
+            }
+            NativeError::Malformed(error) => error.into(),
+            _ => Error::new(SYNCLINE_ERROR_MALFORMED, error.to_string()),
         }
     }
 }
@@ -343,6 +355,24 @@ pub unsafe extern "C" fn syncline_status_name(status: StatusArg) -> *const c_cha
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_status_description(status: StatusArg) -> *const c_char {
     question!(c"".as_ptr(), |_| Ok(describe(status).1.as_ptr()))
+}
+
+/// Runs a hook and gives what it set as its error, or "". The last error of the thread stays what
+/// it was.
+pub(crate) fn collecting<R>(hook: impl FnOnce() -> R) -> (R, String) {
+    let swap = |new: Last| {
+        let old = LAST.try_with(|last| std::mem::replace(&mut **last.borrow_mut(), new));
+        old.unwrap_or_else(|_| Last::none())
+    };
+    let before = swap(Last::none());
+    let result = hook();
+    let set = swap(before);
+    (result, set._message.to_string_lossy().into_owned())
+}
+
+/// The name of a status, for texts.
+pub(crate) fn status_name(number: i32) -> &'static str {
+    describe(number).0.to_str().unwrap_or_default()
 }
 
 fn find_status(number: i32) -> Option<syncline_status> {

@@ -2,10 +2,10 @@
 //! that name elements and slots instead of indexes. Nothing here changes the state.
 
 use super::movable_list::MovableListState;
-use super::movable_list_body::{write_delete, write_insert, write_move, write_update};
+use super::movable_list_body::{MovableBody, NewElement};
 use super::movable_list_edit::winning_clock;
-use super::operation::{Operation, kind};
-use crate::clock::{Hlc, PeerId};
+use super::operation::kind;
+use crate::clock::{AuthorIdx, Hlc};
 use crate::codec::{DecodeError, ElementId, Reader};
 use crate::sequence::ElementKey;
 
@@ -93,36 +93,43 @@ impl MovableListState {
 
     /// Origins of what comes directly behind a slot; behind none: at the front. None: it is
     /// unknown.
-    fn origins_behind(&self, slot: Option<ElementId>) -> Option<[Option<ElementId>; 2]> {
+    fn origins_behind(&self, slot: Option<ElementId>) -> Option<[ElementKey; 2]> {
         let Some(slot) = slot else {
             let first = self.at(0).map(|element| element.position.content);
-            return Some([None, first.and_then(|first| self.id(first))]);
+            return Some([ElementKey::NULL, first.unwrap_or(ElementKey::NULL)]);
         };
         let key = self.key(slot).filter(|key| self.slots.contains(*key))?;
-        Some([Some(slot), self.id(self.slots.following(key))])
+        Some([key, self.slots.following(key)])
     }
 
-    /// An insertion of one value directly behind a slot.
+    /// An insertion of one value directly behind a slot; its ids are the author's from `first` on.
     pub(crate) fn insertion_behind(
         &self,
         slot: Option<ElementId>,
         value: &[u8],
-        own: PeerId,
+        author: AuthorIdx,
         first: u32,
-    ) -> Option<Operation> {
-        let mut body = Vec::new();
-        let origins = self.origins_behind(slot)?;
-        write_insert(origins, own, first, [value].into_iter(), &mut body);
-        let kind = kind::INSERT;
-        Some(Operation { kind, body })
+    ) -> Option<MovableBody> {
+        let [left, right] = self.origins_behind(slot)?;
+        let identity = ElementKey {
+            author,
+            counter: first,
+        };
+        let item = NewElement {
+            identity,
+            position: identity.plus(1),
+            value: value.into(),
+        };
+        let items = vec![item];
+        Some(MovableBody::Insert { left, right, items })
     }
 
     /// The removal of elements.
-    pub(crate) fn removal_of(identities: &[ElementId]) -> Operation {
-        let mut body = Vec::new();
-        write_delete(identities.iter().copied().map(Some), &mut body);
-        let kind = kind::DELETE;
-        Operation { kind, body }
+    pub(crate) fn removal_of(&self, identities: &[ElementId]) -> MovableBody {
+        let keys = identities.iter().filter_map(|identity| self.key(*identity));
+        MovableBody::Delete {
+            identities: keys.collect(),
+        }
     }
 
     /// A new value of one element. None: no clock wins any more.
@@ -131,33 +138,31 @@ impl MovableListState {
         identity: ElementId,
         value: &[u8],
         now: Hlc,
-    ) -> Option<Operation> {
+    ) -> Option<MovableBody> {
         let element = self.element(self.key(identity)?)?;
         let clock = winning_clock(now, element.value.clock)?;
-        let mut body = Vec::new();
-        write_update(clock, Some(identity), value, &mut body);
-        let kind = kind::UPDATE;
-        Some(Operation { kind, body })
+        let items = vec![(element.identity, value.into())];
+        Some(MovableBody::Update { clock, items })
     }
 
-    /// The element goes directly behind a slot. None: no clock wins any more, or the slot is
-    /// unknown.
+    /// The element goes directly behind a slot, to a new one. None: no clock wins any more, or the
+    /// slot is unknown.
     pub(crate) fn move_behind(
         &self,
         identity: ElementId,
         slot: ElementId,
-        own: PeerId,
-        counter: u32,
+        position: ElementKey,
         now: Hlc,
-    ) -> Option<Operation> {
+    ) -> Option<MovableBody> {
         let element = self.element(self.key(identity)?)?;
         let clock = winning_clock(now, element.position.clock)?;
-        let origins = self.origins_behind(Some(slot))?;
-        let counter = u64::from(counter);
-        let position = ElementId { peer: own, counter };
-        let mut body = Vec::new();
-        write_move(Some(identity), position, origins, clock, &mut body);
-        let kind = kind::MOVE;
-        Some(Operation { kind, body })
+        let [left, right] = self.origins_behind(Some(slot))?;
+        Some(MovableBody::Move {
+            identity: element.identity,
+            position,
+            left,
+            right,
+            clock,
+        })
     }
 }

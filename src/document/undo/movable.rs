@@ -9,11 +9,12 @@ use super::super::Document;
 use super::super::handler::State;
 use super::super::handlers::movable_list::MovableListState;
 use super::super::handlers::movable_list_back::{Standing, Touch, touches};
-use super::super::handlers::operation::Operation;
+use super::super::handlers::movable_list_body::MovableBody;
 use super::super::types::{DocumentError, HandlerIdx};
 use super::step::{Effect, Renamed};
 use crate::clock::Hlc;
 use crate::codec::ElementId;
+use crate::sequence::ElementKey;
 use std::collections::BTreeMap;
 
 /// What a step did to a movable list, in all.
@@ -238,7 +239,10 @@ impl Document {
             }
         }
         if !made.is_empty() {
-            self.submit_value(number, MovableListState::removal_of(&made))?;
+            let body = self
+                .movable_state(number)
+                .map(|list| list.removal_of(&made));
+            self.submit_body(number, body)?;
         }
         // What went last comes first: the others were beside it.
         deleted.sort_unstable_by_key(|(_, item)| std::cmp::Reverse(item.number));
@@ -259,8 +263,9 @@ impl Document {
         if is_as_left && before.written != after.written {
             if before.value != now.value {
                 let list = self.movable_state(number);
-                let op = list.and_then(|list| list.update_of(identity, &before.value, self.clock));
-                self.submit_movable(number, op)?;
+                let body =
+                    list.and_then(|list| list.update_of(identity, &before.value, self.clock));
+                self.submit_body(number, body)?;
             }
             self.rename_movable(number, |list| {
                 Some(MovableRenamed::Write {
@@ -270,13 +275,13 @@ impl Document {
             });
         }
         if now.slot == after.slot && before.slot != after.slot {
-            let (own, clock) = (self.peer_id(), self.clock);
-            let list = self.movable_state(number);
-            let op = list.and_then(|list| {
-                let counter = list.counters(own, 1)?;
-                list.move_behind(identity, before.slot, own, counter, clock)
+            let clock = self.clock;
+            let (list, author) = self.movable(number)?;
+            let body = list.counters(author, 1).and_then(|counter| {
+                let position = ElementKey { author, counter };
+                list.move_behind(identity, before.slot, position, clock)
             });
-            self.submit_movable(number, op)?;
+            self.submit_body(number, body)?;
             self.rename_movable(number, |list| {
                 Some(MovableRenamed::Slot {
                     old: before.slot,
@@ -288,12 +293,13 @@ impl Document {
     }
 
     /// Without an operation there is nothing left to do: no clock wins, or the place is unknown.
-    fn submit_movable(
+    fn submit_body(
         &mut self,
         number: HandlerIdx,
-        op: Option<Operation>,
+        body: Option<MovableBody>,
     ) -> Result<(), DocumentError> {
-        op.map_or(Ok(()), |op| self.submit_value(number, op))
+        let (_, author) = self.movable(number)?;
+        body.map_or(Ok(()), |body| self.submit_movable(number, author, body))
     }
 
     /// Inserts what a deleted element held, beside its slot, or behind the element before it if
@@ -306,25 +312,23 @@ impl Document {
     ) -> Result<(), DocumentError> {
         let own = self.peer_id();
         let left = item.left.map(|left| self.renamed_item(number, left));
-        let Some(list) = self.movable_state(number) else {
-            return Ok(());
-        };
-        let Some(counter) = list.counters(own, 2) else {
+        let (list, author) = self.movable(number)?;
+        let Some(counter) = list.counters(author, 2) else {
             return Err(DocumentError::Limit("2^32 element ids of one peer"));
         };
-        let beside =
-            list.insertion_behind(Some(item.before.slot), &item.before.value, own, counter);
-        let op = beside.or_else(|| {
+        let value = &item.before.value;
+        let beside = list.insertion_behind(Some(item.before.slot), value, author, counter);
+        let body = beside.or_else(|| {
             let slot = match left {
                 None => None,
                 Some(left) => Some(list.standing(left)?.slot),
             };
-            list.insertion_behind(slot, &item.before.value, own, counter)
+            list.insertion_behind(slot, value, author, counter)
         });
-        let Some(op) = op else {
+        if body.is_none() {
             return Ok(());
-        };
-        self.submit_value(number, op)?;
+        }
+        self.submit_body(number, body)?;
         let new = |counter: u32| ElementId {
             peer: own,
             counter: u64::from(counter),
