@@ -70,6 +70,7 @@ impl Sequence {
         }
         let left = self.find_origin(chain.left);
         if let Some(unit) = left.and_then(|left| self.continue_typing(left, &chain)) {
+            self.hint = Some(unit.0);
             let unit = want_unit.then(|| self.tree.measure_before(unit.0).visible + unit.1);
             return Ok(Integrated {
                 unit,
@@ -77,7 +78,9 @@ impl Sequence {
                 depends_on_order: false,
             });
         }
-        let right = self.find_origin(chain.right);
+        let right = left
+            .and_then(|left| self.right_behind(left, chain.right))
+            .or_else(|| self.find_origin(chain.right));
         let mut place = Place {
             side: Side::Right,
             below_root: false,
@@ -116,6 +119,7 @@ impl Sequence {
             }
         };
         let pos = self.fill(gap, &chain, place);
+        self.hint = Some(pos.0);
         let unit = want_unit.then(|| {
             let (pos, offset) = pos;
             self.tree.measure_before(pos).visible + offset
@@ -125,6 +129,21 @@ impl Sequence {
             len: chain.len,
             depends_on_order,
         })
+    }
+
+    /// The element `right`, if it stands right behind another one: nothing came between the
+    /// origins, as when nobody else wrote there.
+    fn right_behind(
+        &self,
+        (pos, offset): (RunPos, u32),
+        right: ElementKey,
+    ) -> Option<(RunPos, u32)> {
+        let run = self.tree.run(pos);
+        if offset + 1 < run.len {
+            return (run.id.plus(offset + 1) == right).then_some((pos, offset + 1));
+        }
+        let next = self.tree.next(pos)?;
+        (self.tree.run(next).id == right).then_some((next, 0))
     }
 
     /// Whether a replacement of an element would stand directly before it: not if somebody else's
