@@ -56,6 +56,9 @@ pub struct Sequence {
     pub(super) index: ElementIndex,
     /// Where the last edit was, if it was a local insertion: typing on needs no search.
     pub(super) caret: Option<Caret>,
+    /// A place of which foreign changes spoke last: the next one often names what is there. May be
+    /// stale, or where no run is any more.
+    pub(super) hint: Option<RunPos>,
 }
 
 /// The end of a run that the local author made or extended. Invariant: the run is live, ends at
@@ -401,6 +404,7 @@ impl Sequence {
                 self.mark_deleted(pos, offset, count);
             }
             done += count;
+            self.hint = Some(pos);
         }
         all_known
     }
@@ -439,6 +443,20 @@ impl Sequence {
 
     /// Where an element is: its run and its offset there.
     pub(super) fn find(&self, key: ElementKey) -> Option<(RunPos, u32)> {
+        let is_there = |pos: RunPos| {
+            let run = self.tree.leaf_runs(pos.leaf).get(pos.at)?;
+            run.contains(key)
+                .then(|| (pos, key.counter - run.id.counter))
+        };
+        if let Some(hint) = self.hint {
+            let behind = RunPos {
+                at: hint.at + 1,
+                ..hint
+            };
+            if let Some(found) = is_there(hint).or_else(|| is_there(behind)) {
+                return Some(found);
+            }
+        }
         let leaf = LeafIdx(self.index.get(key.author)?.leaves.find(key.counter)?);
         let runs = self.tree.leaf_runs(leaf);
         let at = runs.iter().position(|run| run.contains(key))?;
