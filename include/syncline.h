@@ -677,7 +677,7 @@ typedef enum syncline_snapshot_flag {
    */
   SYNCLINE_SNAPSHOT_KEEP_HISTORY = 1,
   /**
-   * Import: merge true. UNSUPPORTED in this version.
+   * Importing, merge true: join the snapshot with the own one instead of refusing an older one.
    */
   SYNCLINE_SNAPSHOT_MERGE = 2,
 } syncline_snapshot_flag;
@@ -817,7 +817,12 @@ typedef struct syncline_change syncline_change;
 typedef struct syncline_client syncline_client;
 
 /**
- * A document: handlers (texts, maps, sets, registers) that merge with those of other replicas.
+ * A handler whose operations the application folds.
+ */
+typedef struct syncline_custom syncline_custom;
+
+/**
+ * A document: handlers (texts, lists, maps, sets, registers) that merge with those of other replicas.
  */
 typedef struct syncline_document syncline_document;
 
@@ -837,7 +842,12 @@ typedef struct syncline_handler syncline_handler;
 typedef struct syncline_iterator syncline_iterator;
 
 /**
- * Keys with values; for each key the last writer wins.
+ * Values in order: a list, a Fugue list, a movable list, or a list of references.
+ */
+typedef struct syncline_list syncline_list;
+
+/**
+ * Keys with values: a map, an OR-map, or a map of references.
  */
 typedef struct syncline_map syncline_map;
 
@@ -878,7 +888,7 @@ typedef struct syncline_store syncline_store;
 typedef struct syncline_subscription syncline_subscription;
 
 /**
- * A text that merges by characters.
+ * Text: one that merges by characters (Fugue), or a plain one that goes by positions.
  */
 typedef struct syncline_text syncline_text;
 
@@ -1162,8 +1172,8 @@ typedef struct syncline_text_op {
 } syncline_text_op;
 
 /**
- * One step of a list delta. MOVE and UPDATE name absolute indexes of the list after the steps
- * before it.
+ * One step of a list delta: RETAIN, INSERT and REMOVE apply in order from index 0, as those of a
+ * text; then MOVE and UPDATE name absolute indexes of the list after the steps before them.
  */
 typedef struct syncline_list_op {
   /**
@@ -1175,7 +1185,7 @@ typedef struct syncline_list_op {
    */
   uint32_t reserved;
   /**
-   * UPDATE: where; MOVE: to.
+   * UPDATE: where; MOVE: where the element is once it was taken out and put in again.
    */
   uint64_t index;
   /**
@@ -1236,7 +1246,8 @@ typedef struct syncline_change_target {
    */
   syncline_string type_name;
   /**
-   * ARRAY of keys and indexes from the observed object, or NULL.
+   * With a deep listener: ARRAY of keys and indexes from the observed container to the handler,
+   * empty for the container itself. Else NULL.
    */
   const struct syncline_value *path;
   /**
@@ -1391,8 +1402,8 @@ typedef struct syncline_document_options {
    */
   uint32_t clock_drift_ms_max;
   /**
-   * Do not register the built-in handler types for automatic creation. This version creates
-   * none automatically; true is UNSUPPORTED.
+   * Do not register the built-in handler types for automatic creation: see
+   * syncline_document_register_default_types.
    */
   bool no_default_types;
   /**
@@ -1466,6 +1477,15 @@ typedef struct syncline_listener {
    * Bits (1 << syncline_event_type); 0 = all. CLOSED and OVERFLOW always come.
    */
   uint64_t mask;
+  /**
+   * Handlers that hold references: also what happens in the handlers they lead to, each with
+   * its path. No difference for others. Costs a walk over the references per commit.
+   */
+  bool deep;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[7];
 } syncline_listener;
 
 /**
@@ -1482,12 +1502,12 @@ typedef struct syncline_handler_options {
    */
   size_t struct_size;
   /**
-   * 0: FUGUE_TEXT, MAP, OR_SET or REGISTER by the function used. Kinds this version does not
-   * have are UNSUPPORTED.
+   * 0: FUGUE_TEXT, FUGUE_LIST, MAP, OR_SET or REGISTER by the function used;
+   * syncline_document_register_type takes it from the type name.
    */
   syncline_handler_kind kind;
   /**
-   * How values are stored.
+   * How values are stored. Texts and kinds of references have no choice: 0.
    */
   syncline_codec codec;
   /**
@@ -1509,6 +1529,109 @@ typedef struct syncline_utf16 {
    */
   size_t len;
 } syncline_utf16;
+
+/**
+ * An operation as a hook sees it; borrowed for the call.
+ */
+typedef struct syncline_custom_operation {
+  /**
+   * Size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * Which change it is; NULL while its transaction is open.
+   */
+  const struct syncline_operation_id *id;
+  /**
+   * As it was submitted.
+   */
+  struct syncline_bytes body;
+  /**
+   * As it was submitted.
+   */
+  uint8_t kind;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[7];
+} syncline_custom_operation;
+
+/**
+ * Folds an operation into the state. What it does may depend on nothing but the operations and
+ * their order: all peers must come to the same state. After a negative status the state must be
+ * as before; the operation is skipped.
+ */
+typedef syncline_status (*syncline_custom_apply_fn)(void *user_data,
+                                                    void *state,
+                                                    const struct syncline_custom_operation *operation);
+
+/**
+ * Makes a state from what the save hook wrote, here or on another peer. An empty snapshot stands
+ * for the state before any operation. *out_state is written with OK only.
+ */
+typedef syncline_status (*syncline_custom_load_fn)(void *user_data,
+                                                   struct syncline_bytes snapshot,
+                                                   void **out_state);
+
+/**
+ * Writes the whole state; nothing stands for the state before any operation. Equal states should
+ * give equal bytes. The buffer comes from
+ * syncline_buffer_new; the library frees it.
+ */
+typedef syncline_status (*syncline_custom_save_fn)(void *user_data,
+                                                   void *state,
+                                                   struct syncline_buffer *out_snapshot);
+
+/**
+ * Gives a state back.
+ */
+typedef void (*syncline_custom_drop_fn)(void *user_data, void *state);
+
+/**
+ * A handler type written by the application. The hooks run under the document's lock, on the
+ * thread that edits or imports: calls into the same document give IN_HOOK. A hook that fails
+ * calls syncline_error_set and returns a negative status.
+ */
+typedef struct syncline_custom_type {
+  /**
+   * Set by SYNCLINE_OPTIONS.
+   */
+  size_t struct_size;
+  /**
+   * Wire tag; none of Dart's own.
+   */
+  syncline_string type_name;
+  /**
+   * See there. The document asks for copies of a state through save and load, too.
+   */
+  syncline_custom_apply_fn apply;
+  /**
+   * See there.
+   */
+  syncline_custom_load_fn load;
+  /**
+   * See there.
+   */
+  syncline_custom_save_fn save;
+  /**
+   * See there; NULL if a state needs none.
+   */
+  syncline_custom_drop_fn drop;
+  /**
+   * Given to the hooks.
+   */
+  void *user_data;
+  /**
+   * Runs once, when the last handler of the type is gone; also when registering fails. A hook
+   * as the others.
+   */
+  syncline_free_fn free_user_data;
+} syncline_custom_type;
+
+/**
+ * Looks at a state while it stays put.
+ */
+typedef void (*syncline_custom_read_fn)(void *user_data, const void *state);
 
 /**
  * Settings of a store.
@@ -2168,12 +2291,12 @@ enum syncline_status syncline_value_from_json(syncline_string json,
                                               struct syncline_value **out_value);
 
 /**
- * Writes JSON text, exactly as Dart's json.encode does.
+ * Writes JSON text, exactly as Dart's json.encode does; a reference becomes {"type", "id"}.
  *
  * @param value     any value
  * @param out_json  free it with syncline_buffer_free
- * @return INVALID_ARGUMENT for bytes, NaN and infinity; UNSUPPORTED for undefined, big integers
- *         and references
+ * @return INVALID_ARGUMENT for bytes, NaN and infinity; UNSUPPORTED for undefined and big
+ *         integers
  */
 SYNCLINE_API
 enum syncline_status syncline_value_to_json(const struct syncline_value *value,
@@ -2993,7 +3116,7 @@ SYNCLINE_API bool syncline_document_in_transaction(const struct syncline_documen
  * The text with this id, made if it is not there.
  *
  * @param id        any text; the same in all replicas
- * @param options   NULL: a Fugue text
+ * @param options   NULL: a Fugue text; the other kind is TEXT
  * @param out_text  free it with syncline_text_free
  * @return TYPE_MISMATCH if the id is in use with another type
  */
@@ -3004,9 +3127,23 @@ enum syncline_status syncline_document_get_text(struct syncline_document *docume
                                                 struct syncline_text **out_text);
 
 /**
+ * The list with this id, made if it is not there.
+ *
+ * @param options   NULL: a Fugue list of JSON values; other kinds: LIST, MOVABLE_LIST, LIST_REF,
+ *                  MOVABLE_LIST_REF
+ * @param out_list  free it with syncline_list_free
+ * @return TYPE_MISMATCH if the id is in use with another type
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_get_list(struct syncline_document *document,
+                                                syncline_string id,
+                                                const struct syncline_handler_options *options,
+                                                struct syncline_list **out_list);
+
+/**
  * The map with this id, made if it is not there.
  *
- * @param options  NULL: a map of JSON values
+ * @param options  NULL: a map of JSON values; other kinds: OR_MAP, MAP_REF
  * @param out_map  free it with syncline_map_free
  * @return TYPE_MISMATCH if the id is in use with another type
  */
@@ -3069,6 +3206,56 @@ SYNCLINE_API
 enum syncline_status syncline_document_iterate_handlers(const struct syncline_document *document,
                                                         struct syncline_iterator **out_iterator);
 
+/* ---- Documents: nested handlers ---- */
+
+/**
+ * Lets the document make handlers of a type whenever an imported change or a reference names one
+ * (Dart's registerFactory). Registering a type again changes what is made from then on.
+ *
+ * @param type  its type_name is the tag; 0 as kind: what Dart's tag says
+ * @return INVALID_ARGUMENT if neither says what kind it is
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_register_type(struct syncline_document *document,
+                                                     const struct syncline_handler_options *type);
+
+/**
+ * Registers the types whose tags carry no type arguments: texts and the kinds of references. New
+ * documents have them, unless no_default_types was set.
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_register_default_types(struct syncline_document *document);
+
+/**
+ * The handler that a reference (a REF value) leads to, made if it is not there and its type is
+ * registered (Dart's resolveHandler).
+ *
+ * @param type_name    of the reference; one that is registered with another type is given as it is
+ * @param out_handler  free it with syncline_handler_free
+ * @return NOT_FOUND, with out_handler unchanged
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_resolve(struct syncline_document *document,
+                                               syncline_string id,
+                                               syncline_string type_name,
+                                               struct syncline_handler **out_handler);
+
+/**
+ * Makes the handlers that stored changes, the last snapshot and references name and whose types
+ * are registered: for a document that was loaded before its types were registered.
+ */
+SYNCLINE_API enum syncline_status syncline_document_reconstruct(struct syncline_document *document);
+
+/**
+ * The handlers that no other one refers to, in order of registration: key = id, and
+ * syncline_iterator_handler.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_iterate_roots(const struct syncline_document *document,
+                                                     struct syncline_iterator **out_iterator);
+
 /**
  * A new id for a handler: a random UUID.
  *
@@ -3079,10 +3266,12 @@ enum syncline_status syncline_document_new_handler_id(struct syncline_document *
                                                       struct syncline_buffer *out_id);
 
 /**
- * The content of all handlers as a JSON object: handler id to value.
+ * The content of all handlers that no other one refers to as a JSON object: handler id to value,
+ * references replaced by what they lead to.
  *
  * @param out_json  free it with syncline_buffer_free
- * @return INVALID_ARGUMENT if a handler holds what JSON does not have (bytes)
+ * @return INVALID_ARGUMENT if a handler holds what JSON does not have (bytes); LIMIT as
+ *         syncline_handler_to_json
  */
 SYNCLINE_API
 enum syncline_status syncline_document_to_json(const struct syncline_document *document,
@@ -3191,6 +3380,8 @@ SYNCLINE_API uint64_t syncline_document_change_count(const struct syncline_docum
  *
  * @param flags         SYNCLINE_SNAPSHOT_KEEP_HISTORY
  * @param out_snapshot  free it with syncline_snapshot_free; NULL is allowed
+ * @return BUSY inside of a transaction; UNSUPPORTED if changes are for a type of which nothing is
+ *         known (register it first); CALLBACK if the save hook of a custom handler fails
  */
 SYNCLINE_API
 enum syncline_status syncline_document_take_snapshot(struct syncline_document *document,
@@ -3217,7 +3408,8 @@ bool syncline_document_should_apply_snapshot(const struct syncline_document *doc
 /**
  * Takes a snapshot of another replica over, if it is not older than the last one.
  *
- * @param flags  SYNCLINE_SNAPSHOT_KEEP_HISTORY
+ * @param flags  SYNCLINE_SNAPSHOT_KEEP_HISTORY; SYNCLINE_SNAPSHOT_MERGE: as
+ *               syncline_document_merge_snapshot
  * @return UNCHANGED if it is older
  */
 SYNCLINE_API
@@ -3226,12 +3418,24 @@ enum syncline_status syncline_document_import_snapshot(struct syncline_document 
                                                        uint32_t flags);
 
 /**
+ * Joins a snapshot of another replica with the last one of this document, whichever is newer: of
+ * each handler the newer state is taken as a whole. Concurrent snapshots lose no edit as long as
+ * the changes are here, too; so keep history, or exchange changes first.
+ *
+ * @param flags  SYNCLINE_SNAPSHOT_KEEP_HISTORY
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_merge_snapshot(struct syncline_document *document,
+                                                      const struct syncline_snapshot *snapshot,
+                                                      uint32_t flags);
+
+/**
  * Imports a snapshot and changes in one transaction. If the snapshot is refused because it is
  * older, the changes are ignored, too (as crdt_lf does).
  *
  * @param snapshot     NULL = none
  * @param changes      may be empty
- * @param flags        SYNCLINE_SNAPSHOT_KEEP_HISTORY
+ * @param flags        SYNCLINE_SNAPSHOT_KEEP_HISTORY, SYNCLINE_SNAPSHOT_MERGE
  * @param out_applied  how many changes were new; NULL is allowed
  * @return as syncline_document_import_changes; UNCHANGED if the snapshot is refused
  */
@@ -3387,12 +3591,13 @@ enum syncline_status syncline_handler_snapshot_state(const struct syncline_handl
                                                      struct syncline_buffer *out_state);
 
 /**
- * Its content as JSON text.
+ * Its content as JSON text. A reference that is not resolved is {"type", "id"}.
  *
- * @param resolve_refs  whether references are replaced by what they refer to; the kinds of this
- *                      version hold none
+ * @param resolve_refs  whether references are replaced by what they refer to: null for one that
+ *                      leads nowhere or into a circle
  * @param out_json      free it with syncline_buffer_free
- * @return INVALID_ARGUMENT if it holds what JSON does not have (bytes)
+ * @return INVALID_ARGUMENT if it holds what JSON does not have (bytes); LIMIT if what it refers
+ *         to is too large or nested more than 128 times: then take parts of it
  */
 SYNCLINE_API
 enum syncline_status syncline_handler_to_json(const struct syncline_handler *handler,
@@ -3402,8 +3607,9 @@ enum syncline_status syncline_handler_to_json(const struct syncline_handler *han
 /**
  * Its content as a value.
  *
- * @param resolve_refs  as syncline_handler_to_json
+ * @param resolve_refs  as syncline_handler_to_json; else references are REF values
  * @param out_value     free it with syncline_value_free
+ * @return LIMIT as syncline_handler_to_json
  */
 SYNCLINE_API
 enum syncline_status syncline_handler_to_value(const struct syncline_handler *handler,
@@ -3413,7 +3619,7 @@ enum syncline_status syncline_handler_to_value(const struct syncline_handler *ha
 /**
  * Asks for CHANGE and CLOSED events of this handler.
  *
- * @param listener          who is told
+ * @param listener          who is told; `deep` includes all that a container refers to
  * @param out_subscription  free it with syncline_subscription_free to end it
  */
 SYNCLINE_API
@@ -3430,6 +3636,16 @@ enum syncline_status syncline_handler_subscribe(struct syncline_handler *handler
 SYNCLINE_API
 enum syncline_status syncline_handler_as_text(struct syncline_handler *handler,
                                               struct syncline_text **out_text);
+
+/**
+ * The same handler as a list.
+ *
+ * @param out_list  free it with syncline_list_free
+ * @return TYPE_MISMATCH
+ */
+SYNCLINE_API
+enum syncline_status syncline_handler_as_list(struct syncline_handler *handler,
+                                              struct syncline_list **out_list);
 
 /**
  * The same handler as a map.
@@ -3460,6 +3676,16 @@ enum syncline_status syncline_handler_as_set(struct syncline_handler *handler,
 SYNCLINE_API
 enum syncline_status syncline_handler_as_register(struct syncline_handler *handler,
                                                   struct syncline_register **out_register);
+
+/**
+ * The same handler as a custom handler.
+ *
+ * @param out_custom  free it with syncline_custom_free
+ * @return TYPE_MISMATCH
+ */
+SYNCLINE_API
+enum syncline_status syncline_handler_as_custom(struct syncline_handler *handler,
+                                                struct syncline_custom **out_custom);
 
 /* ---- Texts ---- */
 
@@ -3670,7 +3896,8 @@ enum syncline_status syncline_text_diff(syncline_string before,
  *
  * @param index         a position; it stays behind the character before it
  * @param out_position  for syncline_text_position_index; free it with syncline_buffer_free
- * @return OUT_OF_RANGE; NOT_ON_BOUNDARY
+ * @return OUT_OF_RANGE; NOT_ON_BOUNDARY; TYPE_MISMATCH for a plain text, whose characters have no
+ *         identity
  */
 SYNCLINE_API
 enum syncline_status syncline_text_position_at(const struct syncline_text *text,
@@ -3682,10 +3909,211 @@ enum syncline_status syncline_text_position_at(const struct syncline_text *text,
  *
  * @param position   its bytes
  * @param out_index  in the document's text unit
- * @return NOT_FOUND, with out_index unchanged, if its character is unknown here; MALFORMED
+ * @return NOT_FOUND, with out_index unchanged, if its character is unknown here; MALFORMED;
+ *         TYPE_MISMATCH for a plain text
  */
 SYNCLINE_API
 enum syncline_status syncline_text_position_index(const struct syncline_text *text,
+                                                  struct syncline_bytes position,
+                                                  uint64_t *out_index);
+
+/* ---- Lists ---- */
+
+/**
+ * Gives a handle back.
+ *
+ * @param list  NULL is allowed
+ */
+SYNCLINE_API void syncline_list_free(struct syncline_list *list);
+
+/**
+ * One more handle to the same list.
+ *
+ * @return NULL for NULL
+ */
+SYNCLINE_API struct syncline_list *syncline_list_retain(struct syncline_list *list);
+
+/**
+ * The same list as a handler.
+ *
+ * @param out_handler  free it with syncline_handler_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_as_handler(struct syncline_list *list,
+                                              struct syncline_handler **out_handler);
+
+/**
+ * Asks for CHANGE events (list deltas) and CLOSED of this list.
+ *
+ * @param listener          who is told; `deep` includes all that a list of references leads to
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_subscribe(struct syncline_list *list,
+                                             const struct syncline_listener *listener,
+                                             struct syncline_subscription **out_subscription);
+
+/**
+ * Number of elements. 0 when the document is closed.
+ */
+SYNCLINE_API uint64_t syncline_list_length(const struct syncline_list *list);
+
+/**
+ * The value of an element.
+ *
+ * @param out_value  free it with syncline_value_free
+ * @return OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_get(const struct syncline_list *list,
+                                       uint64_t index,
+                                       struct syncline_value **out_value);
+
+/**
+ * Inserts elements before a position. A null in a Fugue list or a movable list is never seen, as
+ * in Dart.
+ *
+ * @param values  with codec BYTES they must be BYTES, in lists of references REF
+ * @param count   how many; 0 changes nothing
+ * @return OUT_OF_RANGE if `index` is past the end; UNSUPPORTED for undefined and big integers;
+ *         INVALID_ARGUMENT for what the list cannot store (NaN, infinity, bytes in JSON);
+ *         LIMIT for more than 2^20 values, with all that is in them
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_insert(struct syncline_list *list,
+                                          uint64_t index,
+                                          const struct syncline_value *values,
+                                          size_t count);
+
+/**
+ * Inserts elements at the end, wherever that is by now.
+ *
+ * @param values  as syncline_list_insert
+ * @param count   how many; 0 changes nothing
+ * @return as syncline_list_insert
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_push(struct syncline_list *list,
+                                        const struct syncline_value *values,
+                                        size_t count);
+
+/**
+ * Removes elements.
+ *
+ * @param index  where they begin
+ * @param count  how many; 0 changes nothing
+ * @return OUT_OF_RANGE if they reach past the end
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_remove(struct syncline_list *list,
+                                          uint64_t index,
+                                          uint64_t count);
+
+/**
+ * Replaces an element. If two do so at the same time, both new ones are seen in a Fugue list; in
+ * the other kinds the later one wins.
+ *
+ * @param value  as syncline_list_insert
+ * @return OUT_OF_RANGE; else as syncline_list_insert
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_update(struct syncline_list *list,
+                                          uint64_t index,
+                                          const struct syncline_value *value);
+
+/**
+ * Moves an element to where it has `to` others before it; it stays the same element, so what
+ * others write into it meanwhile stays with it.
+ *
+ * @param from  where it is
+ * @param to    where it shall be; the length means the end, too
+ * @return TYPE_MISMATCH unless it is a movable kind; OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_move(struct syncline_list *list,
+                                        uint64_t from,
+                                        uint64_t to);
+
+/**
+ * Inserts a reference to a handler before a position.
+ *
+ * @param child  of the same document
+ * @return TYPE_MISMATCH unless it is a list of references; OUT_OF_RANGE; INVALID_ARGUMENT for a
+ *         child of another document
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_insert_ref(struct syncline_list *list,
+                                              uint64_t index,
+                                              const struct syncline_handler *child);
+
+/**
+ * The handler that a reference leads to, made if it is not there and its type is registered.
+ *
+ * @param out_child  free it with syncline_handler_free
+ * @return NOT_FOUND, with out_child unchanged, if it leads nowhere; TYPE_MISMATCH unless it is a
+ *         list of references; OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_get_ref(const struct syncline_list *list,
+                                           uint64_t index,
+                                           struct syncline_handler **out_child);
+
+/**
+ * All elements: syncline_iterator_index and _value.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_iterate(const struct syncline_list *list,
+                                           struct syncline_iterator **out_iterator);
+
+/**
+ * The values of an element of a movable list that lost against the one it has, written without
+ * knowledge of it and of each other: value = {"value", "peer", "clock"}, newest first. Other
+ * kinds have none, and what was pruned is not found.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ * @return OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_iterate_conflicts(const struct syncline_list *list,
+                                                     uint64_t index,
+                                                     struct syncline_iterator **out_iterator);
+
+/**
+ * The whole list as an ARRAY.
+ *
+ * @param resolve_refs  whether references are replaced by what they refer to: null for one that
+ *                      leads nowhere or into a circle
+ * @param out_array     free it with syncline_value_free
+ * @return LIMIT as syncline_handler_to_json
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_to_value(const struct syncline_list *list,
+                                            bool resolve_refs,
+                                            struct syncline_value **out_array);
+
+/**
+ * A position that stays at its element while the list changes, and follows it where it moves.
+ *
+ * @param index         a position; it stays behind the element before it
+ * @param out_position  for syncline_list_position_index; free it with syncline_buffer_free
+ * @return OUT_OF_RANGE; TYPE_MISMATCH for the kind LIST, whose elements have no identity
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_position_at(const struct syncline_list *list,
+                                               uint64_t index,
+                                               struct syncline_buffer *out_position);
+
+/**
+ * Where a position of syncline_list_position_at is now.
+ *
+ * @param position  its bytes
+ * @return NOT_FOUND, with out_index unchanged, if its element is unknown here; MALFORMED;
+ *         TYPE_MISMATCH as syncline_list_position_at
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_position_index(const struct syncline_list *list,
                                                   struct syncline_bytes position,
                                                   uint64_t *out_index);
 
@@ -3717,7 +4145,7 @@ enum syncline_status syncline_map_as_handler(struct syncline_map *map,
 /**
  * Asks for CHANGE events (keys with old and new value) and CLOSED of this map.
  *
- * @param listener          who is told
+ * @param listener          who is told; `deep` includes all that a map of references leads to
  * @param out_subscription  free it with syncline_subscription_free to end it
  */
 SYNCLINE_API
@@ -3747,12 +4175,12 @@ enum syncline_status syncline_map_get(const struct syncline_map *map,
                                       struct syncline_value **out_value);
 
 /**
- * Sets a key.
+ * Sets a key (Dart's put of an OR-map).
  *
  * @param key    any text
- * @param value  with codec BYTES it must be BYTES
- * @return UNSUPPORTED for undefined, big integers and references; INVALID_ARGUMENT for what the
- *         codec cannot store (NaN, infinity, bytes in JSON)
+ * @param value  with codec BYTES it must be BYTES, in maps of references REF
+ * @return UNSUPPORTED for undefined and big integers; INVALID_ARGUMENT for what the map cannot
+ *         store (NaN, infinity, bytes in JSON)
  */
 SYNCLINE_API
 enum syncline_status syncline_map_set(struct syncline_map *map,
@@ -3762,7 +4190,8 @@ enum syncline_status syncline_map_set(struct syncline_map *map,
 /**
  * Sets a key only where it is present: if somebody removes it at the same time, it stays removed.
  *
- * @return NOT_FOUND if it is not present; else as syncline_map_set
+ * @return NOT_FOUND if it is not present; TYPE_MISMATCH for an OR-map, which has no such
+ *         operation; else as syncline_map_set
  */
 SYNCLINE_API
 enum syncline_status syncline_map_update(struct syncline_map *map,
@@ -3779,7 +4208,8 @@ enum syncline_status syncline_map_remove(struct syncline_map *map,
                                          syncline_string key);
 
 /**
- * All entries: key and value.
+ * All entries: key and value. A key of an OR-map that is no string is its JSON text; of keys with
+ * the same text only the first is here.
  *
  * @param out_iterator  free it with syncline_iterator_free
  */
@@ -3788,16 +4218,85 @@ enum syncline_status syncline_map_iterate(const struct syncline_map *map,
                                           struct syncline_iterator **out_iterator);
 
 /**
+ * The values of a key that lost against the one it has, written without knowledge of it and of
+ * each other: value = {"value", "peer", "clock"}, newest first. What was pruned is not found, and
+ * while the open transaction has set the key there are none.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_map_iterate_conflicts(const struct syncline_map *map,
+                                                    syncline_string key,
+                                                    struct syncline_iterator **out_iterator);
+
+/**
  * The whole map as an OBJECT.
  *
- * @param resolve_refs  whether references are replaced by what they refer to; maps of this
- *                      version hold none
+ * @param resolve_refs  whether references are replaced by what they refer to: null for one that
+ *                      leads nowhere or into a circle
  * @param out_object    free it with syncline_value_free
+ * @return LIMIT as syncline_handler_to_json
  */
 SYNCLINE_API
 enum syncline_status syncline_map_to_value(const struct syncline_map *map,
                                            bool resolve_refs,
                                            struct syncline_value **out_object);
+
+/**
+ * Puts a reference to a handler at a key.
+ *
+ * @param child  of the same document
+ * @return TYPE_MISMATCH unless it is a map of references; INVALID_ARGUMENT for a child of another
+ *         document
+ */
+SYNCLINE_API
+enum syncline_status syncline_map_set_ref(struct syncline_map *map,
+                                          syncline_string key,
+                                          const struct syncline_handler *child);
+
+/**
+ * The handler that the reference at a key leads to, made if it is not there and its type is
+ * registered.
+ *
+ * @param out_child  free it with syncline_handler_free
+ * @return NOT_FOUND, with out_child unchanged, without such a key or if it leads nowhere;
+ *         TYPE_MISMATCH unless it is a map of references
+ */
+SYNCLINE_API
+enum syncline_status syncline_map_get_ref(const struct syncline_map *map,
+                                          syncline_string key,
+                                          struct syncline_handler **out_child);
+
+/**
+ * As syncline_map_get, for an OR-map with keys of any type.
+ *
+ * @param key        any JSON value; maps of other kinds have string keys only
+ * @param out_value  free it with syncline_value_free
+ * @return NOT_FOUND, with *out_value set to NULL
+ */
+SYNCLINE_API
+enum syncline_status syncline_map_get_any(const struct syncline_map *map,
+                                          const struct syncline_value *key,
+                                          struct syncline_value **out_value);
+
+/**
+ * As syncline_map_set, for an OR-map with keys of any type.
+ *
+ * @return as syncline_map_set, also for the key
+ */
+SYNCLINE_API
+enum syncline_status syncline_map_set_any(struct syncline_map *map,
+                                          const struct syncline_value *key,
+                                          const struct syncline_value *value);
+
+/**
+ * As syncline_map_remove, for an OR-map with keys of any type.
+ *
+ * @return NOT_FOUND if it is not present
+ */
+SYNCLINE_API
+enum syncline_status syncline_map_remove_any(struct syncline_map *map,
+                                             const struct syncline_value *key);
 
 /* ---- Sets ---- */
 
@@ -3936,12 +4435,110 @@ enum syncline_status syncline_register_get(const struct syncline_register *reg,
  * Sets the value.
  *
  * @param value  with codec BYTES it must be BYTES
- * @return UNSUPPORTED for undefined, big integers and references; INVALID_ARGUMENT for what the
- *         codec cannot store
+ * @return UNSUPPORTED for undefined and big integers; INVALID_ARGUMENT for what the codec cannot
+ *         store
  */
 SYNCLINE_API
 enum syncline_status syncline_register_set(struct syncline_register *reg,
                                            const struct syncline_value *value);
+
+/**
+ * The values that lost against the one it has, written without knowledge of it and of each other:
+ * value = {"value", "peer", "clock"}, newest first. What was pruned is not found, and while the
+ * open transaction has set the register there are none.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_register_iterate_conflicts(const struct syncline_register *reg,
+                                                         struct syncline_iterator **out_iterator);
+
+/* ---- Custom handlers ---- */
+
+/**
+ * Registers a type of the application's own for syncline_document_get_custom, and for handlers
+ * that changes and references name. Registering a name again changes what is made from then on.
+ *
+ * @param type  apply, load and save must be set
+ * @return INVALID_ARGUMENT for an empty name or one of Dart's
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_register_custom_type(struct syncline_document *document,
+                                                            const struct syncline_custom_type *type);
+
+/**
+ * The custom handler with this id, made if it is not there.
+ *
+ * @param type_name   as registered with syncline_document_register_custom_type
+ * @param out_custom  free it with syncline_custom_free
+ * @return INVALID_ARGUMENT if the type is not registered; TYPE_MISMATCH if the id is in use with
+ *         another type
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_get_custom(struct syncline_document *document,
+                                                  syncline_string id,
+                                                  syncline_string type_name,
+                                                  struct syncline_custom **out_custom);
+
+/**
+ * Gives a handle back.
+ *
+ * @param custom  NULL is allowed
+ */
+SYNCLINE_API void syncline_custom_free(struct syncline_custom *custom);
+
+/**
+ * One more handle to the same custom handler.
+ *
+ * @return NULL for NULL
+ */
+SYNCLINE_API struct syncline_custom *syncline_custom_retain(struct syncline_custom *custom);
+
+/**
+ * The same custom handler as a handler.
+ *
+ * @param out_handler  free it with syncline_handler_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_as_handler(struct syncline_custom *custom,
+                                                struct syncline_handler **out_handler);
+
+/**
+ * Asks for CHANGE events (key "" with what the save hook wrote before and after) and CLOSED of
+ * this custom handler. While anybody listens, the save hook runs for every change.
+ *
+ * @param listener          who is told
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_subscribe(struct syncline_custom *custom,
+                                               const struct syncline_listener *listener,
+                                               struct syncline_subscription **out_subscription);
+
+/**
+ * Makes an operation: it becomes a change, and the apply hook folds it in before this returns.
+ * If the hook refuses it, it is a change all the same, which every peer skips as this one does.
+ *
+ * @param operation_kind  any number; the hooks know what it means
+ * @param body            any bytes
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_submit(struct syncline_custom *custom,
+                                            uint8_t operation_kind,
+                                            struct syncline_bytes body);
+
+/**
+ * Lends the state, with the open transaction, to `reader`. It stays put while the reader runs,
+ * under the document's lock: calls into the same document give IN_HOOK.
+ *
+ * @param reader     gets the state; returns normally, never by longjmp
+ * @param user_data  given to it
+ * @return CALLBACK if the load hook could not make a state
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_read(const struct syncline_custom *custom,
+                                          syncline_custom_read_fn reader,
+                                          void *user_data);
 
 /* ---- Stores ---- */
 
@@ -3994,7 +4591,8 @@ SYNCLINE_API struct syncline_store *syncline_store_retain(struct syncline_store 
 
 /**
  * Loads a document, or makes it, and keeps it stored. A document that is open already is opened
- * once more: edits show in both.
+ * once more: edits show in both. Handlers are made when they are asked for, or all at once by
+ * syncline_document_reconstruct.
  *
  * @param options       document_id is the name in the store, "" = random UUID; leave peer_id
  *                      NULL, then the document goes on under the peer id it had

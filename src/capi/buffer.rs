@@ -25,6 +25,15 @@ impl syncline_buffer {
         }
     }
 
+    /// The content of a buffer that a hook filled.
+    pub(crate) fn into_vec(mut self) -> Vec<u8> {
+        let len = self.len;
+        let mut bytes = self.take().map_or_else(Vec::new, Vec::from);
+        // Without the NUL behind the content.
+        bytes.truncate(len.min(bytes.len().saturating_sub(1)));
+        bytes
+    }
+
     /// Takes the content back and leaves an empty buffer.
     fn take(&mut self) -> Option<Box<[u8]>> {
         let taken = std::mem::replace(self, Self::EMPTY);

@@ -196,7 +196,7 @@ pub unsafe extern "C" fn syncline_change_to_json(
         let deps = change.deps.iter().map(|dep| string(&dep.to_string()));
         give_json(
             out,
-            &object([
+            object([
                 ("id", string(&change.id.to_string())),
                 ("author", string(&change.id.peer.to_string())),
                 ("clock", clock_value(change.id.hlc)),

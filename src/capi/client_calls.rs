@@ -541,7 +541,7 @@ pub unsafe extern "C" fn syncline_client_to_json(
         let text = |text: Option<&str>| text.map_or(Value::Null, string);
         give_json(
             out,
-            &object([
+            object([
                 (
                     "document",
                     text(attached.as_ref().map(|document| document.shared().id())),

@@ -3,7 +3,7 @@
 use super::delivery::{NoEvent, QUEUE_BYTES_MAX, Queue};
 use super::event::syncline_event;
 use super::payload::{ChangePayload, Payload, syncline_event_type, syncline_origin};
-use super::subscription::Subscription;
+use super::subscription::{Subscription, Wishes};
 use super::types::UserData;
 use crate::testing::Rng;
 use std::ffi::c_void;
@@ -48,7 +48,8 @@ unsafe extern "C" fn on_free(user_data: *mut c_void) {
 
 fn subscription(queue: &Arc<Queue>, seen: &Seen, mask: u64) -> Arc<Subscription> {
     let user = UserData::new(std::ptr::from_ref(seen).cast_mut().cast(), Some(on_free));
-    Subscription::new(queue.clone(), Some(on_event), user, mask)
+    let wishes = Wishes { mask, deep: false };
+    Subscription::new(queue.clone(), Some(on_event), user, wishes)
 }
 
 fn change(bytes: usize) -> Arc<Payload> {

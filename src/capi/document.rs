@@ -6,27 +6,26 @@ use super::document_core::DocumentCore;
 use super::error::Error;
 use super::guard::{Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, handle};
-use super::handler::{
-    HandlerRef, syncline_handler, syncline_handler_kind, syncline_handler_options,
-};
+use super::handler::{HandlerRef, syncline_handler};
 use super::hub::Scope;
-use super::iterator::{Item, IteratorCore, syncline_iterator};
+use super::iterator::syncline_iterator;
+use super::kinds::{self, Family, syncline_handler_options};
+use super::list::syncline_list;
 use super::map::syncline_map;
+use super::nested;
 use super::queue::{subscribe, syncline_listener, syncline_subscription};
 use super::register::syncline_register;
 use super::set::syncline_set;
 use super::text::syncline_text;
 use super::types::*;
-use super::version_vector::give_json;
 use crate::clock::{Hlc, PeerId};
-use crate::codec::Value;
-use crate::document::{Document, DocumentOptions, HandlerKind, SharedDocument, TextUnit};
+use crate::document::{Document, DocumentOptions, SharedDocument, TextUnit};
 use crate::replica::Replica;
 use std::ffi::c_void;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A document: handlers (texts, maps, sets, registers) that merge with those of other replicas.
+/// A document: handlers (texts, lists, maps, sets, registers) that merge with those of other replicas.
 pub struct syncline_document(());
 
 /// What text indexes and lengths count.
@@ -63,8 +62,8 @@ pub struct syncline_document_options {
     pub lock_timeout_ms: u32,
     /// How far clocks of received changes may be ahead of the wall clock; 0 = no check.
     pub clock_drift_ms_max: u32,
-    /// Do not register the built-in handler types for automatic creation. This version creates
-    /// none automatically; true is UNSUPPORTED.
+    /// Do not register the built-in handler types for automatic creation: see
+    /// syncline_document_register_default_types.
     pub no_default_types: BoolArg,
     /// Zero.
     pub reserved_1: [u8; 3],
@@ -118,6 +117,8 @@ pub(crate) struct Settings {
     pub(crate) options: DocumentOptions,
     pub(crate) unit: TextUnit,
     pub(crate) lock_timeout: Duration,
+    /// Whether the built-in types are registered.
+    pub(crate) default_types: bool,
 }
 
 impl Settings {
@@ -126,11 +127,6 @@ impl Settings {
         options: *const syncline_document_options,
     ) -> Result<Self, Error> {
         let given = caller.sized(options, "options")?;
-        if given.no_default_types != 0 {
-            return Err(Error::unsupported(
-                "no handler is created automatically in this version",
-            ));
-        }
         let peer_id = if given.peer_id.is_null() {
             None
         } else {
@@ -151,6 +147,7 @@ impl Settings {
             },
             unit: text_unit(given.text_unit)?,
             lock_timeout: Duration::from_millis(timeout_ms.into()),
+            default_types: given.no_default_types == 0,
         })
     }
 }
@@ -167,7 +164,10 @@ pub unsafe extern "C" fn syncline_document_new(
     guard!(|caller| {
         let out = caller.out(out_document, "out_document")?;
         let settings = Settings::read(caller, options)?;
-        let document = Document::new(settings.options);
+        let mut document = Document::new(settings.options);
+        if settings.default_types {
+            document.register_default_types();
+        }
         let shared = SharedDocument::new(document, settings.lock_timeout);
         out.give_handle(DocumentCore::new(shared, settings.unit, None))
     })
@@ -406,26 +406,23 @@ pub unsafe extern "C" fn syncline_document_in_transaction(
         .read(|d| Ok(d.in_transaction())))
 }
 
-/// What kinds a function makes, and its default.
-type Kinds = (syncline_handler_kind, HandlerKind);
-
 fn get_handler(
     caller: Caller<'_>,
     document: *mut syncline_document,
     id: syncline_string,
     options: *const syncline_handler_options,
-    kinds: Kinds,
+    family: &Family,
 ) -> Result<HandlerRef, Error> {
     let core = caller.object(document)?;
     let id = caller.text(id, "id")?;
-    let spec = super::handler::spec(caller, options, kinds)?;
+    let spec = kinds::spec(caller, options, family)?;
     core.handler(id, &spec)
 }
 
 /// The text with this id, made if it is not there.
 ///
 /// @param id        any text; the same in all replicas
-/// @param options   NULL: a Fugue text
+/// @param options   NULL: a Fugue text; the other kind is TEXT
 /// @param out_text  free it with syncline_text_free
 /// @return TYPE_MISMATCH if the id is in use with another type
 #[unsafe(no_mangle)]
@@ -437,17 +434,34 @@ pub unsafe extern "C" fn syncline_document_get_text(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_text, "out_text")?;
-        let kinds = (
-            syncline_handler_kind::SYNCLINE_HANDLER_FUGUE_TEXT,
-            HandlerKind::FugueText,
-        );
-        out.give_handle(get_handler(caller, document, id, options, kinds)?)
+        let family = kinds::TEXTS;
+        out.give_handle(get_handler(caller, document, id, options, family)?)
+    })
+}
+
+/// The list with this id, made if it is not there.
+///
+/// @param options   NULL: a Fugue list of JSON values; other kinds: LIST, MOVABLE_LIST, LIST_REF,
+///                  MOVABLE_LIST_REF
+/// @param out_list  free it with syncline_list_free
+/// @return TYPE_MISMATCH if the id is in use with another type
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_document_get_list(
+    document: *mut syncline_document,
+    id: syncline_string,
+    options: *const syncline_handler_options,
+    out_list: *mut *mut syncline_list,
+) -> syncline_status {
+    guard!(|caller| {
+        let out = caller.out(out_list, "out_list")?;
+        let family = kinds::LISTS;
+        out.give_handle(get_handler(caller, document, id, options, family)?)
     })
 }
 
 /// The map with this id, made if it is not there.
 ///
-/// @param options  NULL: a map of JSON values
+/// @param options  NULL: a map of JSON values; other kinds: OR_MAP, MAP_REF
 /// @param out_map  free it with syncline_map_free
 /// @return TYPE_MISMATCH if the id is in use with another type
 #[unsafe(no_mangle)]
@@ -459,11 +473,8 @@ pub unsafe extern "C" fn syncline_document_get_map(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_map, "out_map")?;
-        let kinds = (
-            syncline_handler_kind::SYNCLINE_HANDLER_MAP,
-            HandlerKind::Map,
-        );
-        out.give_handle(get_handler(caller, document, id, options, kinds)?)
+        let family = kinds::MAPS;
+        out.give_handle(get_handler(caller, document, id, options, family)?)
     })
 }
 
@@ -481,11 +492,8 @@ pub unsafe extern "C" fn syncline_document_get_set(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_set, "out_set")?;
-        let kinds = (
-            syncline_handler_kind::SYNCLINE_HANDLER_OR_SET,
-            HandlerKind::OrSet,
-        );
-        out.give_handle(get_handler(caller, document, id, options, kinds)?)
+        let family = kinds::SETS;
+        out.give_handle(get_handler(caller, document, id, options, family)?)
     })
 }
 
@@ -503,11 +511,8 @@ pub unsafe extern "C" fn syncline_document_get_register(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_register, "out_register")?;
-        let kinds = (
-            syncline_handler_kind::SYNCLINE_HANDLER_REGISTER,
-            HandlerKind::Register,
-        );
-        out.give_handle(get_handler(caller, document, id, options, kinds)?)
+        let family = kinds::REGISTERS;
+        out.give_handle(get_handler(caller, document, id, options, family)?)
     })
 }
 
@@ -556,50 +561,9 @@ pub unsafe extern "C" fn syncline_document_iterate_handlers(
         let out = caller.out(out_iterator, "out_iterator")?;
         let core = caller.object(document)?;
         let items = core.read(|d| {
-            let refs = d.handlers().map(|at| HandlerRef::new(core, d, at));
-            Ok(IteratorCore::new(refs.map(|handler| Item {
-                key: handler.id().to_owned(),
-                handler: Some(handler),
-                ..Item::default()
-            })))
+            let all = d.handlers().map(|at| HandlerRef::new(core, d, at));
+            Ok(nested::iterate(all))
         })?;
         out.give_handle(items)
-    })
-}
-
-/// A new id for a handler: a random UUID.
-///
-/// @param out_id  free it with syncline_buffer_free
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn syncline_document_new_handler_id(
-    document: *mut syncline_document,
-    out_id: *mut syncline_buffer,
-) -> syncline_status {
-    guard!(|caller| {
-        let out = caller.out(out_id, "out_id")?;
-        caller.object(document)?;
-        // A handler id and a peer id are both UUIDs of version 4.
-        out.give(syncline_buffer::from_vec(
-            PeerId::random().to_string().into_bytes(),
-        ))
-    })
-}
-
-/// The content of all handlers as a JSON object: handler id to value.
-///
-/// @param out_json  free it with syncline_buffer_free
-/// @return INVALID_ARGUMENT if a handler holds what JSON does not have (bytes)
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn syncline_document_to_json(
-    document: *const syncline_document,
-    out_json: *mut syncline_buffer,
-) -> syncline_status {
-    guard!(|caller| {
-        let out = caller.out(out_json, "out_json")?;
-        let value = caller.object(document)?.read(|d| {
-            let entry = |at| (d.handler_id(at).into(), d.handler_value(at));
-            Ok(Value::Object(d.handlers().map(entry).collect()))
-        })?;
-        give_json(out, &value)
     })
 }

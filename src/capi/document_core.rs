@@ -3,9 +3,11 @@
 
 use super::error::Error;
 use super::handler::HandlerRef;
+use super::hooks;
 use super::hub::{Hub, Scope};
 use super::subscription::{Source, Subscription};
-use crate::document::{Document, HandlerSpec, ObserverId, SharedDocument, TextUnit};
+use crate::codec;
+use crate::document::{Document, HandlerIdx, HandlerSpec, ObserverId, SharedDocument, TextUnit};
 use crate::store::StoredDocument;
 use parking_lot::Mutex;
 use std::any::Any;
@@ -38,9 +40,11 @@ fn documents() -> Vec<Arc<DocumentCore>> {
     DOCUMENTS.lock().iter().filter_map(Weak::upgrade).collect()
 }
 
-/// Memory of all documents, estimated. One that was opened twice counts once.
+/// Memory of all documents, estimated. One that was opened twice counts once; one with a hook on
+/// this thread counts nothing.
 pub(crate) fn heap_bytes_of_all() -> u64 {
     let mut all = documents();
+    all.retain(|core| !hooks::is_inside(&core.shared));
     all.sort_by_key(|core| Arc::as_ptr(&core.shared).addr());
     all.dedup_by(|a, b| Arc::ptr_eq(&a.shared, &b.shared));
     let of_one = |core: &Arc<DocumentCore>| core.shared.read(|d| d.heap_bytes() as u64);
@@ -88,6 +92,7 @@ impl DocumentCore {
         &self,
         body: impl FnOnce(&mut Document) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        hooks::ensure_outside(&self.shared)?;
         self.shared.with(|document| {
             check_open(document)?;
             if self.hub.is_stale() {
@@ -102,6 +107,7 @@ impl DocumentCore {
         &self,
         body: impl FnOnce(&Document) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        hooks::ensure_outside(&self.shared)?;
         self.shared.read(|document| {
             check_open(document)?;
             body(document)
@@ -110,6 +116,7 @@ impl DocumentCore {
 
     /// Begins a transaction on this thread.
     pub(crate) fn begin(&self, tag: &[u8]) -> Result<(), Error> {
+        hooks::ensure_outside(&self.shared)?;
         self.shared.begin(tag)??;
         // Looked at under the lock: closing waits for it.
         let opened = self.edit(|_| Ok(()));
@@ -122,16 +129,19 @@ impl DocumentCore {
 
     /// Ends a level of the transaction of this thread.
     pub(crate) fn commit(&self) -> Result<(), Error> {
+        hooks::ensure_outside(&self.shared)?;
         Ok(self.shared.commit()??)
     }
 
     /// Ends the transaction of this thread and takes its edits back.
     pub(crate) fn rollback(&self) -> Result<(), Error> {
+        hooks::ensure_outside(&self.shared)?;
         Ok(self.shared.rollback()??)
     }
 
     /// Ends the document; everybody who listens gets CLOSED, however often it was opened.
     pub(crate) fn close(&self) -> Result<(), Error> {
+        hooks::ensure_outside(&self.shared)?;
         self.shared.with(Document::close)?;
         for core in documents() {
             if Arc::ptr_eq(&core.shared, &self.shared) {
@@ -144,8 +154,11 @@ impl DocumentCore {
 
     /// Whether it was closed. Waits for the lock unless it was closed through this library.
     pub(crate) fn is_closed(&self) -> Result<bool, Error> {
-        let known = self.is_closed.load(Ordering::Acquire);
-        Ok(known || self.shared.read(Document::is_closed)?)
+        if self.is_closed.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        hooks::ensure_outside(&self.shared)?;
+        Ok(self.shared.read(Document::is_closed)?)
     }
 
     /// The handler with this id, made if it is not there.
@@ -156,12 +169,28 @@ impl DocumentCore {
     ) -> Result<HandlerRef, Error> {
         self.edit(|document| {
             let index = document.handler(id, spec)?;
-            self.hub.handler_added();
-            if self.hub.is_stale() {
-                self.hub.refresh(document);
-            }
+            self.handlers_added(document);
             Ok(HandlerRef::new(self, document, index))
         })
+    }
+
+    /// The handler that a reference leads to, made if its type is registered.
+    pub(crate) fn resolve(
+        self: &Arc<Self>,
+        document: &mut Document,
+        reference: &codec::HandlerRef,
+    ) -> Option<HandlerRef> {
+        let index: HandlerIdx = document.resolve(reference)?;
+        self.handlers_added(document);
+        Some(HandlerRef::new(self, document, index))
+    }
+
+    /// To be called when handlers may have been made.
+    pub(crate) fn handlers_added(&self, document: &mut Document) {
+        self.hub.handler_added();
+        if self.hub.is_stale() {
+            self.hub.refresh(document);
+        }
     }
 
     /// Registers a subscription to all of it or to one handler.
@@ -170,6 +199,7 @@ impl DocumentCore {
         subscription: &Arc<Subscription>,
         scope: Scope,
     ) -> Result<Arc<dyn Source>, Error> {
+        hooks::ensure_outside(&self.shared)?;
         {
             let mut observer = self.observer.lock();
             self.hub.add(subscription, scope);
@@ -204,6 +234,11 @@ fn closed() -> Error {
 
 impl Source for DocumentCore {
     fn unsubscribe(&self, subscription: &Arc<Subscription>) {
+        if hooks::is_inside(&self.shared) {
+            // The document is locked: the hub stays its observer, for nobody.
+            self.hub.remove(subscription);
+            return;
+        }
         let mut observer = self.observer.lock();
         let is_last = self.hub.remove(subscription);
         if is_last {
@@ -221,7 +256,9 @@ fn let_go(observer: &mut Option<ObserverId>, shared: &SharedDocument) {
 
 impl Drop for DocumentCore {
     fn drop(&mut self) {
-        let_go(self.observer.get_mut(), &self.shared);
+        if !hooks::is_inside(&self.shared) {
+            let_go(self.observer.get_mut(), &self.shared);
+        }
     }
 }
 

@@ -157,11 +157,9 @@ impl From<ApplyError> for Error {
             ApplyError::HistoryPruned { .. } => {
                 Error::new(SYNCLINE_ERROR_OUT_OF_SYNC, error.to_string())
             }
+            ApplyError::InTransaction => Error::new(SYNCLINE_ERROR_BUSY, error.to_string()),
+            ApplyError::UnknownHandler { .. } => Error::unsupported(error.to_string()),
             ApplyError::Custom { .. } => Error::new(SYNCLINE_ERROR_CALLBACK, error.to_string()),
-            other => Error::new(
-                SYNCLINE_ERROR_INTERNAL,
-                format!("unknown failure {other:?}"),
-            ),
         }
     }
 }
@@ -343,6 +341,24 @@ pub unsafe extern "C" fn syncline_status_name(status: StatusArg) -> *const c_cha
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_status_description(status: StatusArg) -> *const c_char {
     question!(c"".as_ptr(), |_| Ok(describe(status).1.as_ptr()))
+}
+
+/// Runs a hook and gives what it set as its error, or "". The last error of the thread stays what
+/// it was.
+pub(crate) fn collecting<R>(hook: impl FnOnce() -> R) -> (R, String) {
+    let swap = |new: Last| {
+        let old = LAST.try_with(|last| std::mem::replace(&mut **last.borrow_mut(), new));
+        old.unwrap_or_else(|_| Last::none())
+    };
+    let before = swap(Last::none());
+    let result = hook();
+    let set = swap(before);
+    (result, set._message.to_string_lossy().into_owned())
+}
+
+/// The name of a status, for texts.
+pub(crate) fn status_name(number: i32) -> &'static str {
+    describe(number).0.to_str().unwrap_or_default()
 }
 
 fn find_status(number: i32) -> Option<syncline_status> {

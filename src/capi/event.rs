@@ -3,13 +3,15 @@
 use super::error::Error;
 use super::guard::{SizeFirst, guard, question};
 use super::handle::{self, handle};
-use super::payload::{ChangePayload, Payload, Target, TargetDelta, TextStep, UpdatePayload};
+use super::payload::{
+    ChangePayload, ListStep, Payload, Target, TargetDelta, TextStep, UpdatePayload,
+};
 pub use super::payload::{
     syncline_change_target, syncline_event_type, syncline_list_op, syncline_map_op,
     syncline_op_kind, syncline_origin, syncline_text_op,
 };
 use super::types::*;
-use crate::codec::{Value, json};
+use crate::codec::{HandlerRef, Value, json};
 use crate::document::MapOp;
 use std::ffi::c_void;
 use std::ptr;
@@ -323,13 +325,33 @@ fn change_value(change: &ChangePayload) -> Value {
 fn target_value(target: &Target) -> Value {
     let ops = match &target.delta {
         TargetDelta::Text(steps) => steps.iter().map(step_value).collect(),
+        TargetDelta::List(steps) => steps.iter().map(list_step_value).collect(),
         TargetDelta::Keys(ops) => ops.iter().map(map_op_value).collect(),
     };
-    object([
-        ("id", string(&target.id)),
-        ("type", string(&target.type_name)),
-        ("ops", Value::Array(ops)),
-    ])
+    let mut entries = vec![
+        ("id".into(), string(&target.id)),
+        ("type".into(), string(&target.type_name)),
+        ("ops".into(), Value::Array(ops)),
+    ];
+    if let Some(path) = &target.path {
+        entries.insert(2, ("path".into(), path.clone()));
+    }
+    Value::Object(entries)
+}
+
+/// One step of a list delta; its first key says what it is.
+fn list_step_value(step: &ListStep) -> Value {
+    match step {
+        ListStep::Retain(length) => object([("retain", number(*length))]),
+        ListStep::Insert(values) => object([("insert", printable(values))]),
+        ListStep::Remove(values) => object([("remove", printable(values))]),
+        ListStep::Update { index, old, new } => object([
+            ("update", number(*index)),
+            ("old", printable(old)),
+            ("new", printable(new)),
+        ]),
+        ListStep::Move { from, to } => object([("move", number(*from)), ("to", number(*to))]),
+    }
 }
 
 /// One step of a text delta as an object with one key.
@@ -351,10 +373,12 @@ fn map_op_value(op: &MapOp) -> Value {
     Value::Object(entries)
 }
 
-/// The value without what JSON does not have: bytes become arrays, NaN and infinity null.
+/// The value without what JSON does not have: bytes become arrays, NaN and infinity null,
+/// references objects.
 fn printable(value: &Value) -> Value {
     match value {
         Value::Bytes(bytes) => byte_array(bytes),
+        Value::Reference(target) => reference_value(target),
         Value::Double(number) if !number.is_finite() => Value::Null,
         Value::Array(items) => Value::Array(items.iter().map(printable).collect()),
         Value::Object(entries) => Value::Object(
@@ -364,5 +388,25 @@ fn printable(value: &Value) -> Value {
                 .collect(),
         ),
         other => other.clone(),
+    }
+}
+
+/// A reference in a form that JSON has.
+fn reference_value(target: &HandlerRef) -> Value {
+    object([
+        ("type", string(&target.type_tag)),
+        ("id", string(&target.id)),
+    ])
+}
+
+/// Makes objects of references; bytes and other things that JSON does not have stay.
+pub(crate) fn spell_references(value: &mut Value) {
+    match value {
+        Value::Reference(target) => *value = reference_value(target),
+        Value::Array(items) => items.iter_mut().for_each(spell_references),
+        Value::Object(entries) => entries
+            .iter_mut()
+            .for_each(|(_, value)| spell_references(value)),
+        _ => {}
     }
 }

@@ -3,6 +3,7 @@
 use super::change::syncline_change;
 use super::clock::syncline_operation_id;
 use super::document::syncline_document;
+use super::document_core::DocumentCore;
 use super::error::Error;
 use super::guard::{Answer, guard, question};
 use super::iterator::{IteratorCore, syncline_iterator};
@@ -10,10 +11,10 @@ use super::snapshot::syncline_snapshot;
 use super::types::*;
 use super::version_vector::syncline_version_vector;
 use crate::clock::{OperationId, VersionVector};
-use crate::codec::Change;
 use crate::codec::change::{decode_list, encode_list};
-use crate::document::{Document, Origin};
-use crate::replica::{ApplyError, ImportOutcome, Replica};
+use crate::codec::{Change, Snapshot};
+use crate::document::{Document, ImportOptions, Origin};
+use crate::replica::{ImportOutcome, Replica};
 use parking_lot::Mutex;
 
 /// Flags of snapshot functions; 0 = the defaults of crdt_lf.
@@ -22,22 +23,24 @@ use parking_lot::Mutex;
 pub enum syncline_snapshot_flag {
     /// crdt_lf: pruneHistory false.
     SYNCLINE_SNAPSHOT_KEEP_HISTORY = 1,
-    /// Import: merge true. UNSUPPORTED in this version.
+    /// Importing, merge true: join the snapshot with the own one instead of refusing an older one.
     SYNCLINE_SNAPSHOT_MERGE = 2,
 }
 
 use syncline_snapshot_flag::*;
 
-/// Whether history is to be pruned.
-fn prune_flag(flags: u32) -> Result<bool, Error> {
-    let known = SYNCLINE_SNAPSHOT_KEEP_HISTORY as u32 | SYNCLINE_SNAPSHOT_MERGE as u32;
-    if flags & !known != 0 {
-        return Err(Error::argument("a snapshot flag does not exist"));
+/// The flags in the terms of `document`; `allowed` are those that mean something.
+fn options(flags: u32, allowed: &[syncline_snapshot_flag]) -> Result<ImportOptions, Error> {
+    let allowed = allowed.iter().fold(0, |all, flag| all | *flag as u32);
+    if flags & !allowed != 0 {
+        return Err(Error::argument(
+            "a snapshot flag does not exist or means nothing here",
+        ));
     }
-    if flags & SYNCLINE_SNAPSHOT_MERGE as u32 != 0 {
-        return Err(Error::unsupported("this version does not merge snapshots"));
-    }
-    Ok(flags & SYNCLINE_SNAPSHOT_KEEP_HISTORY as u32 == 0)
+    Ok(ImportOptions {
+        merge: flags & SYNCLINE_SNAPSHOT_MERGE as u32 != 0,
+        prune: flags & SYNCLINE_SNAPSHOT_KEEP_HISTORY as u32 == 0,
+    })
 }
 
 /// Everything the document has seen.
@@ -263,6 +266,8 @@ pub unsafe extern "C" fn syncline_document_change_count(document: *const synclin
 ///
 /// @param flags         SYNCLINE_SNAPSHOT_KEEP_HISTORY
 /// @param out_snapshot  free it with syncline_snapshot_free; NULL is allowed
+/// @return BUSY inside of a transaction; UNSUPPORTED if changes are for a type of which nothing is
+///         known (register it first); CALLBACK if the save hook of a custom handler fails
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_document_take_snapshot(
     document: *mut syncline_document,
@@ -271,9 +276,9 @@ pub unsafe extern "C" fn syncline_document_take_snapshot(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out_or_null(out_snapshot, "out_snapshot")?;
-        let prune = prune_flag(flags)?;
+        let options = options(flags, &[SYNCLINE_SNAPSHOT_KEEP_HISTORY])?;
         let core = caller.object(document)?;
-        let snapshot = core.edit(|d| Ok(d.take_snapshot(prune)?.clone()))?;
+        let snapshot = core.edit(|d| Ok(d.take_snapshot(options.prune)?.clone()))?;
         out.map_or(Ok(SYNCLINE_OK), |out| out.give_handle(snapshot))
     })
 }
@@ -312,7 +317,8 @@ pub unsafe extern "C" fn syncline_document_should_apply_snapshot(
 
 /// Takes a snapshot of another replica over, if it is not older than the last one.
 ///
-/// @param flags  SYNCLINE_SNAPSHOT_KEEP_HISTORY
+/// @param flags  SYNCLINE_SNAPSHOT_KEEP_HISTORY; SYNCLINE_SNAPSHOT_MERGE: as
+///               syncline_document_merge_snapshot
 /// @return UNCHANGED if it is older
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_document_import_snapshot(
@@ -322,14 +328,41 @@ pub unsafe extern "C" fn syncline_document_import_snapshot(
 ) -> syncline_status {
     guard!(|caller| {
         let snapshot = caller.object(snapshot)?;
-        let prune = prune_flag(flags)?;
-        let core = caller.object(document)?;
-        let applied = core.edit(|d| Ok(d.import_snapshot(snapshot, prune)?))?;
-        Ok(if applied {
-            SYNCLINE_OK
-        } else {
-            SYNCLINE_UNCHANGED
-        })
+        let options = options(flags, ALL_FLAGS)?;
+        let outcome = import(
+            caller.object(document)?,
+            Some(snapshot),
+            Vec::new(),
+            options,
+        )?;
+        imported(&outcome, None)
+    })
+}
+
+/// Joins a snapshot of another replica with the last one of this document, whichever is newer: of
+/// each handler the newer state is taken as a whole. Concurrent snapshots lose no edit as long as
+/// the changes are here, too; so keep history, or exchange changes first.
+///
+/// @param flags  SYNCLINE_SNAPSHOT_KEEP_HISTORY
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_document_merge_snapshot(
+    document: *mut syncline_document,
+    snapshot: *const syncline_snapshot,
+    flags: u32,
+) -> syncline_status {
+    guard!(|caller| {
+        let snapshot = caller.object(snapshot)?;
+        let options = ImportOptions {
+            merge: true,
+            ..options(flags, &[SYNCLINE_SNAPSHOT_KEEP_HISTORY])?
+        };
+        let outcome = import(
+            caller.object(document)?,
+            Some(snapshot),
+            Vec::new(),
+            options,
+        )?;
+        imported(&outcome, None)
     })
 }
 
@@ -338,7 +371,7 @@ pub unsafe extern "C" fn syncline_document_import_snapshot(
 ///
 /// @param snapshot     NULL = none
 /// @param changes      may be empty
-/// @param flags        SYNCLINE_SNAPSHOT_KEEP_HISTORY
+/// @param flags        SYNCLINE_SNAPSHOT_KEEP_HISTORY, SYNCLINE_SNAPSHOT_MERGE
 /// @param out_applied  how many changes were new; NULL is allowed
 /// @return as syncline_document_import_changes; UNCHANGED if the snapshot is refused
 #[unsafe(no_mangle)]
@@ -351,7 +384,7 @@ pub unsafe extern "C" fn syncline_document_import(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out_or_null(out_applied, "out_applied")?;
-        let prune = prune_flag(flags)?;
+        let options = options(flags, ALL_FLAGS)?;
         let snapshot = caller.object_or_null(snapshot)?;
         let bytes = caller.bytes(changes, "changes")?;
         let changes = if bytes.is_empty() {
@@ -359,33 +392,27 @@ pub unsafe extern "C" fn syncline_document_import(
         } else {
             decode_list(bytes)?
         };
-        let outcome = caller.object(document)?.edit(|d| {
-            d.begin(&[])?;
-            let outcome = import(d, snapshot, changes, prune);
-            d.commit()?;
-            Ok(outcome?)
-        })?;
+        let outcome = import(caller.object(document)?, snapshot, changes, options)?;
         imported(&outcome, out)
     })
 }
 
+/// What importing understands.
+const ALL_FLAGS: &[syncline_snapshot_flag] =
+    &[SYNCLINE_SNAPSHOT_KEEP_HISTORY, SYNCLINE_SNAPSHOT_MERGE];
+
+/// One transaction.
 fn import(
-    document: &mut Document,
-    snapshot: Option<&crate::codec::Snapshot>,
+    core: &DocumentCore,
+    snapshot: Option<&Snapshot>,
     changes: Vec<Change>,
-    prune: bool,
-) -> Result<ImportOutcome, ApplyError> {
-    let mut snapshot_applied = false;
-    if let Some(snapshot) = snapshot {
-        snapshot_applied = document.import_snapshot(snapshot, prune)?;
-        if !snapshot_applied {
-            return Ok(ImportOutcome::default());
-        }
-    }
-    let outcome = document.import_changes(changes, &[], Origin::Remote)?;
-    Ok(ImportOutcome {
-        snapshot_applied,
-        ..outcome
+    options: ImportOptions,
+) -> Result<ImportOutcome, Error> {
+    core.edit(|d| {
+        d.begin(&[])?;
+        let outcome = d.import_with(snapshot, changes, options);
+        d.commit()?;
+        Ok(outcome?)
     })
 }
 

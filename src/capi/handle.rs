@@ -23,9 +23,11 @@ pub(crate) enum Kind {
     Document = u32::from_be_bytes(*b"SyDo"),
     Handler = u32::from_be_bytes(*b"SyHa"),
     Text = u32::from_be_bytes(*b"SyTe"),
+    List = u32::from_be_bytes(*b"SyLi"),
     Map = u32::from_be_bytes(*b"SyMa"),
     Set = u32::from_be_bytes(*b"SySe"),
     Register = u32::from_be_bytes(*b"SyRe"),
+    Custom = u32::from_be_bytes(*b"SyCu"),
     Store = u32::from_be_bytes(*b"SySt"),
     #[cfg(feature = "client")]
     Client = u32::from_be_bytes(*b"SyCl"),

@@ -1,140 +1,32 @@
 //! Section 13: what all kinds of handlers have in common.
 
+use super::custom::syncline_custom;
 use super::document::syncline_document;
 use super::document_core::DocumentCore;
 use super::error::Error;
-use super::guard::{Caller, OptionStruct, SizeFirst, guard, question};
+use super::guard::{guard, question};
 use super::handle::{self, handle};
 use super::hub::Scope;
 use super::iterator::{IteratorCore, syncline_iterator};
+use super::kinds::{self, Family, syncline_handler_kind};
+use super::list::syncline_list;
 use super::map::syncline_map;
+use super::nested;
 use super::queue::{subscribe, syncline_listener, syncline_subscription};
 use super::register::syncline_register;
 use super::set::syncline_set;
+use super::subscription::{Source, Subscription};
 use super::text::syncline_text;
 use super::tree::{Block, syncline_value};
 use super::types::*;
 use super::version_vector::{give_json, syncline_version_vector};
-use crate::document::{Document, HandlerIdx, HandlerKind, HandlerSpec, ValueCodec};
+use crate::document::{Document, HandlerIdx, HandlerKind};
 use std::sync::Arc;
 
 /// A part of a document, whatever its kind.
 pub struct syncline_handler(());
 
-/// The kinds of handlers.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum syncline_handler_kind {
-    /// Plain text.
-    SYNCLINE_HANDLER_TEXT = 1,
-    /// Text that keeps concurrent passages together.
-    SYNCLINE_HANDLER_FUGUE_TEXT = 2,
-    /// Plain list.
-    SYNCLINE_HANDLER_LIST = 3,
-    /// List that keeps concurrent passages together.
-    SYNCLINE_HANDLER_FUGUE_LIST = 4,
-    /// List whose items can be moved.
-    SYNCLINE_HANDLER_MOVABLE_LIST = 5,
-    /// Map; the last writer of a key wins.
-    SYNCLINE_HANDLER_MAP = 6,
-    /// Map; adding wins over removing.
-    SYNCLINE_HANDLER_OR_MAP = 7,
-    /// One value; the last writer wins.
-    SYNCLINE_HANDLER_REGISTER = 8,
-    /// Set; adding wins over removing.
-    SYNCLINE_HANDLER_OR_SET = 9,
-    /// Map of handlers.
-    SYNCLINE_HANDLER_MAP_REF = 10,
-    /// List of handlers.
-    SYNCLINE_HANDLER_LIST_REF = 11,
-    /// Movable list of handlers.
-    SYNCLINE_HANDLER_MOVABLE_LIST_REF = 12,
-    /// Type of the application.
-    SYNCLINE_HANDLER_CUSTOM = 13,
-}
-
-use syncline_handler_kind::*;
-
-/// How values of a handler are stored.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum syncline_codec {
-    /// As JSON text.
-    SYNCLINE_CODEC_JSON = 0,
-    /// Values are BYTES, stored as they are.
-    SYNCLINE_CODEC_BYTES = 1,
-}
-
-/// A handler kind as C gives it: any integer.
-pub type HandlerKindArg = u32;
-/// A codec as C gives it: any integer.
-pub type CodecArg = u32;
-
-/// What to make when a handler is not there yet.
-#[repr(C)]
-pub struct syncline_handler_options {
-    /// Set by SYNCLINE_OPTIONS.
-    pub struct_size: usize,
-    /// 0: FUGUE_TEXT, MAP, OR_SET or REGISTER by the function used. Kinds this version does not
-    /// have are UNSUPPORTED.
-    pub kind: HandlerKindArg,
-    /// How values are stored.
-    pub codec: CodecArg,
-    /// Wire tag, for example `CRDTMapHandler<num>`; "" = Dart's tag for values of any type.
-    pub type_name: syncline_string,
-}
-
-// SAFETY: repr(C), the first field is the size.
-unsafe impl SizeFirst for syncline_handler_options {}
-// SAFETY: integers and nullable pointers only.
-unsafe impl OptionStruct for syncline_handler_options {}
-
-/// The options in the terms of `document`. `kind` is the only one the function makes.
-pub(crate) fn spec(
-    caller: Caller<'_>,
-    options: *const syncline_handler_options,
-    (kind_number, kind): (syncline_handler_kind, HandlerKind),
-) -> Result<HandlerSpec, Error> {
-    let given = caller.sized(options, "options")?;
-    let supported = [
-        SYNCLINE_HANDLER_FUGUE_TEXT,
-        SYNCLINE_HANDLER_MAP,
-        SYNCLINE_HANDLER_REGISTER,
-        SYNCLINE_HANDLER_OR_SET,
-    ];
-    match given.kind {
-        0 => {}
-        number if number == kind_number as u32 => {}
-        number if supported.iter().any(|known| *known as u32 == number) => {
-            return Err(Error::argument(
-                "this function does not make handlers of this kind",
-            ));
-        }
-        1..=13 => {
-            return Err(Error::unsupported(
-                "this version does not have this handler kind",
-            ));
-        }
-        _ => return Err(Error::argument("this handler kind does not exist")),
-    }
-    let codec = match given.codec {
-        c if c == syncline_codec::SYNCLINE_CODEC_JSON as u32 => ValueCodec::Json,
-        c if c == syncline_codec::SYNCLINE_CODEC_BYTES as u32 => ValueCodec::Bytes,
-        _ => return Err(Error::argument("this codec does not exist")),
-    };
-    if kind == HandlerKind::FugueText && codec != ValueCodec::Json {
-        return Err(Error::argument("a text has no values to encode"));
-    }
-    let type_tag = caller.text(given.type_name, "type_name")?.to_owned();
-    Ok(HandlerSpec {
-        kind,
-        codec,
-        type_tag,
-    })
-}
-
-/// A handler as C knows it: the object behind syncline_handler, syncline_text, syncline_map,
-/// syncline_set and syncline_register.
+/// A handler as C knows it: the object behind syncline_handler and the types of its kinds.
 #[derive(Clone)]
 pub(crate) struct HandlerRef {
     document: Arc<DocumentCore>,
@@ -182,19 +74,50 @@ impl HandlerRef {
         self.document.read(|document| body(document, self.index))
     }
 
-    /// The body of the `_subscribe` functions of all kinds.
-    pub(crate) fn scope(&self) -> Scope {
-        Scope::Handler(self.index)
+    /// Its kind.
+    pub(crate) fn kind(&self) -> HandlerKind {
+        self.kind
     }
 
-    fn of_kind(&self, kind: HandlerKind) -> Result<HandlerRef, Error> {
-        if self.kind == kind {
-            return Ok(self.clone());
+    /// The body of the `_subscribe` functions of all kinds.
+    pub(crate) fn subscribe(
+        &self,
+        subscription: &Arc<Subscription>,
+    ) -> Result<Arc<dyn Source>, Error> {
+        let scope = match subscription.is_deep() && self.kind.is_container() {
+            true => Scope::Below(self.index),
+            false => Scope::Handler(self.index),
+        };
+        self.document.subscribe(subscription, scope)
+    }
+
+    /// Another handler of the same document.
+    pub(crate) fn sibling<'a>(&self, other: &'a HandlerRef) -> Result<&'a HandlerRef, Error> {
+        if Arc::ptr_eq(self.document.shared(), other.document.shared()) {
+            Ok(other)
+        } else {
+            Err(Error::argument("the child is a part of another document"))
+        }
+    }
+
+    /// Its number in its document.
+    pub(crate) fn index(&self) -> HandlerIdx {
+        self.index
+    }
+
+    /// A TYPE_MISMATCH unless it is of one of these kinds.
+    pub(crate) fn ensure_kind(&self, family: &Family) -> Result<(), Error> {
+        if family.contains(&self.kind) {
+            return Ok(());
         }
         Err(Error::new(
             SYNCLINE_ERROR_TYPE_MISMATCH,
             "the handler is of another kind",
         ))
+    }
+
+    fn of_family(&self, family: &Family) -> Result<HandlerRef, Error> {
+        self.ensure_kind(family).map(|()| self.clone())
     }
 }
 
@@ -223,23 +146,8 @@ pub unsafe extern "C" fn syncline_handler_retain(
 pub unsafe extern "C" fn syncline_handler_get_kind(
     handler: *const syncline_handler,
 ) -> syncline_handler_kind {
-    question!(SYNCLINE_HANDLER_CUSTOM, |caller| {
-        Ok(match caller.object(handler)?.kind {
-            HandlerKind::Text => SYNCLINE_HANDLER_TEXT,
-            HandlerKind::FugueText => SYNCLINE_HANDLER_FUGUE_TEXT,
-            HandlerKind::List => SYNCLINE_HANDLER_LIST,
-            HandlerKind::FugueList => SYNCLINE_HANDLER_FUGUE_LIST,
-            HandlerKind::MovableList => SYNCLINE_HANDLER_MOVABLE_LIST,
-            HandlerKind::Map => SYNCLINE_HANDLER_MAP,
-            HandlerKind::OrMap => SYNCLINE_HANDLER_OR_MAP,
-            HandlerKind::Register => SYNCLINE_HANDLER_REGISTER,
-            HandlerKind::OrSet => SYNCLINE_HANDLER_OR_SET,
-            HandlerKind::MapRef => SYNCLINE_HANDLER_MAP_REF,
-            HandlerKind::ListRef => SYNCLINE_HANDLER_LIST_REF,
-            HandlerKind::MovableListRef => SYNCLINE_HANDLER_MOVABLE_LIST_REF,
-            HandlerKind::Custom => SYNCLINE_HANDLER_CUSTOM,
-        })
-    })
+    let otherwise = syncline_handler_kind::SYNCLINE_HANDLER_CUSTOM;
+    question!(otherwise, |caller| Ok(caller.object(handler)?.kind.into()))
 }
 
 /// Its id, borrowed while the handle lives.
@@ -331,12 +239,13 @@ pub unsafe extern "C" fn syncline_handler_snapshot_state(
     })
 }
 
-/// Its content as JSON text.
+/// Its content as JSON text. A reference that is not resolved is {"type", "id"}.
 ///
-/// @param resolve_refs  whether references are replaced by what they refer to; the kinds of this
-///                      version hold none
+/// @param resolve_refs  whether references are replaced by what they refer to: null for one that
+///                      leads nowhere or into a circle
 /// @param out_json      free it with syncline_buffer_free
-/// @return INVALID_ARGUMENT if it holds what JSON does not have (bytes)
+/// @return INVALID_ARGUMENT if it holds what JSON does not have (bytes); LIMIT if what it refers
+///         to is too large or nested more than 128 times: then take parts of it
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_handler_to_json(
     handler: *const syncline_handler,
@@ -344,19 +253,17 @@ pub unsafe extern "C" fn syncline_handler_to_json(
     out_json: *mut syncline_buffer,
 ) -> syncline_status {
     guard!(|caller| {
-        let _ = resolve_refs;
         let out = caller.out(out_json, "out_json")?;
-        let value = caller
-            .object(handler)?
-            .read(|d, h| Ok(d.handler_value(h)))?;
-        give_json(out, &value)
+        let value = nested::value_of(caller.object(handler)?, resolve_refs)?;
+        give_json(out, value)
     })
 }
 
 /// Its content as a value.
 ///
-/// @param resolve_refs  as syncline_handler_to_json
+/// @param resolve_refs  as syncline_handler_to_json; else references are REF values
 /// @param out_value     free it with syncline_value_free
+/// @return LIMIT as syncline_handler_to_json
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_handler_to_value(
     handler: *const syncline_handler,
@@ -364,18 +271,15 @@ pub unsafe extern "C" fn syncline_handler_to_value(
     out_value: *mut *mut syncline_value,
 ) -> syncline_status {
     guard!(|caller| {
-        let _ = resolve_refs;
         let out = caller.out(out_value, "out_value")?;
-        let value = caller
-            .object(handler)?
-            .read(|d, h| Ok(d.handler_value(h)))?;
+        let value = nested::value_of(caller.object(handler)?, resolve_refs)?;
         out.give(Block::from_value(&value).into_raw())
     })
 }
 
 /// Asks for CHANGE and CLOSED events of this handler.
 ///
-/// @param listener          who is told
+/// @param listener          who is told; `deep` includes all that a container refers to
 /// @param out_subscription  free it with syncline_subscription_free to end it
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_handler_subscribe(
@@ -385,8 +289,7 @@ pub unsafe extern "C" fn syncline_handler_subscribe(
 ) -> syncline_status {
     guard!(
         |caller| subscribe(caller, listener, out_subscription, |subscription| {
-            let handler = caller.object(handler)?;
-            handler.document.subscribe(subscription, handler.scope())
+            caller.object(handler)?.subscribe(subscription)
         })
     )
 }
@@ -402,7 +305,22 @@ pub unsafe extern "C" fn syncline_handler_as_text(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_text, "out_text")?;
-        out.give_handle(caller.object(handler)?.of_kind(HandlerKind::FugueText)?)
+        out.give_handle(caller.object(handler)?.of_family(kinds::TEXTS)?)
+    })
+}
+
+/// The same handler as a list.
+///
+/// @param out_list  free it with syncline_list_free
+/// @return TYPE_MISMATCH
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_handler_as_list(
+    handler: *mut syncline_handler,
+    out_list: *mut *mut syncline_list,
+) -> syncline_status {
+    guard!(|caller| {
+        let out = caller.out(out_list, "out_list")?;
+        out.give_handle(caller.object(handler)?.of_family(kinds::LISTS)?)
     })
 }
 
@@ -417,7 +335,7 @@ pub unsafe extern "C" fn syncline_handler_as_map(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_map, "out_map")?;
-        out.give_handle(caller.object(handler)?.of_kind(HandlerKind::Map)?)
+        out.give_handle(caller.object(handler)?.of_family(kinds::MAPS)?)
     })
 }
 
@@ -432,7 +350,7 @@ pub unsafe extern "C" fn syncline_handler_as_set(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_set, "out_set")?;
-        out.give_handle(caller.object(handler)?.of_kind(HandlerKind::OrSet)?)
+        out.give_handle(caller.object(handler)?.of_family(kinds::SETS)?)
     })
 }
 
@@ -447,6 +365,21 @@ pub unsafe extern "C" fn syncline_handler_as_register(
 ) -> syncline_status {
     guard!(|caller| {
         let out = caller.out(out_register, "out_register")?;
-        out.give_handle(caller.object(handler)?.of_kind(HandlerKind::Register)?)
+        out.give_handle(caller.object(handler)?.of_family(kinds::REGISTERS)?)
+    })
+}
+
+/// The same handler as a custom handler.
+///
+/// @param out_custom  free it with syncline_custom_free
+/// @return TYPE_MISMATCH
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_handler_as_custom(
+    handler: *mut syncline_handler,
+    out_custom: *mut *mut syncline_custom,
+) -> syncline_status {
+    guard!(|caller| {
+        let out = caller.out(out_custom, "out_custom")?;
+        out.give_handle(caller.object(handler)?.of_family(kinds::CUSTOMS)?)
     })
 }

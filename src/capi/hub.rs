@@ -5,16 +5,18 @@
 //! after the lock was released. What nobody wants is not built.
 
 use super::delivery::Queue;
+use super::event::number;
 use super::payload::{
     ChangePayload, Payload, Target, TargetDelta, UpdatePayload,
     syncline_event_type::{SYNCLINE_EVENT_CHANGE, SYNCLINE_EVENT_UPDATE},
 };
 use super::subscription::Subscription;
 use super::units;
+use crate::codec::Value;
 use crate::codec::change::encode_list;
 use crate::document::{
-    Commit, Document, DocumentObserver, HandlerDelta, HandlerIdx, HandlerKind, LogPosition, Origin,
-    TextUnit,
+    Commit, Document, DocumentObserver, HandlerDelta, HandlerIdx, HandlerKind, LogPosition,
+    NestedPath, Origin, PathStep, TextUnit,
 };
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -53,6 +55,8 @@ struct Listener {
 pub(crate) enum Scope {
     Document,
     Handler(HandlerIdx),
+    /// A container with all that it refers to.
+    Below(HandlerIdx),
 }
 
 impl Hub {
@@ -110,12 +114,17 @@ impl Hub {
         let mut state = self.state.lock();
         self.is_stale.store(false, Ordering::Release);
         let wants = |listener: &&Listener| listener.subscription.wants(SYNCLINE_EVENT_CHANGE);
-        let wanted: HashSet<Scope> = state
+        let mut wanted: HashSet<Scope> = state
             .listeners
             .iter()
             .filter(wants)
             .map(|listener| listener.scope)
             .collect();
+        let is_deep = wanted.iter().any(|scope| matches!(scope, Scope::Below(_)));
+        if is_deep && self.unit != TextUnit::Utf16 {
+            // Copies of texts must see every delta, and a text may come below a container later.
+            wanted.insert(Scope::Document);
+        }
         for gone in state.observed.difference(&wanted) {
             observe(document, *gone, false);
         }
@@ -150,6 +159,7 @@ fn observe(document: &mut Document, scope: Scope, on: bool) {
     match scope {
         Scope::Document => document.observe_all(on),
         Scope::Handler(handler) => document.observe(handler, on),
+        Scope::Below(container) => document.observe_deeply(container, on),
     }
 }
 
@@ -161,7 +171,8 @@ impl HubState {
         let is_wanted = |h: HandlerIdx| all || observed.contains(&Scope::Handler(h));
         self.texts.retain(|handler, _| is_wanted(*handler));
         for handler in document.handlers() {
-            let is_text = document.handler_kind(handler) == HandlerKind::FugueText;
+            let kind = document.handler_kind(handler);
+            let is_text = matches!(kind, HandlerKind::FugueText | HandlerKind::Text);
             if is_text && is_wanted(handler) && !self.texts.contains_key(&handler) {
                 let mut text = Vec::new();
                 document.text_slice_utf16(handler, 0..document.text_len_utf16(handler), &mut text);
@@ -202,8 +213,7 @@ impl HubState {
                 let text = self.texts.entry(handler).or_default();
                 TargetDelta::Text(units::convert(ops, text, unit))
             }
-            // No handler of this interface reports one.
-            HandlerDelta::List(_) => TargetDelta::Keys(Vec::new()),
+            HandlerDelta::List(ops) => TargetDelta::List(ops.iter().map(Into::into).collect()),
             HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
                 TargetDelta::Keys(ops.clone())
             }
@@ -211,6 +221,7 @@ impl HubState {
         Target {
             id: document.handler_id(handler).to_owned(),
             type_name: document.handler_type(handler).to_owned(),
+            path: None,
             delta,
         }
     }
@@ -242,37 +253,26 @@ impl Hub {
             .iter()
             .map(|(handler, delta)| (*handler, state.target(document, self.unit, *handler, delta)))
             .collect();
-        let mut single: HashMap<HandlerIdx, Arc<Payload>> = HashMap::new();
-        let only = if targets.len() == 1 {
-            Some(targets[0].0)
-        } else {
-            None
-        };
-        let mut whole: Option<Arc<Payload>> = None;
-        let build = |wanted: Option<HandlerIdx>| {
-            let chosen = targets
-                .iter()
-                .filter(|(h, _)| wanted.is_none_or(|wanted| *h == wanted));
-            Arc::new(Payload::Change(change_payload(
-                commit,
-                chosen.map(|(_, target)| target.clone()).collect(),
-            )))
-        };
+        let mut built: HashMap<Scope, Arc<Payload>> = HashMap::new();
         for listener in &state.listeners {
             if !listener.subscription.wants(SYNCLINE_EVENT_CHANGE) {
                 continue;
             }
-            // With one target the document and the handler see the same payload.
-            let scope = match listener.scope {
-                Scope::Document => only,
-                Scope::Handler(h) if targets.iter().any(|(touched, _)| *touched == h) => Some(h),
-                Scope::Handler(_) => continue,
-            };
-            let payload = match scope {
-                None => whole.get_or_insert_with(|| build(None)),
-                Some(h) => single.entry(h).or_insert_with(|| build(Some(h))),
-            };
-            self.push(&listener.subscription, payload);
+            let mut scope = listener.scope;
+            if let (Scope::Document, [(only, _)]) = (scope, targets.as_slice()) {
+                // With one target the document and the handler see the same payload.
+                scope = Scope::Handler(*only);
+            }
+            if let Some(payload) = built.get(&scope) {
+                self.push(&listener.subscription, payload);
+                continue;
+            }
+            let chosen = targets_of(scope, &targets, &commit.paths);
+            if !chosen.is_empty() {
+                let payload = Arc::new(Payload::Change(change_payload(commit, chosen)));
+                self.push(&listener.subscription, &payload);
+                built.insert(scope, payload);
+            }
         }
     }
 
@@ -303,6 +303,39 @@ impl Hub {
         }));
         listeners.for_each(|listener| self.push(&listener.subscription, &payload));
     }
+}
+
+/// What a subscription with this scope sees.
+fn targets_of(scope: Scope, targets: &[(HandlerIdx, Target)], paths: &[NestedPath]) -> Vec<Target> {
+    let all = targets.iter();
+    match scope {
+        Scope::Document => all.map(|(_, target)| target.clone()).collect(),
+        Scope::Handler(wanted) => {
+            let own = all.filter(|(handler, _)| *handler == wanted);
+            own.map(|(_, target)| target.clone()).collect()
+        }
+        Scope::Below(root) => {
+            let below = paths.iter().filter(|path| path.root == root);
+            let ways: HashMap<HandlerIdx, &[PathStep]> = below
+                .map(|path| (path.handler, path.steps.as_slice()))
+                .collect();
+            let with_path = |(handler, target): &(HandlerIdx, Target)| {
+                ways.get(handler).map(|steps| Target {
+                    path: Some(path_value(steps)),
+                    ..target.clone()
+                })
+            };
+            all.filter_map(with_path).collect()
+        }
+    }
+}
+
+fn path_value(steps: &[PathStep]) -> Value {
+    let step = |step: &PathStep| match step {
+        PathStep::Key(key) => Value::from(key.as_str()),
+        PathStep::Index(index) => number(*index),
+    };
+    Value::Array(steps.iter().map(step).collect())
 }
 
 fn change_payload(commit: &Commit, targets: Vec<Target>) -> ChangePayload {

@@ -2,12 +2,14 @@
 
 use super::change::syncline_change;
 use super::error::Error;
+use super::event::{object, string};
 use super::guard::{Caller, guard, question};
 use super::handle::{self, handle};
 use super::handler::{HandlerRef, syncline_handler};
 use super::tree::{Block, syncline_value};
 use super::types::*;
 use crate::codec::{Change, Value};
+use crate::document::Conflict;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +30,16 @@ pub(crate) struct Item {
     pub(crate) block: OnceLock<Block>,
     /// The bytes of the change, made when somebody looks.
     pub(crate) encoded: OnceLock<Vec<u8>>,
+}
+
+impl Item {
+    /// An item that is a value and nothing else.
+    pub(crate) fn of_value(value: Value) -> Self {
+        Item {
+            value: Some(value),
+            ..Item::default()
+        }
+    }
 }
 
 /// The copy and the place in it.
@@ -58,6 +70,19 @@ impl IteratorCore {
                 change: Some(change),
                 ..Item::default()
             }
+        }))
+    }
+
+    /// Over values that lost.
+    pub(crate) fn of_conflicts(conflicts: Vec<Conflict>) -> Self {
+        Self::new(conflicts.into_iter().map(|conflict| {
+            // Clocks of changes are checked to lie far below the end of their range.
+            let clock = i64::try_from(conflict.clock.to_u64()).unwrap_or(i64::MAX);
+            Item::of_value(object([
+                ("value", conflict.value),
+                ("peer", string(&conflict.peer.to_string())),
+                ("clock", Value::Int(clock)),
+            ]))
         }))
     }
 

@@ -5,11 +5,13 @@ use super::guard::{guard, question};
 use super::handle::{self, handle};
 use super::handler::{HandlerRef, syncline_handler};
 use super::iterator::{Item, IteratorCore, syncline_iterator};
+use super::kinds::{MAPS_OF_REFERENCES, MAPS_WITH_UPDATE};
+use super::nested;
 use super::queue::{subscribe, syncline_listener, syncline_subscription};
 use super::tree::{Block, Node, syncline_value};
 use super::types::*;
 
-/// Keys with values; for each key the last writer wins.
+/// Keys with values: a map, an OR-map, or a map of references.
 pub struct syncline_map(());
 
 handle!(syncline_map, HandlerRef, Map);
@@ -48,7 +50,7 @@ pub unsafe extern "C" fn syncline_map_as_handler(
 
 /// Asks for CHANGE events (keys with old and new value) and CLOSED of this map.
 ///
-/// @param listener          who is told
+/// @param listener          who is told; `deep` includes all that a map of references leads to
 /// @param out_subscription  free it with syncline_subscription_free to end it
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_map_subscribe(
@@ -58,8 +60,7 @@ pub unsafe extern "C" fn syncline_map_subscribe(
 ) -> syncline_status {
     guard!(
         |caller| subscribe(caller, listener, out_subscription, |subscription| {
-            let map = caller.object(map)?;
-            map.document().subscribe(subscription, map.scope())
+            caller.object(map)?.subscribe(subscription)
         })
     )
 }
@@ -119,12 +120,20 @@ pub(crate) fn give_or_not_found(
     }
 }
 
-/// Sets a key.
+fn done_or_not_found(done: bool) -> syncline_status {
+    if done {
+        SYNCLINE_OK
+    } else {
+        SYNCLINE_NOT_FOUND
+    }
+}
+
+/// Sets a key (Dart's put of an OR-map).
 ///
 /// @param key    any text
-/// @param value  with codec BYTES it must be BYTES
-/// @return UNSUPPORTED for undefined, big integers and references; INVALID_ARGUMENT for what the
-///         codec cannot store (NaN, infinity, bytes in JSON)
+/// @param value  with codec BYTES it must be BYTES, in maps of references REF
+/// @return UNSUPPORTED for undefined and big integers; INVALID_ARGUMENT for what the map cannot
+///         store (NaN, infinity, bytes in JSON)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_map_set(
     map: *mut syncline_map,
@@ -143,7 +152,8 @@ pub unsafe extern "C" fn syncline_map_set(
 
 /// Sets a key only where it is present: if somebody removes it at the same time, it stays removed.
 ///
-/// @return NOT_FOUND if it is not present; else as syncline_map_set
+/// @return NOT_FOUND if it is not present; TYPE_MISMATCH for an OR-map, which has no such
+///         operation; else as syncline_map_set
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_map_update(
     map: *mut syncline_map,
@@ -153,18 +163,16 @@ pub unsafe extern "C" fn syncline_map_update(
     guard!(|caller| {
         let key = caller.text(key, "key")?;
         let value = Node::read(caller, value)?.into_value()?;
-        let done = caller.object(map)?.edit(|d, h| {
+        let map = caller.object(map)?;
+        map.ensure_kind(MAPS_WITH_UPDATE)?;
+        let done = map.edit(|d, h| {
             let present = d.map_contains(h, key);
             if present {
                 d.map_update(h, key, &value)?;
             }
             Ok::<bool, Error>(present)
         })?;
-        Ok(if done {
-            SYNCLINE_OK
-        } else {
-            SYNCLINE_NOT_FOUND
-        })
+        Ok(done_or_not_found(done))
     })
 }
 
@@ -185,15 +193,12 @@ pub unsafe extern "C" fn syncline_map_remove(
             }
             Ok::<bool, Error>(present)
         })?;
-        Ok(if done {
-            SYNCLINE_OK
-        } else {
-            SYNCLINE_NOT_FOUND
-        })
+        Ok(done_or_not_found(done))
     })
 }
 
-/// All entries: key and value.
+/// All entries: key and value. A key of an OR-map that is no string is its JSON text; of keys with
+/// the same text only the first is here.
 ///
 /// @param out_iterator  free it with syncline_iterator_free
 #[unsafe(no_mangle)]
@@ -214,11 +219,33 @@ pub unsafe extern "C" fn syncline_map_iterate(
     })
 }
 
+/// The values of a key that lost against the one it has, written without knowledge of it and of
+/// each other: value = {"value", "peer", "clock"}, newest first. What was pruned is not found, and
+/// while the open transaction has set the key there are none.
+///
+/// @param out_iterator  free it with syncline_iterator_free
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_map_iterate_conflicts(
+    map: *const syncline_map,
+    key: syncline_string,
+    out_iterator: *mut *mut syncline_iterator,
+) -> syncline_status {
+    guard!(|caller| {
+        let out = caller.out(out_iterator, "out_iterator")?;
+        let key = caller.text(key, "key")?;
+        let conflicts = caller
+            .object(map)?
+            .read(|d, h| Ok(d.map_conflicts(h, key)))?;
+        out.give_handle(IteratorCore::of_conflicts(conflicts))
+    })
+}
+
 /// The whole map as an OBJECT.
 ///
-/// @param resolve_refs  whether references are replaced by what they refer to; maps of this
-///                      version hold none
+/// @param resolve_refs  whether references are replaced by what they refer to: null for one that
+///                      leads nowhere or into a circle
 /// @param out_object    free it with syncline_value_free
+/// @return LIMIT as syncline_handler_to_json
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_map_to_value(
     map: *const syncline_map,
@@ -226,9 +253,116 @@ pub unsafe extern "C" fn syncline_map_to_value(
     out_object: *mut *mut syncline_value,
 ) -> syncline_status {
     guard!(|caller| {
-        let _ = resolve_refs;
         let out = caller.out(out_object, "out_object")?;
-        let value = caller.object(map)?.read(|d, h| Ok(d.handler_value(h)))?;
+        let value = nested::value_of(caller.object(map)?, resolve_refs)?;
         out.give(Block::from_value(&value).into_raw())
+    })
+}
+
+/// Puts a reference to a handler at a key.
+///
+/// @param child  of the same document
+/// @return TYPE_MISMATCH unless it is a map of references; INVALID_ARGUMENT for a child of another
+///         document
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_map_set_ref(
+    map: *mut syncline_map,
+    key: syncline_string,
+    child: *const syncline_handler,
+) -> syncline_status {
+    guard!(|caller| {
+        let key = caller.text(key, "key")?;
+        let map = caller.object(map)?;
+        let child = map.sibling(caller.object(child)?)?.index();
+        map.ensure_kind(MAPS_OF_REFERENCES)?;
+        map.edit(|d, h| Ok(d.set_ref(h, key, child)?))?;
+        Ok(SYNCLINE_OK)
+    })
+}
+
+/// The handler that the reference at a key leads to, made if it is not there and its type is
+/// registered.
+///
+/// @param out_child  free it with syncline_handler_free
+/// @return NOT_FOUND, with out_child unchanged, without such a key or if it leads nowhere;
+///         TYPE_MISMATCH unless it is a map of references
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_map_get_ref(
+    map: *const syncline_map,
+    key: syncline_string,
+    out_child: *mut *mut syncline_handler,
+) -> syncline_status {
+    guard!(|caller| {
+        let out = caller.out(out_child, "out_child")?;
+        let key = caller.text(key, "key")?;
+        let map = caller.object(map)?;
+        map.ensure_kind(MAPS_OF_REFERENCES)?;
+        let child = map.edit(|d, h| {
+            let reference = d.get_ref(h, key);
+            Ok(reference.and_then(|reference| map.document().resolve(d, &reference)))
+        })?;
+        child.map_or(Ok(SYNCLINE_NOT_FOUND), |child| out.give_handle(child))
+    })
+}
+
+/// As syncline_map_get, for an OR-map with keys of any type.
+///
+/// @param key        any JSON value; maps of other kinds have string keys only
+/// @param out_value  free it with syncline_value_free
+/// @return NOT_FOUND, with *out_value set to NULL
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_map_get_any(
+    map: *const syncline_map,
+    key: *const syncline_value,
+    out_value: *mut *mut syncline_value,
+) -> syncline_status {
+    guard!(|caller| {
+        let out = caller.out(out_value, "out_value")?;
+        let key = Node::read(caller, key)?.into_value()?;
+        let found = caller.object(map)?.read(|d, h| {
+            let value = d.map_get_any(h, &key);
+            Ok(value.map(|value| Block::from_value(&value)))
+        })?;
+        give_or_not_found(out, found)
+    })
+}
+
+/// As syncline_map_set, for an OR-map with keys of any type.
+///
+/// @return as syncline_map_set, also for the key
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_map_set_any(
+    map: *mut syncline_map,
+    key: *const syncline_value,
+    value: *const syncline_value,
+) -> syncline_status {
+    guard!(|caller| {
+        let key = Node::read(caller, key)?.into_value()?;
+        let value = Node::read(caller, value)?.into_value()?;
+        caller
+            .object(map)?
+            .edit(|d, h| Ok(d.map_set_any(h, &key, &value)?))?;
+        Ok(SYNCLINE_OK)
+    })
+}
+
+/// As syncline_map_remove, for an OR-map with keys of any type.
+///
+/// @return NOT_FOUND if it is not present
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_map_remove_any(
+    map: *mut syncline_map,
+    key: *const syncline_value,
+) -> syncline_status {
+    guard!(|caller| {
+        let key = Node::read(caller, key)?.into_value()?;
+        let done = caller.object(map)?.edit(|d, h| {
+            let present = d.map_get_any(h, &key).is_some();
+            if present {
+                d.map_remove_any(h, &key)?;
+            }
+            Ok::<bool, Error>(present)
+        })?;
+        Ok(done_or_not_found(done))
     })
 }

@@ -4,7 +4,7 @@ use super::reports::{ProgressReport, ServerReport, StatusReport, StoreReport};
 use super::tree::{self, Block};
 use super::types::*;
 use crate::codec::Value;
-use crate::document::{MapOp, Origin};
+use crate::document::{ListOp, MapOp, Origin};
 use std::sync::OnceLock;
 
 /// The kinds of events.
@@ -110,8 +110,8 @@ pub struct syncline_text_op {
     pub attributes: *const syncline_value,
 }
 
-/// One step of a list delta. MOVE and UPDATE name absolute indexes of the list after the steps
-/// before it.
+/// One step of a list delta: RETAIN, INSERT and REMOVE apply in order from index 0, as those of a
+/// text; then MOVE and UPDATE name absolute indexes of the list after the steps before them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct syncline_list_op {
@@ -119,7 +119,7 @@ pub struct syncline_list_op {
     pub kind: u32,
     /// Zero.
     pub reserved: u32,
-    /// UPDATE: where; MOVE: to.
+    /// UPDATE: where; MOVE: where the element is once it was taken out and put in again.
     pub index: u64,
     /// MOVE: from.
     pub from: u64,
@@ -156,7 +156,8 @@ pub struct syncline_change_target {
     pub id: syncline_string,
     /// Handler type tag.
     pub type_name: syncline_string,
-    /// ARRAY of keys and indexes from the observed object, or NULL.
+    /// With a deep listener: ARRAY of keys and indexes from the observed container to the handler,
+    /// empty for the container itself. Else NULL.
     pub path: *const syncline_value,
     /// Text.
     pub text_ops: *const syncline_text_op,
@@ -182,10 +183,40 @@ pub(crate) enum TextStep {
     Remove(u64),
 }
 
+/// One step of a list delta; the values of an insertion or a removal are one array.
+#[derive(Clone, Debug)]
+pub(crate) enum ListStep {
+    Retain(u64),
+    Insert(Value),
+    Remove(Value),
+    Update { index: u64, old: Value, new: Value },
+    Move { from: u64, to: u64 },
+}
+
+impl From<&ListOp> for ListStep {
+    fn from(op: &ListOp) -> Self {
+        match op {
+            ListOp::Retain(count) => ListStep::Retain(*count),
+            ListOp::Insert(values) => ListStep::Insert(Value::Array(values.clone())),
+            ListOp::Remove(values) => ListStep::Remove(Value::Array(values.clone())),
+            ListOp::Update { index, old, new } => ListStep::Update {
+                index: *index,
+                old: old.clone(),
+                new: new.clone(),
+            },
+            ListOp::Move { from, to } => ListStep::Move {
+                from: *from,
+                to: *to,
+            },
+        }
+    }
+}
+
 /// What happened to one handler.
 #[derive(Clone, Debug)]
 pub(crate) enum TargetDelta {
     Text(Vec<TextStep>),
+    List(Vec<ListStep>),
     Keys(Vec<MapOp>),
 }
 
@@ -194,6 +225,8 @@ pub(crate) enum TargetDelta {
 pub(crate) struct Target {
     pub(crate) id: String,
     pub(crate) type_name: String,
+    /// Keys and indexes from the observed container.
+    pub(crate) path: Option<Value>,
     pub(crate) delta: TargetDelta,
 }
 
@@ -279,8 +312,10 @@ impl ChangePayload {
         let of_target = |target: &Target| {
             let delta = match &target.delta {
                 TargetDelta::Text(steps) => steps.iter().map(text_step_bytes).sum::<u64>(),
+                TargetDelta::List(steps) => steps.iter().map(list_step_bytes).sum(),
                 TargetDelta::Keys(ops) => ops.iter().map(map_op_bytes).sum(),
             };
+            let delta = delta + target.path.as_ref().map_or(0, tree::value_bytes);
             delta + (target.id.len() + target.type_name.len() + size_of::<Target>()) as u64
         };
         self.tag.len() as u64 + self.targets.iter().map(of_target).sum::<u64>()
@@ -304,6 +339,15 @@ fn text_step_bytes(step: &TextStep) -> u64 {
     (size_of::<TextStep>() + content) as u64
 }
 
+fn list_step_bytes(step: &ListStep) -> u64 {
+    let content = match step {
+        ListStep::Insert(values) | ListStep::Remove(values) => tree::value_bytes(values),
+        ListStep::Update { old, new, .. } => tree::value_bytes(old) + tree::value_bytes(new),
+        ListStep::Retain(_) | ListStep::Move { .. } => 0,
+    };
+    size_of::<ListStep>() as u64 + content
+}
+
 fn map_op_bytes(op: &MapOp) -> u64 {
     let value = |value: &Option<Value>| value.as_ref().map_or(0, tree::value_bytes);
     (size_of::<MapOp>() + op.key.len()) as u64 + value(&op.old) + value(&op.new)
@@ -314,6 +358,7 @@ fn map_op_bytes(op: &MapOp) -> u64 {
 struct CTargets {
     targets: Vec<syncline_change_target>,
     _text_ops: Vec<Vec<syncline_text_op>>,
+    _list_ops: Vec<Vec<syncline_list_op>>,
     _map_ops: Vec<Vec<syncline_map_op>>,
     _values: Vec<Block>,
 }
@@ -325,15 +370,16 @@ unsafe impl Sync for CTargets {}
 
 impl CTargets {
     fn new(targets: &[Target]) -> Self {
-        let mut values = Vec::new();
+        let mut values = Values::default();
         let mut text_ops = Vec::new();
+        let mut list_ops = Vec::new();
         let mut map_ops = Vec::new();
         let mut result = Vec::with_capacity(targets.len());
         for target in targets {
             let mut c = syncline_change_target {
                 id: syncline_string::borrowed(&target.id),
                 type_name: syncline_string::borrowed(&target.type_name),
-                path: std::ptr::null(),
+                path: values.keep_some(target.path.as_ref()),
                 text_ops: std::ptr::null(),
                 text_op_count: 0,
                 list_ops: std::ptr::null(),
@@ -349,6 +395,11 @@ impl CTargets {
                     (c.text_ops, c.text_op_count) = (ops.as_ptr(), ops.len());
                     text_ops.push(ops);
                 }
+                TargetDelta::List(steps) => {
+                    let ops: Vec<_> = steps.iter().map(|s| list_op(s, &mut values)).collect();
+                    (c.list_ops, c.list_op_count) = (ops.as_ptr(), ops.len());
+                    list_ops.push(ops);
+                }
                 TargetDelta::Keys(keys) => {
                     let ops: Vec<_> = keys.iter().map(|op| map_op(op, &mut values)).collect();
                     (c.map_ops, c.map_op_count) = (ops.as_ptr(), ops.len());
@@ -360,8 +411,9 @@ impl CTargets {
         CTargets {
             targets: result,
             _text_ops: text_ops,
+            _list_ops: list_ops,
             _map_ops: map_ops,
-            _values: values,
+            _values: values.0,
         }
     }
 }
@@ -384,16 +436,66 @@ fn text_op(step: &TextStep) -> syncline_text_op {
     }
 }
 
-fn map_op(op: &MapOp, values: &mut Vec<Block>) -> syncline_map_op {
-    let mut pointer = |value: &Option<Value>| match value {
-        Some(value) => {
-            let block = Block::from_value(value);
-            let root = block.root();
-            values.push(block);
-            root
-        }
-        None => std::ptr::null(),
+/// Values in the form of the header, kept alive as long as what points to them.
+#[derive(Default)]
+struct Values(Vec<Block>);
+
+impl Values {
+    fn keep(&mut self, value: &Value) -> *const syncline_value {
+        let block = Block::from_value(value);
+        let root = block.root();
+        self.0.push(block);
+        root
+    }
+
+    fn keep_some(&mut self, value: Option<&Value>) -> *const syncline_value {
+        value.map_or(std::ptr::null(), |value| self.keep(value))
+    }
+
+    /// The items of an array, and how many.
+    fn keep_items(&mut self, array: &Value) -> (*const syncline_value, u64) {
+        let root = self.keep(array);
+        // SAFETY: the block of the root was just put into `self`; only arrays come here, for
+        // which this field was written.
+        let array = unsafe { (*root).data.array };
+        (array.items, array.count as u64)
+    }
+}
+
+fn list_op(step: &ListStep, values: &mut Values) -> syncline_list_op {
+    let mut op = syncline_list_op {
+        kind: SYNCLINE_OP_RETAIN as u32,
+        reserved: 0,
+        index: 0,
+        from: 0,
+        length: 1,
+        values: std::ptr::null(),
+        old_values: std::ptr::null(),
     };
+    match step {
+        ListStep::Retain(count) => op.length = *count,
+        ListStep::Insert(array) => {
+            op.kind = SYNCLINE_OP_INSERT as u32;
+            (op.values, op.length) = values.keep_items(array);
+        }
+        ListStep::Remove(array) => {
+            op.kind = SYNCLINE_OP_REMOVE as u32;
+            (op.old_values, op.length) = values.keep_items(array);
+        }
+        ListStep::Update { index, old, new } => {
+            op.kind = SYNCLINE_OP_UPDATE as u32;
+            op.index = *index;
+            (op.values, op.old_values) = (values.keep(new), values.keep(old));
+        }
+        ListStep::Move { from, to } => {
+            op.kind = SYNCLINE_OP_MOVE as u32;
+            (op.from, op.index) = (*from, *to);
+        }
+    }
+    op
+}
+
+fn map_op(op: &MapOp, values: &mut Values) -> syncline_map_op {
     let kind = match (&op.old, &op.new) {
         (_, None) => SYNCLINE_OP_REMOVE,
         (None, Some(_)) => SYNCLINE_OP_INSERT,
@@ -403,7 +505,7 @@ fn map_op(op: &MapOp, values: &mut Vec<Block>) -> syncline_map_op {
         kind: kind as u32,
         reserved: 0,
         key: syncline_string::borrowed(&op.key),
-        old_value: pointer(&op.old),
-        new_value: pointer(&op.new),
+        old_value: values.keep_some(op.old.as_ref()),
+        new_value: values.keep_some(op.new.as_ref()),
     }
 }

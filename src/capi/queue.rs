@@ -5,7 +5,7 @@ use super::error::Error;
 use super::event::{syncline_event, syncline_event_fn};
 use super::guard::{Answer, Caller, OptionStruct, SizeFirst, guard, question};
 use super::handle::{self, Handle, handle};
-use super::subscription::{Source, Subscription};
+use super::subscription::{Source, Subscription, Wishes};
 use super::types::*;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -36,6 +36,11 @@ pub struct syncline_listener {
     pub free_user_data: syncline_free_fn,
     /// Bits (1 << syncline_event_type); 0 = all. CLOSED and OVERFLOW always come.
     pub mask: u64,
+    /// Handlers that hold references: also what happens in the handlers they lead to, each with
+    /// its path. No difference for others. Costs a walk over the references per commit.
+    pub deep: BoolArg,
+    /// Zero.
+    pub reserved_1: [u8; 7],
 }
 
 // SAFETY: repr(C), the first field is the size.
@@ -345,7 +350,15 @@ pub(crate) fn subscribe(
         None if listener.callback.is_some() => Queue::default_queue().clone(),
         None => return Err(Error::argument("a listener needs a callback or a queue")),
     };
-    let subscription = Subscription::new(queue, listener.callback, user, listener.mask);
+    let subscription = Subscription::new(
+        queue,
+        listener.callback,
+        user,
+        Wishes {
+            mask: listener.mask,
+            deep: listener.deep != 0,
+        },
+    );
     let source = match register(&subscription) {
         Ok(source) => source,
         Err(error) => {

@@ -3,6 +3,7 @@
 use super::guard::guard;
 use super::handle::{self, handle};
 use super::handler::{HandlerRef, syncline_handler};
+use super::iterator::{IteratorCore, syncline_iterator};
 use super::map::give_or_not_found;
 use super::queue::{subscribe, syncline_listener, syncline_subscription};
 use super::tree::{Block, Node, syncline_value};
@@ -59,8 +60,7 @@ pub unsafe extern "C" fn syncline_register_subscribe(
 ) -> syncline_status {
     guard!(
         |caller| subscribe(caller, listener, out_subscription, |subscription| {
-            let reg = caller.object(reg)?;
-            reg.document().subscribe(subscription, reg.scope())
+            caller.object(reg)?.subscribe(subscription)
         })
     )
 }
@@ -86,8 +86,8 @@ pub unsafe extern "C" fn syncline_register_get(
 /// Sets the value.
 ///
 /// @param value  with codec BYTES it must be BYTES
-/// @return UNSUPPORTED for undefined, big integers and references; INVALID_ARGUMENT for what the
-///         codec cannot store
+/// @return UNSUPPORTED for undefined and big integers; INVALID_ARGUMENT for what the codec cannot
+///         store
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_register_set(
     reg: *mut syncline_register,
@@ -99,5 +99,24 @@ pub unsafe extern "C" fn syncline_register_set(
             .object(reg)?
             .edit(|d, h| Ok(d.register_set(h, &value)?))?;
         Ok(SYNCLINE_OK)
+    })
+}
+
+/// The values that lost against the one it has, written without knowledge of it and of each other:
+/// value = {"value", "peer", "clock"}, newest first. What was pruned is not found, and while the
+/// open transaction has set the register there are none.
+///
+/// @param out_iterator  free it with syncline_iterator_free
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_register_iterate_conflicts(
+    reg: *const syncline_register,
+    out_iterator: *mut *mut syncline_iterator,
+) -> syncline_status {
+    guard!(|caller| {
+        let out = caller.out(out_iterator, "out_iterator")?;
+        let conflicts = caller
+            .object(reg)?
+            .read(|d, h| Ok(d.register_conflicts(h)))?;
+        out.give_handle(IteratorCore::of_conflicts(conflicts))
     })
 }

@@ -57,8 +57,7 @@ pub unsafe extern "C" fn syncline_set_subscribe(
 ) -> syncline_status {
     guard!(
         |caller| subscribe(caller, listener, out_subscription, |subscription| {
-            let set = caller.object(set)?;
-            set.document().subscribe(subscription, set.scope())
+            caller.object(set)?.subscribe(subscription)
         })
     )
 }

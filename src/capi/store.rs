@@ -307,7 +307,8 @@ pub unsafe extern "C" fn syncline_store_retain(store: *mut syncline_store) -> *m
 }
 
 /// Loads a document, or makes it, and keeps it stored. A document that is open already is opened
-/// once more: edits show in both.
+/// once more: edits show in both. Handlers are made when they are asked for, or all at once by
+/// syncline_document_reconstruct.
 ///
 /// @param options       document_id is the name in the store, "" = random UUID; leave peer_id
 ///                      NULL, then the document goes on under the peer id it had
@@ -339,7 +340,14 @@ pub unsafe extern "C" fn syncline_store_open_document(
             stored: Some(stored),
             _owner: core.clone(),
         };
-        out.give_handle(DocumentCore::new(shared, settings.unit, Some(parent)))
+        let opened = DocumentCore::new(shared, settings.unit, Some(parent));
+        if settings.default_types {
+            opened.edit(|d| {
+                d.register_default_types();
+                Ok(())
+            })?;
+        }
+        out.give_handle(opened)
     })
 }
 

@@ -21,12 +21,21 @@ pub(crate) trait Source: Send + Sync {
     fn unsubscribe(&self, subscription: &Arc<Subscription>);
 }
 
+/// What of a source's events is wanted.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wishes {
+    /// Bits of event types; 0 = all.
+    pub(crate) mask: u64,
+    /// Of containers: what is below them, too.
+    pub(crate) deep: bool,
+}
+
 /// Who wants to be told, and how.
 pub(crate) struct Subscription {
     queue: Arc<Queue>,
     callback: syncline_event_fn,
     user_pointer: UserPointer,
-    mask: u64,
+    wishes: Wishes,
     /// False until the subscribing call is about to return.
     ready: AtomicBool,
     /// The last event, CLOSED, is on its way.
@@ -50,13 +59,13 @@ impl Subscription {
         queue: Arc<Queue>,
         callback: syncline_event_fn,
         user: UserData,
-        mask: u64,
+        wishes: Wishes,
     ) -> Arc<Self> {
         Arc::new(Subscription {
             queue,
             callback,
             user_pointer: UserPointer(user.pointer()),
-            mask,
+            wishes,
             ready: AtomicBool::new(false),
             source_gone: AtomicBool::new(false),
             state: Mutex::new(SubscriptionState {
@@ -71,7 +80,12 @@ impl Subscription {
 
     /// Whether events of this kind are wanted.
     pub(crate) fn wants(&self, kind: syncline_event_type) -> bool {
-        self.mask == 0 || self.mask & 1 << (kind as u32) != 0
+        self.wishes.mask == 0 || self.wishes.mask & 1 << (kind as u32) != 0
+    }
+
+    /// Whether a container is meant with all that is below it.
+    pub(crate) fn is_deep(&self) -> bool {
+        self.wishes.deep
     }
 
     /// Whether its events may be taken: the subscribing call has returned.

@@ -18,7 +18,7 @@ use crate::document::{Document, DocumentError, HandlerIdx, TextOp, TextUnit};
 use std::ffi::c_char;
 use std::ops::Range;
 
-/// A text that merges by characters.
+/// Text: one that merges by characters (Fugue), or a plain one that goes by positions.
 pub struct syncline_text(());
 
 handle!(syncline_text, HandlerRef, Text);
@@ -157,8 +157,7 @@ pub unsafe extern "C" fn syncline_text_subscribe(
 ) -> syncline_status {
     guard!(
         |caller| subscribe(caller, listener, out_subscription, |subscription| {
-            let text = caller.object(text)?;
-            text.document().subscribe(subscription, text.scope())
+            caller.object(text)?.subscribe(subscription)
         })
     )
 }
@@ -190,7 +189,10 @@ pub unsafe extern "C" fn syncline_text_insert(
                 unit,
             }
             .to_utf16(index)?;
-            Ok(document.text_insert(handler, at, content)?)
+            match content.is_empty() {
+                true => Ok(()),
+                false => Ok(document.text_insert(handler, at, content)?),
+            }
         })
     })
 }
@@ -215,7 +217,7 @@ pub unsafe extern "C" fn syncline_text_insert_utf16(
                 unit,
             }
             .to_utf16(index)?;
-            Ok(document.text_insert_utf16(handler, at, content)?)
+            Ok(insert_units(document, handler, at, content)?)
         })
     })
 }
@@ -238,7 +240,7 @@ pub unsafe extern "C" fn syncline_text_remove(
             unit,
         }
         .range(index, count)?;
-        Ok(document.text_remove(handler, range.start, range.end - range.start)?)
+        Ok(remove_range(document, handler, range)?)
     }))
 }
 
@@ -265,6 +267,9 @@ pub unsafe extern "C" fn syncline_text_update(
                 unit,
             }
             .range(index, count)?;
+            if content.is_empty() {
+                return Ok(());
+            }
             if range.end - range.start == content.len() as u64 {
                 return Ok(document.text_update_utf16(handler, range.start, &content)?);
             }
@@ -302,6 +307,31 @@ pub unsafe extern "C" fn syncline_text_splice(
     })
 }
 
+// Nothing to do is not done: a text by positions would make a change of it.
+
+fn insert_units(
+    document: &mut Document,
+    handler: HandlerIdx,
+    at: u64,
+    units: &[u16],
+) -> Result<(), DocumentError> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    document.text_insert_utf16(handler, at, units)
+}
+
+fn remove_range(
+    document: &mut Document,
+    handler: HandlerIdx,
+    range: Range<u64>,
+) -> Result<(), DocumentError> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    document.text_remove(handler, range.start, range.end - range.start)
+}
+
 /// The range goes, the units come; all or nothing.
 fn replace(
     document: &mut Document,
@@ -311,8 +341,8 @@ fn replace(
 ) -> Result<(), Error> {
     together(document, |document| {
         // The insertion first: only it can fail, and then nothing has happened.
-        document.text_insert_utf16(handler, range.end, units)?;
-        document.text_remove(handler, range.start, range.end - range.start)
+        insert_units(document, handler, range.end, units)?;
+        remove_range(document, handler, range)
     })
 }
 
@@ -375,8 +405,8 @@ pub unsafe extern "C" fn syncline_text_apply_delta(
             together(document, |document| {
                 // From the end, so that the positions before stay what they are.
                 for (range, units) in edits.iter().rev() {
-                    document.text_insert_utf16(handler, range.end, units)?;
-                    document.text_remove(handler, range.start, range.end - range.start)?;
+                    insert_units(document, handler, range.end, units)?;
+                    remove_range(document, handler, range.clone())?;
                 }
                 Ok(())
             })
@@ -609,7 +639,8 @@ pub unsafe extern "C" fn syncline_text_diff(
 ///
 /// @param index         a position; it stays behind the character before it
 /// @param out_position  for syncline_text_position_index; free it with syncline_buffer_free
-/// @return OUT_OF_RANGE; NOT_ON_BOUNDARY
+/// @return OUT_OF_RANGE; NOT_ON_BOUNDARY; TYPE_MISMATCH for a plain text, whose characters have no
+///         identity
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_text_position_at(
     text: *const syncline_text,
@@ -631,7 +662,8 @@ pub unsafe extern "C" fn syncline_text_position_at(
 ///
 /// @param position   its bytes
 /// @param out_index  in the document's text unit
-/// @return NOT_FOUND, with out_index unchanged, if its character is unknown here; MALFORMED
+/// @return NOT_FOUND, with out_index unchanged, if its character is unknown here; MALFORMED;
+///         TYPE_MISMATCH for a plain text
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_text_position_index(
     text: *const syncline_text,

@@ -6,7 +6,7 @@
 use super::error::Error;
 use super::guard::Caller;
 use super::types::*;
-use crate::codec::Value;
+use crate::codec::{HandlerRef, Value};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::mem::MaybeUninit;
@@ -133,6 +133,25 @@ impl Node {
         .read(value, VALUE_DEPTH_MAX)
     }
 
+    /// As [`read`](Self::read), for an array of values; the limit on their number counts for all
+    /// together.
+    pub(crate) fn read_all(
+        caller: Caller<'_>,
+        values: *const syncline_value,
+        count: usize,
+    ) -> Result<Vec<Self>, Error> {
+        let values = caller.slice(values, count, "values")?;
+        let mut reader = NodeReader {
+            caller,
+            left: VALUE_COUNT_MAX,
+        };
+        reader.count(values.len())?;
+        let nodes = values
+            .iter()
+            .map(|value| reader.read(value, VALUE_DEPTH_MAX));
+        nodes.collect()
+    }
+
     /// The value a handler stores. UNSUPPORTED for what crdt_lf documents do not have.
     pub(crate) fn into_value(self) -> Result<Value, Error> {
         Ok(match self {
@@ -159,7 +178,10 @@ impl Node {
             }
             Node::Undefined => return Err(Error::unsupported("undefined exists in Yjs only")),
             Node::BigInt(_) => return Err(Error::unsupported("big integers exist in Yjs only")),
-            Node::Ref { .. } => return Err(Error::unsupported("this build has no references")),
+            Node::Ref { id, type_name } => Value::Reference(HandlerRef {
+                type_tag: type_name,
+                id,
+            }),
         })
     }
 
@@ -284,11 +306,27 @@ impl NodeReader<'_> {
     }
 }
 
+/// Whether a value is nested at most so many times. What comes from a codec is; what references
+/// lead to may be as deep as there are handlers, and all that follows here recurses.
+pub(crate) fn is_within_depth(value: &Value, depth_max: usize) -> bool {
+    let Some(inner) = depth_max.checked_sub(1) else {
+        return false;
+    };
+    match value {
+        Value::Array(items) => items.iter().all(|item| is_within_depth(item, inner)),
+        Value::Object(entries) => entries
+            .iter()
+            .all(|(_, value)| is_within_depth(value, inner)),
+        _ => true,
+    }
+}
+
 /// Memory of a value, estimated.
 pub(crate) fn value_bytes(value: &Value) -> u64 {
     let inner: u64 = match value {
         Value::String(text) => text.as_bytes().len() as u64,
         Value::Bytes(bytes) => bytes.len() as u64,
+        Value::Reference(target) => (target.type_tag.len() + target.id.len()) as u64,
         Value::Array(items) => items.iter().map(value_bytes).sum(),
         Value::Object(entries) => entries
             .iter()

@@ -8,6 +8,7 @@ pub use super::tree::{
     syncline_value_type,
 };
 use super::types::*;
+use super::version_vector::give_json;
 use crate::codec::json;
 use std::ptr;
 
@@ -102,12 +103,12 @@ pub unsafe extern "C" fn syncline_value_from_json(
     })
 }
 
-/// Writes JSON text, exactly as Dart's json.encode does.
+/// Writes JSON text, exactly as Dart's json.encode does; a reference becomes {"type", "id"}.
 ///
 /// @param value     any value
 /// @param out_json  free it with syncline_buffer_free
-/// @return INVALID_ARGUMENT for bytes, NaN and infinity; UNSUPPORTED for undefined, big integers
-///         and references
+/// @return INVALID_ARGUMENT for bytes, NaN and infinity; UNSUPPORTED for undefined and big
+///         integers
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_value_to_json(
     value: *const syncline_value,
@@ -116,9 +117,7 @@ pub unsafe extern "C" fn syncline_value_to_json(
     guard!(|caller| {
         let out = caller.out(out_json, "out_json")?;
         let value = Node::read(caller, value)?.into_value()?;
-        let mut text = Vec::new();
-        json::encode(&value, &mut text)?;
-        out.give(syncline_buffer::from_vec(text))
+        give_json(out, value)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Section 11, first half: version vectors.
 
 use super::clock::{syncline_hlc, syncline_peer_id};
-use super::event::{number, object};
+use super::event::{number, object, spell_references};
 use super::guard::{Answer, guard, question};
 use super::handle::{self, handle};
 use super::types::*;
@@ -268,10 +268,7 @@ pub unsafe extern "C" fn syncline_version_vector_to_json(
         let out = caller.out(out_json, "out_json")?;
         let entries: Vec<_> = caller.object(vector)?.lock().iter().collect();
         let entry = |(peer, clock): (PeerId, Hlc)| (peer.to_string().into(), clock_value(clock));
-        give_json(
-            out,
-            &Value::Object(entries.into_iter().map(entry).collect()),
-        )
+        give_json(out, Value::Object(entries.into_iter().map(entry).collect()))
     })
 }
 
@@ -283,9 +280,10 @@ pub(crate) fn clock_value(clock: Hlc) -> Value {
     ])
 }
 
-/// Gives a value as JSON text.
-pub(crate) fn give_json(out: super::guard::Out<'_, syncline_buffer>, value: &Value) -> Answer {
+/// Gives a value as JSON text; references as objects.
+pub(crate) fn give_json(out: super::guard::Out<'_, syncline_buffer>, mut value: Value) -> Answer {
+    spell_references(&mut value);
     let mut text = Vec::new();
-    json::encode(value, &mut text)?;
+    json::encode(&value, &mut text)?;
     out.give(syncline_buffer::from_vec(text))
 }

@@ -100,6 +100,15 @@ static inline syncline_value bytes_value(const void *data, size_t len) {
   return value;
 }
 
+static inline syncline_value ref_value(const char *id, const char *type_name) {
+  syncline_value value;
+  memset(&value, 0, sizeof value);
+  value.type = SYNCLINE_VALUE_REF;
+  value.data.string = S(id);
+  value.ref_type = S(type_name);
+  return value;
+}
+
 static inline syncline_value plain_value(uint32_t type) {
   syncline_value value;
   memset(&value, 0, sizeof value);
@@ -145,6 +154,36 @@ static inline syncline_text *new_text(syncline_document *document, const char *i
 static inline syncline_map *new_map(syncline_document *document, const char *id) {
   syncline_map *map = NULL;
   OK(syncline_document_get_map(document, S(id), NULL, &map));
+  return map;
+}
+
+/* 0: what the function makes by default. */
+static inline syncline_handler_options of_kind(syncline_handler_kind kind) {
+  syncline_handler_options options;
+  memset(&options, 0, sizeof options);
+  options.struct_size = sizeof options;
+  options.kind = kind;
+  return options;
+}
+
+static inline syncline_text *new_text_of(syncline_document *document, const char *id, syncline_handler_kind kind) {
+  syncline_text *text = NULL;
+  syncline_handler_options options = of_kind(kind);
+  OK(syncline_document_get_text(document, S(id), &options, &text));
+  return text;
+}
+
+static inline syncline_list *new_list(syncline_document *document, const char *id, syncline_handler_kind kind) {
+  syncline_list *list = NULL;
+  syncline_handler_options options = of_kind(kind);
+  OK(syncline_document_get_list(document, S(id), &options, &list));
+  return list;
+}
+
+static inline syncline_map *new_map_of(syncline_document *document, const char *id, syncline_handler_kind kind) {
+  syncline_map *map = NULL;
+  syncline_handler_options options = of_kind(kind);
+  OK(syncline_document_get_map(document, S(id), &options, &map));
   return map;
 }
 

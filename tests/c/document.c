@@ -195,7 +195,8 @@ static void handlers_by_id(void) {
   syncline_map *no_map = NULL;
   EXPECT(SYNCLINE_ERROR_TYPE_MISMATCH, syncline_document_get_text(document, S("map"), NULL, &no_text));
   EXPECT(SYNCLINE_ERROR_TYPE_MISMATCH, syncline_document_get_map(document, S("map"), SYNCLINE_OPTIONS(syncline_handler_options, .type_name = SYNCLINE_STR("CRDTMapHandler<num>")), &no_map));
-  EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_document_get_text(document, S("n"), SYNCLINE_OPTIONS(syncline_handler_options, .kind = SYNCLINE_HANDLER_TEXT), &no_text));
+  INVALID(syncline_document_get_text(document, S("n"), SYNCLINE_OPTIONS(syncline_handler_options, .kind = SYNCLINE_HANDLER_LIST), &no_text));
+  INVALID(syncline_document_get_text(document, S("n"), SYNCLINE_OPTIONS(syncline_handler_options, .kind = SYNCLINE_HANDLER_CUSTOM), &no_text));
   INVALID(syncline_document_get_text(document, S("n"), SYNCLINE_OPTIONS(syncline_handler_options, .kind = SYNCLINE_HANDLER_MAP), &no_text));
   INVALID(syncline_document_get_text(document, S("n"), SYNCLINE_OPTIONS(syncline_handler_options, .kind = (syncline_handler_kind)99), &no_text));
   INVALID(syncline_document_get_text(document, S("n"), SYNCLINE_OPTIONS(syncline_handler_options, .codec = SYNCLINE_CODEC_BYTES), &no_text));
@@ -215,7 +216,6 @@ static void bad_arguments(void) {
   INVALID(syncline_document_new(NULL, NULL));
   INVALID(syncline_document_new(SYNCLINE_OPTIONS(syncline_document_options, .text_unit = (syncline_text_unit)3), &document));
   INVALID(syncline_document_new(SYNCLINE_OPTIONS(syncline_document_options, .document_id = bad_utf8()), &document));
-  EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_document_new(SYNCLINE_OPTIONS(syncline_document_options, .no_default_types = true), &document));
   syncline_document_options options = {0};
   INVALID(syncline_document_new(&options, &document));
   CHECK(document == NULL);

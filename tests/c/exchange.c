@@ -130,6 +130,9 @@ static void snapshots(void) {
   OK(syncline_document_take_snapshot(alice, SYNCLINE_SNAPSHOT_KEEP_HISTORY, &older));
   CHECK(syncline_document_change_count(alice) == 1);
   OK(syncline_text_insert(a, 3, S(" two")));
+  OK(syncline_document_begin(alice, no_bytes()));
+  EXPECT(SYNCLINE_ERROR_BUSY, syncline_document_take_snapshot(alice, 0, &snapshot));
+  OK(syncline_document_commit(alice));
   OK(syncline_document_take_snapshot(alice, 0, &snapshot));
   CHECK(syncline_document_change_count(alice) == 0 && text_is(a, "one two"));
   OK(syncline_text_insert(a, 7, S(" three")));
@@ -148,7 +151,6 @@ static void snapshots(void) {
   CHECK(applied == 1 && text_is(c, "one two three"));
   EXPECT(SYNCLINE_UNCHANGED, syncline_document_import(carol, older, no_bytes(), 0, &applied));
   EXPECT(SYNCLINE_UNCHANGED, syncline_document_import(carol, NULL, no_bytes(), 0, NULL));
-  EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_document_import(carol, snapshot, no_bytes(), SYNCLINE_SNAPSHOT_MERGE, NULL));
   INVALID(syncline_document_import(carol, snapshot, no_bytes(), 64, NULL));
   EXPECT(SYNCLINE_ERROR_MALFORMED, syncline_document_import(carol, snapshot, B("x", 1), 0, NULL));
   INVALID(syncline_document_import(carol, snapshot, bad_bytes(), 0, NULL));
@@ -211,7 +213,12 @@ static void snapshots(void) {
   INVALID(syncline_snapshot_version_vector(snapshot, NULL));
   INVALID(syncline_snapshot_iterate(snapshot, NULL));
   INVALID(syncline_snapshot_merge(snapshot, snapshot, NULL));
-  EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_document_take_snapshot(bob, SYNCLINE_SNAPSHOT_MERGE, &out));
+  INVALID(syncline_document_take_snapshot(bob, SYNCLINE_SNAPSHOT_MERGE, &out)); /* means nothing here */
+  for (int i = 0; i < 2; i++) {
+    INVALID(syncline_document_merge_snapshot(bob, bad[i], 0));
+    INVALID(syncline_document_merge_snapshot(i ? (syncline_document *)snapshot : NULL, snapshot, 0));
+  }
+  INVALID(syncline_document_merge_snapshot(bob, snapshot, 4));
   INVALID(syncline_document_take_snapshot(bob, 4, &out));
   INVALID(syncline_document_import_snapshot(bob, snapshot, 128));
   INVALID(syncline_document_last_snapshot(bob, NULL));

@@ -12,13 +12,16 @@ typedef struct {
   syncline_text *text;
   syncline_map *map;
   syncline_set *set;
+  syncline_list *list;
+  syncline_map *tree;
+  syncline_custom *custom;
 } slot;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static slot slots[SLOTS];
 static syncline_queue *queues[2];
 static syncline_store *store;
-static atomic_int callbacks, given, taken_back;
+static atomic_int callbacks, given, taken_back, folded;
 
 static uint32_t next_random(uint64_t *state) {
   *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -29,6 +32,57 @@ static uint32_t next_random(uint64_t *state) {
 static syncline_status checked(syncline_status status) {
   CHECK(status != SYNCLINE_ERROR_INTERNAL && status != SYNCLINE_ERROR_POISONED);
   return status;
+}
+
+static void free_user(void *user_data) {
+  (void)user_data;
+  atomic_fetch_add(&taken_back, 1);
+}
+
+/* A custom type that counts its operations and refuses some. */
+
+static syncline_status apply(void *user_data, void *state, const syncline_custom_operation *operation) {
+  (void)user_data;
+  if (operation->kind == 0) return SYNCLINE_ERROR_MALFORMED;
+  ++*(uint64_t *)state;
+  return SYNCLINE_OK;
+}
+
+static syncline_status load(void *user_data, syncline_bytes snapshot, void **out_state) {
+  (void)user_data;
+  if (snapshot.len && snapshot.len != sizeof(uint64_t)) return SYNCLINE_ERROR_CORRUPT;
+  *out_state = calloc(1, sizeof(uint64_t));
+  CHECK(*out_state);
+  if (snapshot.len) memcpy(*out_state, snapshot.data, snapshot.len);
+  atomic_fetch_add(&folded, 1);
+  return SYNCLINE_OK;
+}
+
+static syncline_status save(void *user_data, void *state, syncline_buffer *out_snapshot) {
+  (void)user_data;
+  return syncline_buffer_new(B(state, sizeof(uint64_t)), out_snapshot);
+}
+
+static void drop_state(void *user_data, void *state) {
+  (void)user_data;
+  atomic_fetch_sub(&folded, 1);
+  free(state);
+}
+
+static void read_state(void *user_data, const void *state) { *(uint64_t *)user_data = *(const uint64_t *)state; }
+
+static void register_counter(syncline_document *document) {
+  syncline_custom_type type;
+  memset(&type, 0, sizeof type);
+  type.struct_size = sizeof type;
+  type.type_name = S("Counter");
+  type.apply = apply;
+  type.load = load;
+  type.save = save;
+  type.drop = drop_state;
+  type.free_user_data = free_user;
+  atomic_fetch_add(&given, 1);
+  checked(syncline_document_register_custom_type(document, &type));
 }
 
 static slot make_slot(uint64_t *random) {
@@ -46,12 +100,17 @@ static slot make_slot(uint64_t *random) {
   OK(syncline_document_get_text(made.document, S("t"), NULL, &made.text));
   OK(syncline_document_get_map(made.document, S("m"), NULL, &made.map));
   OK(syncline_document_get_set(made.document, S("s"), NULL, &made.set));
+  made.list = new_list(made.document, "l", SYNCLINE_HANDLER_MOVABLE_LIST);
+  made.tree = new_map_of(made.document, "tree", SYNCLINE_HANDLER_MAP_REF);
+  register_counter(made.document);
+  OK(syncline_document_get_custom(made.document, S("c"), S("Counter"), &made.custom));
   return made;
 }
 
 static slot retain_slot(const slot *of) {
   slot own = {syncline_document_retain(of->document), syncline_text_retain(of->text),
-              syncline_map_retain(of->map), syncline_set_retain(of->set)};
+              syncline_map_retain(of->map), syncline_set_retain(of->set),
+              syncline_list_retain(of->list), syncline_map_retain(of->tree), syncline_custom_retain(of->custom)};
   return own;
 }
 
@@ -60,6 +119,9 @@ static void free_slot(slot *s, uint64_t *random) {
   syncline_text_free(s->text);
   syncline_map_free(s->map);
   syncline_set_free(s->set);
+  syncline_list_free(s->list);
+  syncline_map_free(s->tree);
+  syncline_custom_free(s->custom);
   syncline_document_free(s->document);
 }
 
@@ -79,11 +141,6 @@ static void replace(uint64_t *random) {
   pthread_mutex_unlock(&lock);
   if (next_random(random) % 2) checked(syncline_document_close(old.document));
   free_slot(&old, random);
-}
-
-static void free_user(void *user_data) {
-  (void)user_data;
-  atomic_fetch_add(&taken_back, 1);
 }
 
 static void on_event(void *user_data, const syncline_event *event) {
@@ -113,13 +170,62 @@ static void exchange(slot *from, slot *to) {
   syncline_version_vector_free(seen);
 }
 
+static void edit_list(slot *s, uint64_t *random, const syncline_value *value) {
+  uint64_t length = syncline_list_length(s->list), at = next_random(random) % (length + 2);
+  syncline_value *whole = NULL;
+  syncline_iterator *it = NULL;
+  switch (next_random(random) % 6) {
+    case 0: checked(syncline_list_push(s->list, value, 1)); break;
+    case 1: checked(syncline_list_insert(s->list, at, value, 1)); break;
+    case 2: checked(syncline_list_remove(s->list, at, next_random(random) % 3)); break;
+    case 3: checked(syncline_list_update(s->list, at, value)); break;
+    case 4: checked(syncline_list_move(s->list, at, next_random(random) % (length + 1))); break;
+    default:
+      checked(syncline_list_to_value(s->list, true, &whole));
+      checked(syncline_list_iterate_conflicts(s->list, at, &it));
+      break;
+  }
+  syncline_value_free(whole);
+  syncline_iterator_free(it);
+}
+
+/* Circles and references to what is not there are welcome. */
+static void edit_tree(slot *s, uint64_t *random) {
+  const char *const ids[] = {"t", "tree", "l", "new", "nobody"};
+  uint32_t which = next_random(random) % 5;
+  syncline_value ref = ref_value(ids[which], which == 4 ? "Unknown" : "CRDTMapRefHandler");
+  syncline_handler *child = NULL;
+  syncline_buffer out = {0};
+  switch (next_random(random) % 5) {
+    case 0: checked(syncline_map_set(s->tree, S(ids[which]), &ref)); break;
+    case 1: checked(syncline_map_get_ref(s->tree, S(ids[which]), &child)); break;
+    case 2: checked(syncline_map_remove(s->tree, S(ids[which]))); break;
+    case 3:
+      if (checked(syncline_document_resolve(s->document, S("new"), S("CRDTMapRefHandler"), &child)) == SYNCLINE_OK)
+        checked(syncline_map_set_ref(s->tree, S("child"), child));
+      break;
+    default: {
+      syncline_snapshot *snapshot = NULL;
+      syncline_status status = syncline_document_last_snapshot(s->document, &snapshot);
+      slot other = borrow(random);
+      if (checked(status) == SYNCLINE_OK) checked(syncline_document_merge_snapshot(other.document, snapshot, SYNCLINE_SNAPSHOT_KEEP_HISTORY));
+      checked(syncline_document_reconstruct(other.document));
+      syncline_snapshot_free(snapshot);
+      free_slot(&other, random);
+      break;
+    }
+  }
+  syncline_buffer_free(&out);
+  syncline_handler_free(child);
+}
+
 static void step(uint64_t *random, syncline_subscription **subscriptions, size_t count) {
   slot s = borrow(random);
   syncline_value value = int_value(next_random(random) % 5);
   syncline_buffer out = {0};
   uint64_t index = next_random(random) % (syncline_text_length(s.text) + 2);
   size_t which = next_random(random) % count;
-  switch (next_random(random) % 18) {
+  switch (next_random(random) % 22) {
     case 0: checked(syncline_text_insert(s.text, index, S("\xc3\xa9\xf0\x9f\x98\x80" "b"))); break;
     case 1: checked(syncline_text_remove(s.text, index, next_random(random) % 4)); break;
     case 2: checked(syncline_text_splice(s.text, index, 1, S("xyz"))); break;
@@ -149,12 +255,15 @@ static void step(uint64_t *random, syncline_subscription **subscriptions, size_t
       uint32_t target = next_random(random);
       listener.queue = target % 3 == 0 ? NULL : queues[target % 2];
       listener.callback = on_event;
+      listener.deep = target & 2048;
       listener.user_data = s.text;
       listener.free_user_data = free_user;
       syncline_subscription *made = NULL;
       atomic_fetch_add(&given, 1);
       if (target & 64) checked(syncline_document_subscribe(s.document, &listener, &made));
-      else if (target & 128) checked(syncline_map_subscribe(s.map, &listener, &made));
+      else if (target & 128) checked(syncline_map_subscribe(target & 256 ? s.map : s.tree, &listener, &made));
+      else if (target & 512) checked(syncline_custom_subscribe(s.custom, &listener, &made));
+      else if (target & 1024) checked(syncline_list_subscribe(s.list, &listener, &made));
       else checked(syncline_text_subscribe(s.text, &listener, &made));
       syncline_subscription_free(subscriptions[which]);
       subscriptions[which] = made;
@@ -186,6 +295,16 @@ static void step(uint64_t *random, syncline_subscription **subscriptions, size_t
       if (next_random(random) % 4 == 0) checked(syncline_document_take_snapshot(s.document, 0, NULL));
       else checked(syncline_text_to_string(s.text, &out));
       break;
+    case 17:
+    case 18: edit_list(&s, random, &value); break;
+    case 19: edit_tree(&s, random); break;
+    case 20: {
+      uint64_t count = 0;
+      if (next_random(random) % 20 == 0) register_counter(s.document);
+      checked(syncline_custom_submit(s.custom, (uint8_t)(next_random(random) % 3), B("x", 1)));
+      checked(syncline_custom_read(s.custom, read_state, &count));
+      break;
+    }
     default:
       if (next_random(random) % 3 == 0) replace(random);
       break;
@@ -221,9 +340,9 @@ int main(int argc, char **argv) {
     OK(syncline_library_shutdown(PATIENCE_MS));
     syncline_library_stats stats = {.struct_size = sizeof stats};
     OK(syncline_library_get_stats(&stats));
-    if (stats.live_handles != 0 || given != taken_back) {
-      fprintf(stderr, "seed %llu: %llu handles left, %d user data given, %d back\n", (unsigned long long)seed,
-              (unsigned long long)stats.live_handles, (int)given, (int)taken_back);
+    if (stats.live_handles != 0 || given != taken_back || folded != 0) {
+      fprintf(stderr, "seed %llu: %llu handles left, %d user data given, %d back, %d states\n", (unsigned long long)seed,
+              (unsigned long long)stats.live_handles, (int)given, (int)taken_back, (int)folded);
       return 1;
     }
   }

@@ -50,20 +50,23 @@ int main(void) {
   handler = NULL;
   syncline_value bad = plain_value(99), ref = plain_value(SYNCLINE_VALUE_REF);
   INVALID(syncline_register_set(reg, &bad));
-  EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_register_set(reg, &ref));
+  INVALID(syncline_register_set(reg, &ref)); /* a place for references only */
+  syncline_iterator *it = NULL;
   syncline_register *wrong[2] = {NULL, (syncline_register *)document};
   for (int i = 0; i < 2; i++) {
     CHECK(syncline_register_retain(wrong[i]) == NULL);
     INVALID(syncline_register_as_handler(wrong[i], &handler));
     INVALID(syncline_register_subscribe(wrong[i], SYNCLINE_OPTIONS(syncline_listener, .queue = queue), &subscription));
     INVALID(syncline_register_get(wrong[i], &value));
+    INVALID(syncline_register_iterate_conflicts(wrong[i], &it));
     INVALID(syncline_register_set(wrong[i], &one));
     syncline_register_free(wrong[i]);
   }
   INVALID(syncline_register_as_handler(reg, NULL));
   INVALID(syncline_register_get(reg, NULL));
   INVALID(syncline_register_set(reg, NULL));
-  CHECK(!handler && !subscription && !value);
+  INVALID(syncline_register_iterate_conflicts(reg, NULL));
+  CHECK(!it && !handler && !subscription && !value);
   syncline_queue_free(queue);
   syncline_document_free(document);
   OK(syncline_register_set(again, &two));

@@ -3,11 +3,14 @@
 #define EURO "\xe2\x82\xac"            /* 3 bytes, 1 unit, 1 code point */
 #define GRIN "\xf0\x9f\x98\x80"        /* 4 bytes, 2 units, 1 code point */
 
-static void edits(void) {
+static void edits(syncline_handler_kind kind) {
   syncline_document *document = new_document();
-  syncline_text *text = new_text(document, "t"), *again = syncline_text_retain(text);
+  syncline_text *text = new_text_of(document, "t", kind), *again = syncline_text_retain(text);
   CHECK(again == text && syncline_text_length(text) == 0);
   OK(syncline_text_insert(text, 0, S("")));
+  OK(syncline_text_remove(text, 0, 0));
+  OK(syncline_text_update(text, 0, S("")));
+  OK(syncline_text_splice(text, 0, 0, S("")));
   CHECK(syncline_document_is_empty(document));
   OK(syncline_text_insert(text, 0, S("hello")));
   OK(syncline_text_insert(text, 5, text_with_length(" w\0rld", 6)));
@@ -78,9 +81,9 @@ static void edits(void) {
   syncline_document_free(document);
 }
 
-static void reading(void) {
+static void reading(syncline_handler_kind kind) {
   syncline_document *document = new_document();
-  syncline_text *text = new_text(document, "t");
+  syncline_text *text = new_text_of(document, "t", kind);
   OK(syncline_text_insert(text, 0, S("a" EURO GRIN "z")));
   CHECK(syncline_text_length(text) == 5);
   syncline_buffer out = {0};
@@ -129,15 +132,23 @@ static void reading(void) {
   INVALID(syncline_text_convert_index(text, 0, (syncline_text_unit)9, SYNCLINE_TEXT_UNIT_UTF8, &index));
   CHECK(index == 3);
 
-  /* Positions stay at their character. */
+  /* Positions stay at their character; characters of a plain text have no identity. */
   syncline_buffer position = {0};
+  if (kind == SYNCLINE_HANDLER_TEXT) {
+    EXPECT(SYNCLINE_ERROR_TYPE_MISMATCH, syncline_text_position_at(text, 2, &position));
+    EXPECT(SYNCLINE_ERROR_TYPE_MISMATCH, syncline_text_position_index(text, B("\0", 1), &index));
+    CHECK(index == 3 && !position.data);
+    syncline_text_free(text);
+    syncline_document_free(document);
+    return;
+  }
   OK(syncline_text_position_at(text, 2, &position));
   OK(syncline_text_insert(text, 0, S("12345")));
   OK(syncline_text_position_index(text, syncline_buffer_bytes(&position), &index));
   CHECK(index == 7);
   EXPECT(SYNCLINE_ERROR_OUT_OF_RANGE, syncline_text_position_at(text, 99, &out));
   syncline_document *other = new_document();
-  syncline_text *elsewhere = new_text(other, "t");
+  syncline_text *elsewhere = new_text_of(other, "t", kind);
   EXPECT(SYNCLINE_NOT_FOUND, syncline_text_position_index(elsewhere, syncline_buffer_bytes(&position), &index));
   EXPECT(SYNCLINE_ERROR_MALFORMED, syncline_text_position_index(text, B(position.data, position.len - 1), &index));
   CHECK(index == 7);
@@ -148,9 +159,9 @@ static void reading(void) {
   syncline_document_free(document);
 }
 
-static void units(void) {
+static void units(syncline_handler_kind kind) {
   syncline_document *document = new_document_with_unit(SYNCLINE_TEXT_UNIT_UTF8);
-  syncline_text *text = new_text(document, "t");
+  syncline_text *text = new_text_of(document, "t", kind);
   OK(syncline_text_insert(text, 0, S(EURO GRIN)));
   CHECK(syncline_text_length(text) == 7);
   for (uint64_t i = 0; i <= 8; i++) {
@@ -170,21 +181,44 @@ static void units(void) {
   OK(syncline_text_slice(text, 2, 2, &out));
   CHECK(take_equals(&out, "\xc3\xa9"));
   EXPECT(SYNCLINE_ERROR_NOT_ON_BOUNDARY, syncline_text_slice(text, 3, 1, &out));
-  OK(syncline_text_position_at(text, 4, &out));
-  uint64_t index = 0;
-  OK(syncline_text_position_index(text, syncline_buffer_bytes(&out), &index));
-  CHECK(index == 4);
-  syncline_buffer_free(&out);
+  if (kind != SYNCLINE_HANDLER_TEXT) {
+    OK(syncline_text_position_at(text, 4, &out));
+    uint64_t index = 0;
+    OK(syncline_text_position_index(text, syncline_buffer_bytes(&out), &index));
+    CHECK(index == 4);
+    syncline_buffer_free(&out);
+  }
   syncline_text_free(text);
   syncline_document_free(document);
 
   document = new_document_with_unit(SYNCLINE_TEXT_UNIT_CODE_POINT);
-  text = new_text(document, "t");
+  text = new_text_of(document, "t", kind);
   OK(syncline_text_insert(text, 0, S(GRIN GRIN)));
   CHECK(syncline_text_length(text) == 2);
   OK(syncline_text_insert(text, 1, S("-")));
   OK(syncline_text_remove(text, 2, 1));
   CHECK(text_is(text, GRIN "-"));
+  syncline_text_free(text);
+  syncline_document_free(document);
+}
+
+/* Events of a plain text, in the unit of the document. */
+static void plain_events(void) {
+  syncline_document *document = new_document_with_unit(SYNCLINE_TEXT_UNIT_UTF8);
+  syncline_text *text = new_text_of(document, "t", SYNCLINE_HANDLER_TEXT);
+  OK(syncline_text_insert(text, 0, S(EURO)));
+  syncline_queue *queue = new_queue();
+  syncline_subscription *subscription = NULL;
+  OK(syncline_text_subscribe(text, SYNCLINE_OPTIONS(syncline_listener, .queue = queue), &subscription));
+  OK(syncline_text_insert(text, 3, S(GRIN)));
+  syncline_event *event = next_event(queue, SYNCLINE_EVENT_CHANGE);
+  syncline_change_info info = {.struct_size = sizeof info};
+  OK(syncline_event_change(event, &info));
+  CHECK(same(info.targets[0].type_name, "CRDTTextHandler") && info.targets[0].text_op_count == 2);
+  CHECK(info.targets[0].text_ops[0].length == 3 && info.targets[0].text_ops[1].length == 4);
+  syncline_event_free(event);
+  syncline_subscription_free(subscription);
+  syncline_queue_free(queue);
   syncline_text_free(text);
   syncline_document_free(document);
 }
@@ -275,9 +309,13 @@ static void bad_arguments(void) {
 }
 
 int main(void) {
-  edits();
-  reading();
-  units();
+  const syncline_handler_kind kinds[] = {SYNCLINE_HANDLER_FUGUE_TEXT, SYNCLINE_HANDLER_TEXT};
+  for (int i = 0; i < 2; i++) {
+    edits(kinds[i]);
+    reading(kinds[i]);
+    units(kinds[i]);
+  }
+  plain_events();
   differences();
   bad_arguments();
   return finish("text");

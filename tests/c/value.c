@@ -108,7 +108,8 @@ int main(void) {
 
   for (int i = 0; i < 2; i++) EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_value_to_json(&all[i], &text));
   INVALID(syncline_value_to_json(&all[2], &text));
-  EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_value_to_json(&all[3], &text));
+  OK(syncline_value_to_json(&all[3], &text));
+  CHECK(take_equals(&text, "{\"type\":\"type\",\"id\":\"id\"}"));
   INVALID(syncline_value_to_json(&all[4], &text));
   INVALID(syncline_value_to_json(NULL, &text));
   INVALID(syncline_value_to_json(&list, NULL));
