@@ -21,6 +21,8 @@ pub enum RecordKind {
     Log,
     /// A snapshot; its number is the generation.
     Snapshot,
+    /// An attachment; its number is the checksum of its key.
+    Attachment,
 }
 
 /// Frames `content`.

@@ -4,8 +4,9 @@
 //! on the writer's list. What to write is found later by log position, so a hundred edits between
 //! two transactions cost one record. Lock order: document, tracker, writer's queue.
 
+use super::stacks::{Stacks, Taken};
 use super::writer::Hub;
-use super::{DocumentMeta, StoreError};
+use super::{Attachment, DocumentMeta, StoreError};
 use crate::clock::VersionVector;
 use crate::codec::{Change, Snapshot};
 use crate::document::{Commit, Document, DocumentObserver, LockError, LogPosition, SharedDocument};
@@ -97,6 +98,7 @@ struct State {
     size: LogSize,
     /// The next write rewrites the log.
     compact: bool,
+    stacks: Stacks,
 }
 
 /// What the writer takes from a document.
@@ -105,13 +107,16 @@ pub(super) struct Delta {
     /// `Some`: rewrite everything, with this snapshot (if there is one).
     pub replace: Option<Option<Snapshot>>,
     pub changes: Vec<Change>,
+    /// What is kept beside the content; as it is after these changes.
+    pub attachments: Vec<Attachment>,
+    stacks: Option<Taken>,
     end: Mark,
 }
 
 impl Delta {
     /// Commits that changed nothing.
     pub fn is_empty(&self) -> bool {
-        self.replace.is_none() && self.changes.is_empty()
+        self.replace.is_none() && self.changes.is_empty() && self.attachments.is_empty()
     }
 }
 
@@ -161,6 +166,7 @@ impl Tracker {
             waiters: Vec::new(),
             size,
             compact: false,
+            stacks: Stacks::default(),
         };
         Arc::new_cyclic(|myself| Tracker {
             name: name.to_owned(),
@@ -198,6 +204,16 @@ impl Tracker {
 
     pub fn error(&self) -> Option<StoreError> {
         self.state.lock().error.clone()
+    }
+
+    /// The undo stacks that are stored with the document.
+    pub fn with_stacks<R>(&self, body: impl FnOnce(&mut Stacks) -> R) -> R {
+        body(&mut self.state.lock().stacks)
+    }
+
+    /// One of the document's attachments as the device has it.
+    pub fn attachment(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.hub.backend().attachment(&self.name, key)
     }
 
     /// Puts the document on the writer's list although no commit told so.
@@ -285,10 +301,13 @@ impl Tracker {
                 position: document.log_position(),
                 vector: document.version_vector(),
             };
+            let (stacks, attachment) = state.stacks.collect(&self.name, document).unzip();
             Some(Delta {
                 meta: state.meta,
                 replace,
                 changes,
+                attachments: attachment.into_iter().collect(),
+                stacks,
                 end,
             })
         })
@@ -303,6 +322,9 @@ impl Tracker {
         state.position = end.position;
         state.vector_stored = end.vector;
         state.error = None;
+        if let Some(taken) = delta.stacks {
+            state.stacks.stored(taken);
+        }
         if delta.replace.is_some() {
             state.compact = false;
             state.size = LogSize {

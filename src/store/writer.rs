@@ -353,6 +353,7 @@ impl Hub {
                     document: name,
                     meta: *meta,
                     content: Content::Keep,
+                    attachments: &[],
                 })
                 .collect();
             if writes.is_empty() {
@@ -385,8 +386,12 @@ impl Job {
     }
 
     fn bytes(&self) -> usize {
+        let attachments = self.delta.attachments.iter();
+        let attached =
+            attachments.map(|attachment| attachment.content.as_ref().map_or(0, Vec::len));
         self.records.iter().map(Vec::len).sum::<usize>()
             + self.snapshot.as_ref().map_or(0, Vec::len)
+            + attached.sum::<usize>()
     }
 
     fn write(&self) -> Write<'_> {
@@ -401,6 +406,7 @@ impl Job {
             document: &self.tracker.name,
             meta: self.delta.meta,
             content,
+            attachments: &self.delta.attachments,
         }
     }
 }
