@@ -375,8 +375,8 @@ impl StoredDocument {
     /// new peer id, too. Stacks that are damaged are left out with a warning in the log.
     ///
     /// # Errors
-    /// [`StoreError::InUse`]: another manager is kept; [`StoreError::ReadOnly`]; if the device
-    /// fails.
+    /// [`StoreError::InUse`]: another manager is kept; [`StoreError::Busy`]: the document was locked
+    /// too long; [`StoreError::ReadOnly`]; if the device fails.
     pub fn keep_undo(&self, manager: UndoIdx) -> Result<(), StoreError> {
         match &self.tracker {
             Some(tracker) => stacks::keep(tracker, &self.document, manager),

@@ -94,7 +94,9 @@ pub(super) fn keep(
     manager: UndoIdx,
 ) -> Result<(), StoreError> {
     if !tracker.with_stacks(Stacks::reserve) {
-        return Err(in_use(tracker));
+        return Err(StoreError::InUse {
+            document: tracker.name.clone(),
+        });
     }
     let kept = restore(tracker, document, manager);
     tracker.with_stacks(|stacks| match &kept {
@@ -144,7 +146,7 @@ fn restore(
     });
     match restored {
         Ok(mark) => Ok(mark.filter(|_| !is_left)),
-        Err(_) => Err(in_use(tracker)),
+        Err(_) => Err(StoreError::Busy),
     }
 }
 
@@ -165,11 +167,5 @@ pub(super) fn leave(tracker: &Tracker, document: &SharedDocument, manager: UndoI
     });
     if has_left {
         tracker.touch(false);
-    }
-}
-
-fn in_use(tracker: &Tracker) -> StoreError {
-    StoreError::InUse {
-        document: tracker.name.clone(),
     }
 }

@@ -184,7 +184,7 @@ impl<'b> StepReader<'_, 'b> {
             (2, Kind::OrSet) => Ok(Effect::Tagged(self.tagged(codec, None)?)),
             (2, Kind::OrMap) => Ok(Effect::Tagged(self.tagged(ValueCodec::Json, Some(codec))?)),
             (3, Kind::Text) => {
-                let delta = self.delta(read_counted_units, |reader| read_units(reader))?;
+                let delta = self.delta(read_counted_units, read_units)?;
                 Ok(Effect::Positions(PositionsEffect::Text(delta)))
             }
             (4, Kind::List) => {

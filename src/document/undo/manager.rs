@@ -169,9 +169,10 @@ impl UndoManager {
         self.tags.insert(tag.to_vec());
     }
 
-    /// Undoes [`add_tag`](Self::add_tag). Without any tag, all transactions count.
-    pub fn remove_tag(&mut self, tag: &[u8]) {
-        self.tags.remove(tag);
+    /// Undoes [`add_tag`](Self::add_tag). Without any tag, all transactions count. False: it was
+    /// not there.
+    pub fn remove_tag(&mut self, tag: &[u8]) -> bool {
+        self.tags.remove(tag)
     }
 
     /// What the application attached to a step.
