@@ -425,64 +425,6 @@ typedef enum syncline_text_unit {
 } syncline_text_unit;
 
 /**
- * The kinds of handlers.
- */
-typedef enum syncline_handler_kind {
-  /**
-   * Plain text.
-   */
-  SYNCLINE_HANDLER_TEXT = 1,
-  /**
-   * Text that keeps concurrent passages together.
-   */
-  SYNCLINE_HANDLER_FUGUE_TEXT = 2,
-  /**
-   * Plain list.
-   */
-  SYNCLINE_HANDLER_LIST = 3,
-  /**
-   * List that keeps concurrent passages together.
-   */
-  SYNCLINE_HANDLER_FUGUE_LIST = 4,
-  /**
-   * List whose items can be moved.
-   */
-  SYNCLINE_HANDLER_MOVABLE_LIST = 5,
-  /**
-   * Map; the last writer of a key wins.
-   */
-  SYNCLINE_HANDLER_MAP = 6,
-  /**
-   * Map; adding wins over removing.
-   */
-  SYNCLINE_HANDLER_OR_MAP = 7,
-  /**
-   * One value; the last writer wins.
-   */
-  SYNCLINE_HANDLER_REGISTER = 8,
-  /**
-   * Set; adding wins over removing.
-   */
-  SYNCLINE_HANDLER_OR_SET = 9,
-  /**
-   * Map of handlers.
-   */
-  SYNCLINE_HANDLER_MAP_REF = 10,
-  /**
-   * List of handlers.
-   */
-  SYNCLINE_HANDLER_LIST_REF = 11,
-  /**
-   * Movable list of handlers.
-   */
-  SYNCLINE_HANDLER_MOVABLE_LIST_REF = 12,
-  /**
-   * Type of the application.
-   */
-  SYNCLINE_HANDLER_CUSTOM = 13,
-} syncline_handler_kind;
-
-/**
  * What a connection does.
  */
 typedef enum syncline_connection_status {
@@ -627,20 +569,6 @@ typedef enum syncline_feature {
    */
   SYNCLINE_FEATURE_GZIP = 7,
 } syncline_feature;
-
-/**
- * How values of a handler are stored.
- */
-typedef enum syncline_codec {
-  /**
-   * As JSON text.
-   */
-  SYNCLINE_CODEC_JSON = 0,
-  /**
-   * Values are BYTES, stored as they are.
-   */
-  SYNCLINE_CODEC_BYTES = 1,
-} syncline_codec;
 
 /**
  * What one step of a delta does.
@@ -817,11 +745,6 @@ typedef struct syncline_change syncline_change;
 typedef struct syncline_client syncline_client;
 
 /**
- * A handler whose operations the application folds.
- */
-typedef struct syncline_custom syncline_custom;
-
-/**
  * A document: handlers (texts, lists, maps, sets, registers) that merge with those of other replicas.
  */
 typedef struct syncline_document syncline_document;
@@ -837,19 +760,9 @@ typedef struct syncline_event syncline_event;
 typedef struct syncline_handler syncline_handler;
 
 /**
- * The changes of a document in order, and a read-only document that shows the first ones.
- */
-typedef struct syncline_history syncline_history;
-
-/**
  * A walk over a frozen copy: edits made meanwhile do not disturb it.
  */
 typedef struct syncline_iterator syncline_iterator;
-
-/**
- * Values in order: a list, a Fugue list, a movable list, or a list of references.
- */
-typedef struct syncline_list syncline_list;
 
 /**
  * Keys with values: a map, an OR-map, or a map of references.
@@ -896,12 +809,6 @@ typedef struct syncline_subscription syncline_subscription;
  * Text: one that merges by characters (Fugue), or a plain one that goes by positions.
  */
 typedef struct syncline_text syncline_text;
-
-/**
- * Steps that can be undone and redone. Notes the edits made through this document in this process,
- * whoever is their peer; never those of others.
- */
-typedef struct syncline_undo syncline_undo;
 
 /**
  * The latest clock of each peer: what a replica has seen.
@@ -1505,29 +1412,6 @@ typedef struct syncline_listener {
 typedef void (*syncline_transact_fn)(void *user_data);
 
 /**
- * What to make when a handler is not there yet.
- */
-typedef struct syncline_handler_options {
-  /**
-   * Set by SYNCLINE_OPTIONS.
-   */
-  size_t struct_size;
-  /**
-   * 0: FUGUE_TEXT, FUGUE_LIST, MAP, OR_SET or REGISTER by the function used;
-   * syncline_document_register_type takes it from the type name.
-   */
-  syncline_handler_kind kind;
-  /**
-   * How values are stored. Texts and kinds of references have no choice: 0.
-   */
-  syncline_codec codec;
-  /**
-   * Wire tag, for example `CRDTMapHandler<num>`; "" = Dart's tag for values of any type.
-   */
-  syncline_string type_name;
-} syncline_handler_options;
-
-/**
  * Borrowed UTF-16 code units, native endian; lone surrogates are allowed.
  */
 typedef struct syncline_utf16 {
@@ -1540,188 +1424,6 @@ typedef struct syncline_utf16 {
    */
   size_t len;
 } syncline_utf16;
-
-/**
- * An operation as a hook sees it; borrowed for the call.
- */
-typedef struct syncline_custom_operation {
-  /**
-   * Size of the struct.
-   */
-  size_t struct_size;
-  /**
-   * Which change it is; NULL while its transaction is open.
-   */
-  const struct syncline_operation_id *id;
-  /**
-   * As it was submitted.
-   */
-  struct syncline_bytes body;
-  /**
-   * As it was submitted.
-   */
-  uint8_t kind;
-  /**
-   * Zero.
-   */
-  uint8_t reserved_1[7];
-} syncline_custom_operation;
-
-/**
- * Folds an operation into the state. What it does may depend on nothing but the operations and
- * their order: all peers must come to the same state. After a negative status the state must be
- * as before; the operation is skipped.
- */
-typedef syncline_status (*syncline_custom_apply_fn)(void *user_data,
-                                                    void *state,
-                                                    const struct syncline_custom_operation *operation);
-
-/**
- * Makes a state from what the save hook wrote, here or on another peer. An empty snapshot stands
- * for the state before any operation. *out_state is written with OK only.
- */
-typedef syncline_status (*syncline_custom_load_fn)(void *user_data,
-                                                   struct syncline_bytes snapshot,
-                                                   void **out_state);
-
-/**
- * Writes the whole state; nothing stands for the state before any operation. Equal states should
- * give equal bytes. The buffer comes from
- * syncline_buffer_new; the library frees it.
- */
-typedef syncline_status (*syncline_custom_save_fn)(void *user_data,
-                                                   void *state,
-                                                   struct syncline_buffer *out_snapshot);
-
-/**
- * Gives a state back.
- */
-typedef void (*syncline_custom_drop_fn)(void *user_data, void *state);
-
-/**
- * A handler type written by the application. The hooks run under the document's lock, on the
- * thread that edits or imports: calls into the same document give IN_HOOK. A hook that fails
- * calls syncline_error_set and returns a negative status.
- */
-typedef struct syncline_custom_type {
-  /**
-   * Set by SYNCLINE_OPTIONS.
-   */
-  size_t struct_size;
-  /**
-   * Wire tag; none of Dart's own.
-   */
-  syncline_string type_name;
-  /**
-   * See there. The document asks for copies of a state through save and load, too.
-   */
-  syncline_custom_apply_fn apply;
-  /**
-   * See there.
-   */
-  syncline_custom_load_fn load;
-  /**
-   * See there.
-   */
-  syncline_custom_save_fn save;
-  /**
-   * See there; NULL if a state needs none.
-   */
-  syncline_custom_drop_fn drop;
-  /**
-   * Given to the hooks.
-   */
-  void *user_data;
-  /**
-   * Runs once, when the last handler of the type is gone; also when registering fails. A hook
-   * as the others.
-   */
-  syncline_free_fn free_user_data;
-} syncline_custom_type;
-
-/**
- * Looks at a state while it stays put.
- */
-typedef void (*syncline_custom_read_fn)(void *user_data, const void *state);
-
-/**
- * What a HISTORY event says.
- */
-typedef struct syncline_history_info {
-  /**
-   * Set it to the size of the struct.
-   */
-  size_t struct_size;
-  /**
-   * How many changes are shown after the move.
-   */
-  uint64_t cursor;
-  /**
-   * How many there are.
-   */
-  uint64_t length;
-} syncline_history_info;
-
-/**
- * Settings of an undo manager.
- */
-typedef struct syncline_undo_options {
-  /**
-   * Set by SYNCLINE_OPTIONS.
-   */
-  size_t struct_size;
-  /**
-   * Edits closer than this form one step; 0 = 500.
-   */
-  uint32_t capture_timeout_ms;
-  /**
-   * Most steps kept, of each stack; 0 = 1000.
-   */
-  uint32_t steps_max;
-  /**
-   * Keep the stacks in the document's store. They are restored by the next persistent undo
-   * manager of the document, also after a crash.
-   */
-  bool persistent;
-  /**
-   * Zero.
-   */
-  uint8_t reserved_1[7];
-} syncline_undo_options;
-
-/**
- * What an UNDO event says. Borrowed from the event.
- */
-typedef struct syncline_undo_info {
-  /**
-   * Set it to the size of the struct.
-   */
-  size_t struct_size;
-  /**
-   * Steps that can be undone.
-   */
-  uint64_t undo_count;
-  /**
-   * Steps that can be redone.
-   */
-  uint64_t redo_count;
-  /**
-   * Number of the step pushed or popped; never reused.
-   */
-  uint64_t step;
-  /**
-   * False: popped by undo or redo.
-   */
-  bool pushed;
-  /**
-   * Zero.
-   */
-  uint8_t reserved_1[7];
-  /**
-   * What is attached to the step, or NULL.
-   */
-  const struct syncline_value *meta;
-} syncline_undo_info;
 
 /**
  * Settings of a store.
@@ -3213,7 +2915,7 @@ SYNCLINE_API bool syncline_document_in_transaction(const struct syncline_documen
 SYNCLINE_API
 enum syncline_status syncline_document_get_text(struct syncline_document *document,
                                                 syncline_string id,
-                                                const struct syncline_handler_options *options,
+                                                const syncline_handler_options *options,
                                                 struct syncline_text **out_text);
 
 /**
@@ -3227,8 +2929,8 @@ enum syncline_status syncline_document_get_text(struct syncline_document *docume
 SYNCLINE_API
 enum syncline_status syncline_document_get_list(struct syncline_document *document,
                                                 syncline_string id,
-                                                const struct syncline_handler_options *options,
-                                                struct syncline_list **out_list);
+                                                const syncline_handler_options *options,
+                                                syncline_list **out_list);
 
 /**
  * The map with this id, made if it is not there.
@@ -3240,7 +2942,7 @@ enum syncline_status syncline_document_get_list(struct syncline_document *docume
 SYNCLINE_API
 enum syncline_status syncline_document_get_map(struct syncline_document *document,
                                                syncline_string id,
-                                               const struct syncline_handler_options *options,
+                                               const syncline_handler_options *options,
                                                struct syncline_map **out_map);
 
 /**
@@ -3253,7 +2955,7 @@ enum syncline_status syncline_document_get_map(struct syncline_document *documen
 SYNCLINE_API
 enum syncline_status syncline_document_get_set(struct syncline_document *document,
                                                syncline_string id,
-                                               const struct syncline_handler_options *options,
+                                               const syncline_handler_options *options,
                                                struct syncline_set **out_set);
 
 /**
@@ -3266,7 +2968,7 @@ enum syncline_status syncline_document_get_set(struct syncline_document *documen
 SYNCLINE_API
 enum syncline_status syncline_document_get_register(struct syncline_document *document,
                                                     syncline_string id,
-                                                    const struct syncline_handler_options *options,
+                                                    const syncline_handler_options *options,
                                                     struct syncline_register **out_register);
 
 /**
@@ -3295,77 +2997,6 @@ bool syncline_document_has_handler(const struct syncline_document *document,
 SYNCLINE_API
 enum syncline_status syncline_document_iterate_handlers(const struct syncline_document *document,
                                                         struct syncline_iterator **out_iterator);
-
-/* ---- Documents: nested handlers ---- */
-
-/**
- * Lets the document make handlers of a type whenever an imported change or a reference names one
- * (Dart's registerFactory). Registering a type again changes what is made from then on.
- *
- * @param type  its type_name is the tag; 0 as kind: what Dart's tag says
- * @return INVALID_ARGUMENT if neither says what kind it is
- */
-SYNCLINE_API
-enum syncline_status syncline_document_register_type(struct syncline_document *document,
-                                                     const struct syncline_handler_options *type);
-
-/**
- * Registers the types whose tags carry no type arguments: texts and the kinds of references. New
- * documents have them, unless no_default_types was set.
- */
-SYNCLINE_API
-enum syncline_status syncline_document_register_default_types(struct syncline_document *document);
-
-/**
- * The handler that a reference (a REF value) leads to, made if it is not there and its type is
- * registered (Dart's resolveHandler).
- *
- * @param type_name    of the reference; one that is registered with another type is given as it is
- * @param out_handler  free it with syncline_handler_free
- * @return NOT_FOUND, with out_handler unchanged
- */
-SYNCLINE_API
-enum syncline_status syncline_document_resolve(struct syncline_document *document,
-                                               syncline_string id,
-                                               syncline_string type_name,
-                                               struct syncline_handler **out_handler);
-
-/**
- * Makes the handlers that stored changes, the last snapshot and references name and whose types
- * are registered: for a document that was loaded before its types were registered.
- */
-SYNCLINE_API enum syncline_status syncline_document_reconstruct(struct syncline_document *document);
-
-/**
- * The handlers that no other one refers to, in order of registration: key = id, and
- * syncline_iterator_handler.
- *
- * @param out_iterator  free it with syncline_iterator_free
- */
-SYNCLINE_API
-enum syncline_status syncline_document_iterate_roots(const struct syncline_document *document,
-                                                     struct syncline_iterator **out_iterator);
-
-/**
- * A new id for a handler: a random UUID.
- *
- * @param out_id  free it with syncline_buffer_free
- */
-SYNCLINE_API
-enum syncline_status syncline_document_new_handler_id(struct syncline_document *document,
-                                                      struct syncline_buffer *out_id);
-
-/**
- * The content of all handlers that no other one refers to as a JSON object: handler id to value,
- * references replaced by what they lead to.
- *
- * @param out_json  free it with syncline_buffer_free
- * @return INVALID_ARGUMENT if a handler holds what JSON does not have (bytes); LIMIT as
- *         syncline_handler_to_json
- */
-SYNCLINE_API
-enum syncline_status syncline_document_to_json(const struct syncline_document *document,
-                                               struct syncline_buffer *out_json);
 
 /* ---- Documents: versions, changes, snapshots ---- */
 
@@ -3629,7 +3260,7 @@ SYNCLINE_API struct syncline_handler *syncline_handler_retain(struct syncline_ha
  * Its kind. CUSTOM for NULL.
  */
 SYNCLINE_API
-enum syncline_handler_kind syncline_handler_get_kind(const struct syncline_handler *handler);
+syncline_handler_kind syncline_handler_get_kind(const struct syncline_handler *handler);
 
 /**
  * Its id, borrowed while the handle lives.
@@ -3735,7 +3366,7 @@ enum syncline_status syncline_handler_as_text(struct syncline_handler *handler,
  */
 SYNCLINE_API
 enum syncline_status syncline_handler_as_list(struct syncline_handler *handler,
-                                              struct syncline_list **out_list);
+                                              syncline_list **out_list);
 
 /**
  * The same handler as a map.
@@ -3775,7 +3406,7 @@ enum syncline_status syncline_handler_as_register(struct syncline_handler *handl
  */
 SYNCLINE_API
 enum syncline_status syncline_handler_as_custom(struct syncline_handler *handler,
-                                                struct syncline_custom **out_custom);
+                                                syncline_custom **out_custom);
 
 /* ---- Texts ---- */
 
@@ -4004,206 +3635,6 @@ enum syncline_status syncline_text_position_at(const struct syncline_text *text,
  */
 SYNCLINE_API
 enum syncline_status syncline_text_position_index(const struct syncline_text *text,
-                                                  struct syncline_bytes position,
-                                                  uint64_t *out_index);
-
-/* ---- Lists ---- */
-
-/**
- * Gives a handle back.
- *
- * @param list  NULL is allowed
- */
-SYNCLINE_API void syncline_list_free(struct syncline_list *list);
-
-/**
- * One more handle to the same list.
- *
- * @return NULL for NULL
- */
-SYNCLINE_API struct syncline_list *syncline_list_retain(struct syncline_list *list);
-
-/**
- * The same list as a handler.
- *
- * @param out_handler  free it with syncline_handler_free
- */
-SYNCLINE_API
-enum syncline_status syncline_list_as_handler(struct syncline_list *list,
-                                              struct syncline_handler **out_handler);
-
-/**
- * Asks for CHANGE events (list deltas) and CLOSED of this list.
- *
- * @param listener          who is told; `deep` includes all that a list of references leads to
- * @param out_subscription  free it with syncline_subscription_free to end it
- */
-SYNCLINE_API
-enum syncline_status syncline_list_subscribe(struct syncline_list *list,
-                                             const struct syncline_listener *listener,
-                                             struct syncline_subscription **out_subscription);
-
-/**
- * Number of elements. 0 when the document is closed.
- */
-SYNCLINE_API uint64_t syncline_list_length(const struct syncline_list *list);
-
-/**
- * The value of an element.
- *
- * @param out_value  free it with syncline_value_free
- * @return OUT_OF_RANGE
- */
-SYNCLINE_API
-enum syncline_status syncline_list_get(const struct syncline_list *list,
-                                       uint64_t index,
-                                       struct syncline_value **out_value);
-
-/**
- * Inserts elements before a position. A null in a Fugue list or a movable list is never seen, as
- * in Dart.
- *
- * @param values  with codec BYTES they must be BYTES, in lists of references REF
- * @param count   how many; 0 changes nothing
- * @return OUT_OF_RANGE if `index` is past the end; UNSUPPORTED for undefined and big integers;
- *         INVALID_ARGUMENT for what the list cannot store (NaN, infinity, bytes in JSON);
- *         LIMIT for more than 2^20 values, with all that is in them
- */
-SYNCLINE_API
-enum syncline_status syncline_list_insert(struct syncline_list *list,
-                                          uint64_t index,
-                                          const struct syncline_value *values,
-                                          size_t count);
-
-/**
- * Inserts elements at the end, wherever that is by now.
- *
- * @param values  as syncline_list_insert
- * @param count   how many; 0 changes nothing
- * @return as syncline_list_insert
- */
-SYNCLINE_API
-enum syncline_status syncline_list_push(struct syncline_list *list,
-                                        const struct syncline_value *values,
-                                        size_t count);
-
-/**
- * Removes elements.
- *
- * @param index  where they begin
- * @param count  how many; 0 changes nothing
- * @return OUT_OF_RANGE if they reach past the end
- */
-SYNCLINE_API
-enum syncline_status syncline_list_remove(struct syncline_list *list,
-                                          uint64_t index,
-                                          uint64_t count);
-
-/**
- * Replaces an element. If two do so at the same time, both new ones are seen in a Fugue list; in
- * the other kinds the later one wins.
- *
- * @param value  as syncline_list_insert
- * @return OUT_OF_RANGE; else as syncline_list_insert
- */
-SYNCLINE_API
-enum syncline_status syncline_list_update(struct syncline_list *list,
-                                          uint64_t index,
-                                          const struct syncline_value *value);
-
-/**
- * Moves an element to where it has `to` others before it; it stays the same element, so what
- * others write into it meanwhile stays with it.
- *
- * @param from  where it is
- * @param to    where it shall be; the length means the end, too
- * @return TYPE_MISMATCH unless it is a movable kind; OUT_OF_RANGE
- */
-SYNCLINE_API
-enum syncline_status syncline_list_move(struct syncline_list *list,
-                                        uint64_t from,
-                                        uint64_t to);
-
-/**
- * Inserts a reference to a handler before a position.
- *
- * @param child  of the same document
- * @return TYPE_MISMATCH unless it is a list of references; OUT_OF_RANGE; INVALID_ARGUMENT for a
- *         child of another document
- */
-SYNCLINE_API
-enum syncline_status syncline_list_insert_ref(struct syncline_list *list,
-                                              uint64_t index,
-                                              const struct syncline_handler *child);
-
-/**
- * The handler that a reference leads to, made if it is not there and its type is registered.
- *
- * @param out_child  free it with syncline_handler_free
- * @return NOT_FOUND, with out_child unchanged, if it leads nowhere; TYPE_MISMATCH unless it is a
- *         list of references; OUT_OF_RANGE
- */
-SYNCLINE_API
-enum syncline_status syncline_list_get_ref(const struct syncline_list *list,
-                                           uint64_t index,
-                                           struct syncline_handler **out_child);
-
-/**
- * All elements: syncline_iterator_index and _value.
- *
- * @param out_iterator  free it with syncline_iterator_free
- */
-SYNCLINE_API
-enum syncline_status syncline_list_iterate(const struct syncline_list *list,
-                                           struct syncline_iterator **out_iterator);
-
-/**
- * The values of an element of a movable list that lost against the one it has, written without
- * knowledge of it and of each other: value = {"value", "peer", "clock"}, newest first. Other
- * kinds have none, and what was pruned is not found.
- *
- * @param out_iterator  free it with syncline_iterator_free
- * @return OUT_OF_RANGE
- */
-SYNCLINE_API
-enum syncline_status syncline_list_iterate_conflicts(const struct syncline_list *list,
-                                                     uint64_t index,
-                                                     struct syncline_iterator **out_iterator);
-
-/**
- * The whole list as an ARRAY.
- *
- * @param resolve_refs  whether references are replaced by what they refer to: null for one that
- *                      leads nowhere or into a circle
- * @param out_array     free it with syncline_value_free
- * @return LIMIT as syncline_handler_to_json
- */
-SYNCLINE_API
-enum syncline_status syncline_list_to_value(const struct syncline_list *list,
-                                            bool resolve_refs,
-                                            struct syncline_value **out_array);
-
-/**
- * A position that stays at its element while the list changes, and follows it where it moves.
- *
- * @param index         a position; it stays behind the element before it
- * @param out_position  for syncline_list_position_index; free it with syncline_buffer_free
- * @return OUT_OF_RANGE; TYPE_MISMATCH for the kind LIST, whose elements have no identity
- */
-SYNCLINE_API
-enum syncline_status syncline_list_position_at(const struct syncline_list *list,
-                                               uint64_t index,
-                                               struct syncline_buffer *out_position);
-
-/**
- * Where a position of syncline_list_position_at is now.
- *
- * @param position  its bytes
- * @return NOT_FOUND, with out_index unchanged, if its element is unknown here; MALFORMED;
- *         TYPE_MISMATCH as syncline_list_position_at
- */
-SYNCLINE_API
-enum syncline_status syncline_list_position_index(const struct syncline_list *list,
                                                   struct syncline_bytes position,
                                                   uint64_t *out_index);
 
@@ -4542,396 +3973,6 @@ enum syncline_status syncline_register_set(struct syncline_register *reg,
 SYNCLINE_API
 enum syncline_status syncline_register_iterate_conflicts(const struct syncline_register *reg,
                                                          struct syncline_iterator **out_iterator);
-
-/* ---- Custom handlers ---- */
-
-/**
- * Registers a type of the application's own for syncline_document_get_custom, and for handlers
- * that changes and references name. Registering a name again changes what is made from then on.
- *
- * @param type  apply, load and save must be set
- * @return INVALID_ARGUMENT for an empty name or one of Dart's
- */
-SYNCLINE_API
-enum syncline_status syncline_document_register_custom_type(struct syncline_document *document,
-                                                            const struct syncline_custom_type *type);
-
-/**
- * The custom handler with this id, made if it is not there.
- *
- * @param type_name   as registered with syncline_document_register_custom_type
- * @param out_custom  free it with syncline_custom_free
- * @return INVALID_ARGUMENT if the type is not registered; TYPE_MISMATCH if the id is in use with
- *         another type
- */
-SYNCLINE_API
-enum syncline_status syncline_document_get_custom(struct syncline_document *document,
-                                                  syncline_string id,
-                                                  syncline_string type_name,
-                                                  struct syncline_custom **out_custom);
-
-/**
- * Gives a handle back.
- *
- * @param custom  NULL is allowed
- */
-SYNCLINE_API void syncline_custom_free(struct syncline_custom *custom);
-
-/**
- * One more handle to the same custom handler.
- *
- * @return NULL for NULL
- */
-SYNCLINE_API struct syncline_custom *syncline_custom_retain(struct syncline_custom *custom);
-
-/**
- * The same custom handler as a handler.
- *
- * @param out_handler  free it with syncline_handler_free
- */
-SYNCLINE_API
-enum syncline_status syncline_custom_as_handler(struct syncline_custom *custom,
-                                                struct syncline_handler **out_handler);
-
-/**
- * Asks for CHANGE events (key "" with what the save hook wrote before and after) and CLOSED of
- * this custom handler. While anybody listens, the save hook runs for every change.
- *
- * @param listener          who is told
- * @param out_subscription  free it with syncline_subscription_free to end it
- */
-SYNCLINE_API
-enum syncline_status syncline_custom_subscribe(struct syncline_custom *custom,
-                                               const struct syncline_listener *listener,
-                                               struct syncline_subscription **out_subscription);
-
-/**
- * Makes an operation: it becomes a change, and the apply hook folds it in before this returns.
- * If the hook refuses it, it is a change all the same, which every peer skips as this one does.
- *
- * @param operation_kind  any number; the hooks know what it means
- * @param body            any bytes
- */
-SYNCLINE_API
-enum syncline_status syncline_custom_submit(struct syncline_custom *custom,
-                                            uint8_t operation_kind,
-                                            struct syncline_bytes body);
-
-/**
- * Lends the state, with the open transaction, to `reader`. It stays put while the reader runs,
- * under the document's lock: calls into the same document give IN_HOOK.
- *
- * @param reader     gets the state; returns normally, never by longjmp
- * @param user_data  given to it
- * @return CALLBACK if the load hook could not make a state
- */
-SYNCLINE_API
-enum syncline_status syncline_custom_read(const struct syncline_custom *custom,
-                                          syncline_custom_read_fn reader,
-                                          void *user_data);
-
-/* ---- History and differences ---- */
-
-/**
- * A history of a document as it is now (Dart's toTimeTravel); the cursor stands at the end. Later
- * edits of the document are not part of it, nor is an open transaction, and the document may go.
- * Copies the document and sorts its changes.
- *
- * @param out_history  free it with syncline_history_free
- */
-SYNCLINE_API
-enum syncline_status syncline_history_new(struct syncline_document *document,
-                                          struct syncline_history **out_history);
-
-/**
- * Gives a handle back. Its view stays readable, where it stands.
- *
- * @param history  NULL is allowed
- */
-SYNCLINE_API void syncline_history_free(struct syncline_history *history);
-
-/**
- * How many changes there are. 0 when the view is closed.
- */
-SYNCLINE_API uint64_t syncline_history_length(const struct syncline_history *history);
-
-/**
- * How many of them the view shows. 0 when it is closed.
- */
-SYNCLINE_API uint64_t syncline_history_cursor(const struct syncline_history *history);
-
-/**
- * Whether there are changes behind the cursor.
- */
-SYNCLINE_API bool syncline_history_can_next(const struct syncline_history *history);
-
-/**
- * Whether there are changes before the cursor.
- */
-SYNCLINE_API bool syncline_history_can_previous(const struct syncline_history *history);
-
-/**
- * One change on.
- *
- * @return UNCHANGED at the end
- */
-SYNCLINE_API enum syncline_status syncline_history_next(struct syncline_history *history);
-
-/**
- * One change back. Step after step costs little; a single step from afar as much as folding the
- * changes from the nearest checkpoint.
- *
- * @return UNCHANGED at the beginning
- */
-SYNCLINE_API enum syncline_status syncline_history_previous(struct syncline_history *history);
-
-/**
- * Shows the first changes.
- *
- * @param cursor  how many
- * @return UNCHANGED if it stands there; OUT_OF_RANGE if there are not so many
- */
-SYNCLINE_API
-enum syncline_status syncline_history_jump(struct syncline_history *history,
-                                           uint64_t cursor);
-
-/**
- * Shows the changes made up to a time, by the clocks of their writers.
- *
- * @param time_ms  in milliseconds since 1970
- * @return UNCHANGED if the cursor stands there
- */
-SYNCLINE_API
-enum syncline_status syncline_history_jump_to_time(struct syncline_history *history,
-                                                   int64_t time_ms);
-
-/**
- * A change by its place.
- *
- * @param index       0 is the oldest one; it is shown while the cursor is above index
- * @param out_change  free it with syncline_change_free
- * @return OUT_OF_RANGE
- */
-SYNCLINE_API
-enum syncline_status syncline_history_change(const struct syncline_history *history,
-                                             uint64_t index,
-                                             struct syncline_change **out_change);
-
-/**
- * The document that follows the cursor: always the same one, with the ids and handlers of the
- * document the history was made of. It can be read and subscribed to (CHANGE with origin
- * HISTORY); whatever would change it gives READ_ONLY.
- *
- * @param out_view  free it with syncline_document_free
- */
-SYNCLINE_API
-enum syncline_status syncline_history_document(struct syncline_history *history,
-                                               struct syncline_document **out_view);
-
-/**
- * A document of its own with what the view shows: its changes, snapshot and handlers.
- *
- * @param options       as syncline_document_new; the peer_id must not be that of a writer who goes
- *                      on elsewhere
- * @param out_document  free it with syncline_document_free
- */
-SYNCLINE_API
-enum syncline_status syncline_history_fork(const struct syncline_history *history,
-                                           const struct syncline_document_options *options,
-                                           struct syncline_document **out_document);
-
-/**
- * Asks for HISTORY events (the cursor moved), CHANGE events of the whole view, and CLOSED, which
- * comes with the last syncline_history_free at the latest. HISTORY comes before the CHANGE of the
- * same move.
- *
- * @param listener          who is told
- * @param out_subscription  free it with syncline_subscription_free to end it
- */
-SYNCLINE_API
-enum syncline_status syncline_history_subscribe(struct syncline_history *history,
-                                                const struct syncline_listener *listener,
-                                                struct syncline_subscription **out_subscription);
-
-/**
- * What a HISTORY event says.
- *
- * @param event     a HISTORY event
- * @param out_info  struct_size must be set
- * @return TYPE_MISMATCH for other events
- */
-SYNCLINE_API
-enum syncline_status syncline_event_history(const struct syncline_event *event,
-                                            struct syncline_history_info *out_info);
-
-/**
- * What differs between two versions of a document, as an event like those of its commits: the
- * deltas of its targets lead from what the handlers show at `from` to what they show at `to`.
- * Handlers without a difference are no targets. What both versions have stays where it is,
- * element by element; contents are not compared. Folds the changes of both versions anew.
- *
- * @param from       NULL: the empty version
- * @param to         NULL: the present one
- * @param out_event  a CHANGE event with origin HISTORY, of no queue: syncline_event_change,
- *                   syncline_event_to_json; free it with syncline_event_free
- * @return OUT_OF_SYNC if a version lacks what only the snapshot of the document has
- */
-SYNCLINE_API
-enum syncline_status syncline_document_diff(const struct syncline_document *document,
-                                            const struct syncline_version_vector *from,
-                                            const struct syncline_version_vector *to,
-                                            struct syncline_event **out_event);
-
-/* ---- Undo and redo ---- */
-
-/**
- * Begins to note edits. Without scopes and tags it notes all edits of the document made from here
- * on in this process; imports, and what others undo, are not its business.
- *
- * With `persistent`, the stacks are written to the store in the transaction that stores the edits,
- * so that a crash never leaves them ahead of the content, and steps are restored here that an
- * earlier manager kept. Steps name what they are about by its ids: the user's own earlier steps
- * can be undone although a document goes on under a new peer id after a crash. Steps on plain
- * texts and lists are restored only if nothing changed since. Damaged stacks are left out, with a
- * warning in the log; so are those above 16 MiB.
- *
- * @param options   NULL: the defaults
- * @param out_undo  free it with syncline_undo_free
- * @return READ_ONLY for the view of a history or (if persistent) a store that is; UNSUPPORTED if
- *         persistent and the document is in no store; ALREADY_EXISTS if it has a persistent one
- */
-SYNCLINE_API
-enum syncline_status syncline_undo_new(struct syncline_document *document,
-                                       const struct syncline_undo_options *options,
-                                       struct syncline_undo **out_undo);
-
-/**
- * Gives a handle back. With the last one the manager stops to note edits; its steps are forgotten,
- * unless it is persistent. Subscriptions get CLOSED.
- *
- * @param undo  NULL is allowed
- */
-SYNCLINE_API void syncline_undo_free(struct syncline_undo *undo);
-
-/**
- * Notes the edits of this handler; those of handlers that were never named are not noted any more.
- *
- * @param id  of a handler, present or not
- */
-SYNCLINE_API
-enum syncline_status syncline_undo_add_scope(struct syncline_undo *undo,
-                                             syncline_string id);
-
-/**
- * Notes transactions with this tag; those with tags that were never named are not noted any more.
- *
- * @param tag  as given to syncline_document_begin; the empty one means edits without a tag
- */
-SYNCLINE_API
-enum syncline_status syncline_undo_add_tag(struct syncline_undo *undo,
-                                           struct syncline_bytes tag);
-
-/**
- * Takes syncline_undo_add_tag back. When no tag is left, all transactions are noted.
- *
- * @return NOT_FOUND
- */
-SYNCLINE_API
-enum syncline_status syncline_undo_remove_tag(struct syncline_undo *undo,
-                                              struct syncline_bytes tag);
-
-/**
- * Whether there is a step to undo. It may turn out that others left nothing of it.
- */
-SYNCLINE_API bool syncline_undo_can_undo(const struct syncline_undo *undo);
-
-/**
- * Whether there is a step to redo.
- */
-SYNCLINE_API bool syncline_undo_can_redo(const struct syncline_undo *undo);
-
-/**
- * Steps that can be undone. 0 when the document is closed.
- */
-SYNCLINE_API uint64_t syncline_undo_undo_count(const struct syncline_undo *undo);
-
-/**
- * Steps that can be redone. 0 when the document is closed.
- */
-SYNCLINE_API uint64_t syncline_undo_redo_count(const struct syncline_undo *undo);
-
-/**
- * Takes the last step back, by ordinary edits in one transaction: CHANGE has origin UNDO. What
- * others did meanwhile stays. Steps of which nothing is left are passed over.
- *
- * @return UNCHANGED if there is nothing to undo; BUSY inside of a transaction of this thread
- */
-SYNCLINE_API enum syncline_status syncline_undo_undo(struct syncline_undo *undo);
-
-/**
- * Makes the step again that was undone last; CHANGE has origin REDO.
- *
- * @return as syncline_undo_undo
- */
-SYNCLINE_API enum syncline_status syncline_undo_redo(struct syncline_undo *undo);
-
-/**
- * The next edit begins a new step.
- */
-SYNCLINE_API enum syncline_status syncline_undo_stop_capturing(struct syncline_undo *undo);
-
-/**
- * Forgets all steps. No event tells of it.
- */
-SYNCLINE_API enum syncline_status syncline_undo_clear(struct syncline_undo *undo);
-
-/**
- * Attaches a value to a step, such as the selection before the edit, as stable positions
- * (syncline_text_position_at). It stays with the step on its way between the stacks and comes back
- * in the UNDO events.
- *
- * @param step  from an UNDO event
- * @param meta  BYTES, or what JSON has; NULL: nothing
- * @return NOT_FOUND if there is no such step (any more)
- */
-SYNCLINE_API
-enum syncline_status syncline_undo_set_meta(struct syncline_undo *undo,
-                                            uint64_t step,
-                                            const struct syncline_value *meta);
-
-/**
- * What is attached to a step on one of the stacks.
- *
- * @param out_meta  free it with syncline_value_free
- * @return NOT_FOUND, with *out_meta set to NULL
- */
-SYNCLINE_API
-enum syncline_status syncline_undo_get_meta(const struct syncline_undo *undo,
-                                            uint64_t step,
-                                            struct syncline_value **out_meta);
-
-/**
- * Asks for UNDO events (a step was pushed or popped) and CLOSED. An undo pops a step from one
- * stack and pushes its inverse, with a new number and the same meta, to the other.
- *
- * @param listener          who is told
- * @param out_subscription  free it with syncline_subscription_free to end it
- */
-SYNCLINE_API
-enum syncline_status syncline_undo_subscribe(struct syncline_undo *undo,
-                                             const struct syncline_listener *listener,
-                                             struct syncline_subscription **out_subscription);
-
-/**
- * What an UNDO event says.
- *
- * @param event     an UNDO event
- * @param out_info  struct_size must be set; what it points to belongs to the event
- * @return TYPE_MISMATCH for other events
- */
-SYNCLINE_API
-enum syncline_status syncline_event_undo(const struct syncline_event *event,
-                                         struct syncline_undo_info *out_info);
 
 /* ---- Stores ---- */
 

@@ -129,6 +129,20 @@ fn prune_and_go_on(rng: &mut Rng, peers: &mut [Peer]) {
     for peer in &peers[1..] {
         assert_eq!(peer.values(), peers[0].values());
     }
+    // Taking edits back leads to what the snapshot gives, and observers hear of all of it.
+    for peer in peers.iter_mut() {
+        peer.document.begin(b"").unwrap();
+        for _ in 0..1 + rng.below(3) {
+            peer.plain_edit(rng);
+        }
+        peer.document.rollback().unwrap();
+        peer.document.check();
+        peer.hear_of_commits();
+        assert_eq!(peer.shadow, peer.values());
+        let values = peer.values();
+        peer.document.replay_all();
+        assert_eq!(peer.values(), values);
+    }
 }
 
 /// An operation as the specification lists it (9.9, 9.11).

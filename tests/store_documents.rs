@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use syncline::clock::VersionVector;
-use syncline::document::{HandlerIdx, HandlerKind, HandlerSpec, SharedDocument};
+use syncline::document::{
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, SharedDocument,
+};
 use syncline::replica::Replica;
 use syncline::store::{
     DocumentInfo, DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, Store, StoreError,
@@ -547,16 +549,16 @@ fn damaged_content_is_refused_by_name() {
     cut.pop();
     replace(&[cut]);
     // The second change without the first.
-    let changes = syncline::codec::change::decode_list(&state.records[0].content).unwrap();
-    let mut changes: Vec<_> = state.records[1..]
-        .iter()
-        .fold(changes, |mut changes, record| {
-            changes.extend(syncline::codec::change::decode_list(&record.content).unwrap());
-            changes
-        });
+    let mut whole = Document::new(DocumentOptions::default());
+    for record in &state.records {
+        whole
+            .import_native(&record.content, &[], Origin::Load)
+            .unwrap();
+    }
+    let mut changes = whole.all_changes();
     assert_eq!(changes.len(), 2);
     replace(&[syncline::codec::change::encode_list(changes[1..].iter())]);
-    // Twice the same is harmless.
+    // Records of earlier versions are read, and twice the same is harmless.
     changes.extend(changes.clone());
     let twice = vec![syncline::codec::change::encode_list(changes.iter())];
     let content_twice = syncline::store::Content::Replace {
@@ -692,4 +694,54 @@ mod sqlite {
         let store = open_file(&path, &options);
         assert_eq!(content(open(&store, "notes").document()).len(), 70_000);
     }
+}
+
+/// A snapshot that the store writes knows removed elements: an edit that a peer made beside one
+/// goes to the same place before and after reopening.
+#[test]
+fn a_stored_snapshot_keeps_removed_elements() {
+    let (rigged, store) = rigged();
+    let stored = open(&store, "notes");
+    insert(stored.document(), 0, "abcdef");
+    let peer = DocumentOptions::default();
+    let mut other = Document::new(peer);
+    let changes = stored.document().read(|document| document.all_changes());
+    other
+        .import_changes(changes.unwrap(), &[], Origin::Remote)
+        .unwrap();
+    let other_text = other
+        .handler("text", &HandlerSpec::new(HandlerKind::FugueText))
+        .unwrap();
+    // In the middle of what goes here.
+    other.text_insert(other_text, 3, "X").unwrap();
+    let text = text(stored.document());
+    let edited = stored.document().with(|document| {
+        document.text_remove(text, 1, 4).unwrap();
+        document.text_insert(text, 1, "-").unwrap();
+        document.text_insert(text, 2, "+").unwrap();
+        document.take_snapshot(true).map(|_| ()).unwrap();
+    });
+    edited.unwrap();
+    insert(stored.document(), 0, "(");
+    stored.compact();
+    stored.flush(LONG).unwrap();
+    let import = |document: &SharedDocument, changes| {
+        let imported =
+            document.with(|document| document.import_changes(changes, &[], Origin::Remote));
+        assert_eq!(imported.unwrap().unwrap().not_ready, 0);
+        content(document)
+    };
+    let state = rigged.inner.load("notes").unwrap().unwrap();
+    let snapshot = state.snapshot.unwrap();
+    assert!(syncline::codec::native::is_native(&snapshot));
+    let mut reopened = Document::open_native(&snapshot, DocumentOptions::default()).unwrap();
+    assert!(state.records.is_empty());
+    let late = other.changes_newer_than(&reopened.version_vector());
+    assert_eq!(late.len(), 1);
+    reopened
+        .import_changes(late.clone(), &[], Origin::Remote)
+        .unwrap();
+    let in_memory = import(stored.document(), late);
+    assert_eq!(reopened.text_string(text), in_memory);
+    assert!(in_memory.contains('X') && in_memory.starts_with("(a"));
 }

@@ -1,5 +1,6 @@
 //! What the benchmarks share: traces, time and heap of one thing, tables.
 
+pub mod editing;
 pub mod heap;
 pub mod measure;
 pub mod table;

@@ -1,13 +1,12 @@
 //! What Syncline does with a trace: edits, export, import, snapshot.
 
+use bench::editing::{check_text, edited, options, with_text};
 use bench::measure::measured;
 use bench::table::Table;
 use bench::trace::Trace;
 use std::time::Duration;
 use syncline::codec::{Change, Snapshot, change};
-use syncline::document::{
-    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, SharedDocument,
-};
+use syncline::document::{Document, Origin, SharedDocument};
 use syncline::replica::Replica as _;
 
 pub const LOCAL: &str = "syncline, Document";
@@ -40,46 +39,6 @@ pub fn apply_only(trace: &Trace, times: usize, table: &mut Table) {
     for _ in 0..times {
         apply(trace, &bytes, table);
     }
-}
-
-fn options() -> DocumentOptions {
-    DocumentOptions {
-        document_id: "bench".into(),
-        ..DocumentOptions::default()
-    }
-}
-
-fn with_text(mut document: Document) -> (Document, HandlerIdx) {
-    let text = document
-        .handler("text", &HandlerSpec::new(HandlerKind::FugueText))
-        .expect("a new handler");
-    (document, text)
-}
-
-/// One change per removal and per insertion, each committed at once.
-fn edited(trace: &Trace) -> Document {
-    let (mut document, text) = with_text(Document::new(options()));
-    for edit in &trace.edits {
-        if edit.removed_utf16 > 0 {
-            document
-                .text_remove(text, edit.at_utf16, edit.removed_utf16)
-                .expect("inside of the text");
-        }
-        if !edit.inserted.is_empty() {
-            document
-                .text_insert(text, edit.at_utf16, edit.inserted)
-                .expect("inside of the text");
-        }
-    }
-    document
-}
-
-fn check_text(trace: &Trace, document: &Document) {
-    let text = document.find_handler("text").expect("registered");
-    assert!(
-        document.text_string(text) == trace.end,
-        "the text at the end differs"
-    );
 }
 
 fn shared(trace: &Trace, table: &mut Table) {

@@ -63,8 +63,7 @@ pub type syncline_custom_load_fn = Option<
 >;
 
 /// Writes the whole state; nothing stands for the state before any operation. Equal states should
-/// give equal bytes. The buffer comes from
-/// syncline_buffer_new; the library frees it.
+/// give equal bytes. The buffer comes from syncline_buffer_new; the library frees it.
 pub type syncline_custom_save_fn = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -90,13 +89,13 @@ pub struct syncline_custom_type {
     pub struct_size: usize,
     /// Wire tag; none of Dart's own.
     pub type_name: syncline_string,
-    /// See there. The document asks for copies of a state through save and load, too.
+    /// Folds an operation in.
     pub apply: syncline_custom_apply_fn,
-    /// See there.
+    /// Makes a state, also as a copy of another that save wrote.
     pub load: syncline_custom_load_fn,
-    /// See there.
+    /// Writes a state.
     pub save: syncline_custom_save_fn,
-    /// See there; NULL if a state needs none.
+    /// Gives a state back, once; NULL if states need nothing.
     pub drop: syncline_custom_drop_fn,
     /// Given to the hooks.
     pub user_data: *mut c_void,

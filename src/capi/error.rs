@@ -5,6 +5,7 @@ use super::types::*;
 use crate::clock::{ClockDrift, ParseError};
 use crate::codec::DecodeError;
 use crate::codec::json::UnsupportedValue;
+use crate::codec::native::NativeError;
 use crate::document::{DocumentError, LockError};
 use crate::replica::ApplyError;
 use std::any::Any;
@@ -214,6 +215,19 @@ impl From<DocumentError> for Error {
             DocumentError::Limit(limit) => limit_exceeded(limit),
             DocumentError::Apply(error) => error.into(),
             DocumentError::Decode(error) => error.into(),
+            DocumentError::Native(error) => error.into(),
+        }
+    }
+}
+
+impl From<NativeError> for Error {
+    fn from(error: NativeError) -> Self {
+        match error {
+            NativeError::Version { .. } => {
+                Error::new(SYNCLINE_ERROR_UNSUPPORTED_VERSION, error.to_string())
+            }
+            NativeError::Malformed(error) => error.into(),
+            _ => Error::new(SYNCLINE_ERROR_MALFORMED, error.to_string()),
         }
     }
 }

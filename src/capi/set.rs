@@ -138,11 +138,7 @@ pub unsafe extern "C" fn syncline_set_iterate(
     guard!(|caller| {
         let out = caller.out(out_iterator, "out_iterator")?;
         let values = caller.object(set)?.read(|d, h| Ok(d.set_values(h)))?;
-        let items = values.into_iter().map(|value| Item {
-            value: Some(value),
-            ..Item::default()
-        });
-        out.give_handle(IteratorCore::new(items))
+        out.give_handle(IteratorCore::new(values.into_iter().map(Item::of_value)))
     })
 }
 

@@ -28,9 +28,27 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Of nothing.
+    pub const EMPTY: Reader<'static> = Reader {
+        bytes: &[],
+        offset: 0,
+    };
+
     /// Starts at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
         Reader { bytes, offset: 0 }
+    }
+
+    /// Reads a stretch of larger input, in whose offsets it speaks.
+    ///
+    /// # Panics
+    /// If the stretch is not in the input.
+    pub fn between(bytes: &'a [u8], start: usize, end: usize) -> Self {
+        assert!(start <= end);
+        Reader {
+            bytes: &bytes[..end],
+            offset: start,
+        }
     }
 
     /// Bytes read so far.
@@ -82,7 +100,17 @@ impl<'a> Reader<'a> {
 
     /// An unsigned varint (specification 1.1): least significant group first, padding accepted,
     /// values of 64 bits and more refused.
+    #[inline]
     pub fn uvarint(&mut self) -> Result<u64, DecodeError> {
+        // Most are short.
+        if let Some(byte @ 0..0x80) = self.bytes.get(self.offset) {
+            self.offset += 1;
+            return Ok(u64::from(*byte));
+        }
+        self.long_uvarint()
+    }
+
+    fn long_uvarint(&mut self) -> Result<u64, DecodeError> {
         let start = self.offset;
         let mut value = 0u64;
         let mut shift = 0u32;
@@ -118,6 +146,18 @@ impl<'a> Reader<'a> {
             });
         }
         Ok(count as usize)
+    }
+
+    /// A varint of at most `max`.
+    pub fn count_of(&mut self, max: u64) -> Result<usize, DecodeError> {
+        let start = self.offset;
+        match self.uvarint()? {
+            value if value <= max => Ok(value as usize),
+            _ => Err(DecodeError {
+                offset: start,
+                expected: "a length is out of range",
+            }),
+        }
     }
 
     /// `uv(len) ‖ bytes`.

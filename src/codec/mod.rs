@@ -10,6 +10,7 @@ pub mod element_id;
 pub mod envelope;
 pub mod json;
 pub mod manifest;
+pub mod native;
 pub mod snapshot;
 pub mod value;
 mod value_tree;

@@ -49,6 +49,29 @@ impl ContentPool {
         )
     }
 
+    /// Adds ASCII text.
+    pub fn push_ascii(&mut self, text: &[u8]) -> Content {
+        debug_assert!(text.is_ascii());
+        let content = Content::new(self.narrow.len() as u32, false);
+        self.narrow.extend_from_slice(text);
+        content
+    }
+
+    /// Adds UTF-16 units to the wide pool, whatever they are.
+    pub fn push_wide(&mut self, units: &[u16]) -> Content {
+        let content = Content::new(self.wide.len() as u32, true);
+        self.wide.extend_from_slice(units);
+        content
+    }
+
+    /// Where the next ASCII text and the next other text go.
+    pub fn ends(&self) -> [Content; 2] {
+        [
+            Content::new(self.narrow.len() as u32, false),
+            Content::new(self.wide.len() as u32, true),
+        ]
+    }
+
     /// Adds UTF-16 units, which may hold lone surrogates.
     pub fn push_units(&mut self, units: &[u16]) -> Content {
         if units.iter().all(|unit| *unit < 0x80) {
@@ -73,6 +96,19 @@ impl ContentPool {
         let start = self.values_end();
         values.into_iter().for_each(|value| self.values.push(value));
         start
+    }
+
+    /// Adds a value, the bytes that `write` appends; returns how many. An error leaves nothing
+    /// behind.
+    pub fn push_written<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let Values { bytes, ends } = &mut self.values;
+        let before = bytes.len();
+        write(bytes).inspect_err(|_| bytes.truncate(before))?;
+        ends.push(bytes.len() as u32);
+        Ok(bytes.len() - before)
     }
 
     /// Where the next value will be.

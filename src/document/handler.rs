@@ -96,7 +96,7 @@ pub(crate) struct Handler {
     bodies: HashMap<ChangeKey, FugueBody>,
     seed: Option<Seed>,
     /// Largest replay position folded.
-    newest: Option<OrderKey>,
+    pub newest: Option<OrderKey>,
     /// Clock of the last local change, whose text was in the state before it was a change.
     pub newest_own: Hlc,
     /// A change was folded behind `newest` since the last replay.

@@ -216,7 +216,7 @@ impl Document {
     }
 
     /// The key of a dependency that is stored or covered by the snapshot.
-    fn ready_key(&mut self, dep: &OperationId) -> Result<ChangeKey, ApplyError> {
+    pub(super) fn ready_key(&mut self, dep: &OperationId) -> Result<ChangeKey, ApplyError> {
         if let Some(key) = self.key_of(dep) {
             if self.frontiers.contains(key) || self.log.find(key).is_some() {
                 return Ok(key);
@@ -330,7 +330,7 @@ impl Replica for Document {
     }
 
     fn last_snapshot(&self) -> Option<&Snapshot> {
-        self.snapshot.as_ref()
+        self.crdt_lf_snapshot()
     }
 
     fn change_count(&self) -> usize {

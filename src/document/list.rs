@@ -6,6 +6,7 @@ use super::handlers::fugue::FugueState;
 use super::handlers::fugue_body::Elements;
 use super::types::{Affinity, DocumentError, HandlerIdx, ValueCodec};
 use crate::codec::Value;
+use crate::sequence::Content;
 
 impl Document {
     /// The state of a Fugue list, and how its values are stored.
@@ -235,17 +236,12 @@ impl Document {
         index: u64,
         values: &[Value],
     ) -> Result<(), DocumentError> {
-        let bytes = self.encoded(number, values)?;
-        let size = bytes.iter().map(|value| value.len() + 1).sum();
-        let index = self.checked_insertion(number, index, values.len(), size)?;
-        if values.is_empty() {
-            return Ok(());
+        let index = self.checked_insertion(number, index, values.len(), 0)?;
+        let content = self.store_values(number, values)?;
+        match values.len() {
+            0 => Ok(()),
+            count => self.insert_elements(number, index, content, count as u32),
         }
-        let content = self
-            .log
-            .content
-            .push_values(bytes.iter().map(Vec::as_slice));
-        self.insert_elements(number, index, content, values.len() as u32)
     }
 
     fn fugue_list_update(
@@ -254,21 +250,39 @@ impl Document {
         index: u64,
         value: &Value,
     ) -> Result<(), DocumentError> {
-        let bytes = self.encoded(number, std::slice::from_ref(value))?;
         let length = self.list_len(number);
         if index >= length {
             return Err(DocumentError::OutOfRange { index, length });
         }
-        let index = self.checked_insertion(number, index, 1, bytes[0].len() + 64)?;
-        let content = self.log.content.push_value(&bytes[0]);
+        let index = self.checked_insertion(number, index, 1, 0)?;
+        let content = self.store_values(number, std::slice::from_ref(value))?;
         self.update_elements(number, index, content, 1)
     }
 
-    fn encoded(&self, number: HandlerIdx, values: &[Value]) -> Result<Vec<Vec<u8>>, DocumentError> {
+    /// Adds values to the pool of content, or none of them.
+    fn store_values(
+        &mut self,
+        number: HandlerIdx,
+        values: &[Value],
+    ) -> Result<Content, DocumentError> {
         let (_, codec) = self
             .fugue_list(number)
             .ok_or(DocumentError::UnknownHandler)?;
-        let encoded: Result<_, _> = values.iter().map(|value| codec.encode(value)).collect();
-        encoded.map_err(|_| DocumentError::UnsupportedValue)
+        // An update is also kept as its bytes, with two ids.
+        const IDS_BYTES: usize = 64;
+        let start = self.log.content.values_end();
+        let mut stored = Ok(());
+        for value in values {
+            let pool = &mut self.log.content;
+            stored = pool
+                .push_written(|out| codec.write(value, out))
+                .map_err(|_| DocumentError::UnsupportedValue)
+                .and_then(|len| self.ensure_room(len + IDS_BYTES));
+            if stored.is_err() {
+                self.log.content.truncate_values(start);
+                break;
+            }
+        }
+        stored.map(|()| start)
     }
 }

@@ -25,6 +25,7 @@ mod log;
 mod maps;
 mod movable;
 pub mod myers;
+mod native;
 mod nested;
 mod nested_path;
 mod plain;
@@ -45,6 +46,7 @@ mod values;
 mod wire;
 
 pub use custom::{CustomError, CustomHandler, CustomOperation, CustomType};
+pub use native::{NativeReader, NativeWriter};
 pub use nested::{PathStep, RESOLVED_BYTES_MAX, RESOLVED_VALUES_MAX, new_handler_id};
 pub use nested_path::NestedPath;
 pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
@@ -64,6 +66,7 @@ use factories::Factories;
 use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
+use native::NativeBase;
 use std::collections::HashMap;
 use transaction::Transaction;
 
@@ -84,7 +87,10 @@ pub struct Document {
     /// Authors with stored changes, in order of appearance since they last lost some to pruning:
     /// the order of the version vector (specification 4.1, 4.3).
     vector_order: AuthorOrder,
+    /// Of a document that was opened from a native one: the version, and the entries of handlers
+    /// without a native state; the rest is in `native_base`.
     snapshot: Option<Snapshot>,
+    native_base: Option<NativeBase>,
     /// Per author the latest change that was part of this document and is not stored any more.
     pruned: Option<Box<VersionVector>>,
     /// The log lacks changes that the states in memory have: a snapshot was imported, or changes
@@ -140,6 +146,7 @@ impl Document {
             frontiers: Frontiers::default(),
             vector_order: AuthorOrder::default(),
             snapshot: None,
+            native_base: None,
             pruned: None,
             is_seeded: false,
             handlers: Vec::new(),

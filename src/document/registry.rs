@@ -34,6 +34,24 @@ impl Document {
         if let Some(known) = self.find_handler(id) {
             return self.adopt(known, &tag, spec);
         }
+        let number = self.add_handler(id, spec)?;
+        if appears {
+            self.record(number, true);
+        }
+        self.replay(number);
+        Ok(number)
+    }
+
+    /// Registers a handler without a state.
+    pub(super) fn add_handler(
+        &mut self,
+        id: &str,
+        spec: &HandlerSpec,
+    ) -> Result<HandlerIdx, DocumentError> {
+        let tag = spec.tag();
+        if id == manifest::KEY || self.find_handler(id).is_some() {
+            return Err(DocumentError::ReservedId);
+        }
         let custom = match (spec.kind, self.factories.get(tag.as_str())) {
             (HandlerKind::Custom, factory) => {
                 let custom = factory.and_then(|factory| factory.custom.clone());
@@ -57,10 +75,6 @@ impl Document {
             self.handler_of_name.resize(names, None);
         }
         self.handler_of_name[name.0 as usize] = Some(number);
-        if appears {
-            self.record(number, true);
-        }
-        self.replay(number);
         Ok(number)
     }
 
@@ -256,6 +270,9 @@ impl Document {
         let snapshot = self.snapshot.as_ref().filter(|_| from_snapshot);
         let blob = snapshot.and_then(|snapshot| snapshot.entry(&self.handlers[index].id));
         self.handlers[index].reset(blob, &mut self.log, self.own);
+        if from_snapshot {
+            self.load_native_state(number);
+        }
         let changes = self
             .log
             .replay_order(name, |key| !(from_snapshot && self.is_covered(key)));

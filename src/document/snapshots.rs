@@ -51,7 +51,7 @@ impl Document {
         if self.is_closed() {
             return Err(ApplyError::Closed);
         }
-        let base = match &self.snapshot {
+        let base = match self.crdt_lf_snapshot() {
             None => snapshot.clone(),
             Some(own) => own.merged(snapshot),
         };
@@ -80,6 +80,7 @@ impl Document {
         }
         let start = self.log.change_count();
         self.snapshot = Some(base);
+        self.native_base = None;
         self.is_seeded = true;
         self.generation += 1;
         for (_, clock) in given.vector().iter() {
@@ -104,7 +105,7 @@ impl Document {
     }
 
     /// Notes the changes that a snapshot brings without bringing them as changes.
-    fn note_missing(&mut self, vector: &VersionVector) {
+    pub(super) fn note_missing(&mut self, vector: &VersionVector) {
         for (peer, clock) in vector.iter() {
             let author = self.log.authors.find(&peer);
             let held = author.and_then(|author| self.log.latest(author));
@@ -188,6 +189,7 @@ impl Document {
             }
         }
         self.generation += 1;
+        self.native_base = None;
         Ok(self.snapshot.insert(snapshot))
     }
 
@@ -334,6 +336,12 @@ impl Document {
         blob
     }
 
+    /// The largest element counters of a Fugue sequence, see below; none of others.
+    pub(super) fn counter_floor_of(&self, number: HandlerIdx) -> Vec<(PeerId, u64)> {
+        let fugue = self.handler_ref(number).fugue();
+        fugue.map_or_else(Vec::new, |_| self.counter_floor(number))
+    }
+
     /// The largest element counter that each peer ever used in a sequence, in the order of the
     /// specification (9.9): seeded elements, then what changes produced in replay order, then
     /// peers that only the previous table knows.
@@ -372,6 +380,9 @@ impl Document {
 
     /// The ids of the elements that the snapshot has, and its floor table.
     fn seeded_ids(&self, number: HandlerIdx) -> (Vec<ElementId>, Vec<(PeerId, u64)>) {
+        if let Some(floor) = self.native_floor(number) {
+            return (Vec::new(), floor);
+        }
         let handler = self.handler_ref(number);
         let entry = self
             .snapshot

@@ -2,6 +2,7 @@
 
 use super::nested_path::NestedPath;
 use crate::clock::{Hlc, PeerId};
+use crate::codec::native::NativeError;
 use crate::codec::{DecodeError, Value};
 use crate::document::undo::UndoEvent;
 use crate::replica::ApplyError;
@@ -277,6 +278,8 @@ pub enum DocumentError {
     Apply(ApplyError),
     /// Malformed bytes.
     Decode(DecodeError),
+    /// Bytes that are no native form, of a later version, or malformed.
+    Native(NativeError),
 }
 
 impl fmt::Display for DocumentError {
@@ -311,6 +314,7 @@ impl fmt::Display for DocumentError {
             DocumentError::Limit(limit) => write!(f, "limit exceeded: {limit}"),
             DocumentError::Apply(error) => error.fmt(f),
             DocumentError::Decode(error) => error.fmt(f),
+            DocumentError::Native(error) => error.fmt(f),
         }
     }
 }
@@ -320,6 +324,12 @@ impl std::error::Error for DocumentError {}
 impl From<ApplyError> for DocumentError {
     fn from(error: ApplyError) -> Self {
         DocumentError::Apply(error)
+    }
+}
+
+impl From<NativeError> for DocumentError {
+    fn from(error: NativeError) -> Self {
+        DocumentError::Native(error)
     }
 }
 

@@ -29,6 +29,24 @@ fn store_named(log: &mut Log, key: ChangeKey, deps: &[ChangeKey], payload: &[u8]
     }
 }
 
+/// What the elements are of handlers whose changes are stored as rows of elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowElements {
+    Units,
+    Values,
+}
+
+impl RowElements {
+    /// None: changes for handlers of this kind are bytes.
+    pub fn of(kind: Option<HandlerKind>) -> Option<Self> {
+        match kind? {
+            HandlerKind::FugueText => Some(RowElements::Units),
+            HandlerKind::FugueList | HandlerKind::ListRef => Some(RowElements::Values),
+            _ => None,
+        }
+    }
+}
+
 fn store_operation(
     log: &mut Log,
     key: ChangeKey,
@@ -37,13 +55,9 @@ fn store_operation(
     kind: u8,
     body: &[u8],
 ) {
-    let is_fugue = |kind| {
-        use HandlerKind::{FugueList, FugueText, ListRef};
-        matches!(kind, FugueText | FugueList | ListRef)
-    };
-    match (kind, log.name(name).kind.filter(|kind| is_fugue(*kind))) {
-        (0, Some(handler)) => {
-            let is_text = handler == HandlerKind::FugueText;
+    match (kind, RowElements::of(log.name(name).kind)) {
+        (0, Some(elements)) => {
+            let is_text = elements == RowElements::Units;
             let Log {
                 authors, content, ..
             } = log;

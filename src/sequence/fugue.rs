@@ -285,7 +285,8 @@ impl Sequence {
         let (key_at, _) = self.find(key).expect("the caller looked");
         let is_before = self.tree.is_in_order(key_at, from);
         let mut pos = from;
-        loop {
+        // A stored sequence may be forged, and its parents run in a circle.
+        for _ in 0..self.tree.run_count_max() {
             let below = self.tree.run(pos);
             let parent = below.parent();
             if parent.is_null() {
@@ -311,6 +312,7 @@ impl Sequence {
             }
             pos = run;
         }
+        Above::No
     }
 
     /// Whether an element of the run at `pos` has a right child.

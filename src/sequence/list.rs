@@ -53,7 +53,7 @@ pub struct Inserted {
 #[derive(Clone, Debug, Default)]
 pub struct Sequence {
     pub(super) tree: RunTree<Run>,
-    index: ElementIndex,
+    pub(super) index: ElementIndex,
     /// Where the last edit was, if it was a local insertion: typing on needs no search.
     pub(super) caret: Option<Caret>,
 }

@@ -4,8 +4,10 @@
 //! `list` keeps runs in order and finds them by position and by id, `fugue` decides where a
 //! foreign element goes (crdt_lf specification, chapter 10).
 
+mod bulk;
 mod fugue;
 mod index;
+mod lazy;
 mod list;
 #[cfg(test)]
 pub(crate) mod model;
@@ -13,5 +15,6 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub use lazy::{LazySequence, Stored};
 pub use list::{Chain, Inserted, Removed, Sequence};
-pub use run::{Content, ElementKey, UNITS_MAX};
+pub use run::{Content, ElementKey, Place, Run, Side, UNITS_MAX};

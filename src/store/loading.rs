@@ -5,8 +5,9 @@
 
 use super::tracker::LogSize;
 use super::{KIND_CRDT, StoreError, StoredState};
+use crate::codec::native::{NativeError, is_native};
 use crate::codec::{Change, Snapshot, change};
-use crate::document::{Document, DocumentOptions, Origin};
+use crate::document::{Document, DocumentError, DocumentOptions, Origin};
 use crate::replica::ApplyError;
 
 /// Makes a document from its stored state.
@@ -24,10 +25,18 @@ pub(super) fn load(
     let (snapshot, changes) = decode(name, state)?;
     // What is stored was accepted once; a clock that was set back since must not lock it away.
     let drift_ms_max = options.clock_drift_ms_max;
-    let mut document = Document::new(DocumentOptions {
+    let options = DocumentOptions {
         clock_drift_ms_max: None,
         ..options
-    });
+    };
+    let native = state.snapshot.as_deref().filter(|bytes| is_native(bytes));
+    let mut document = match native {
+        Some(bytes) => {
+            let opened = Document::open_native(bytes, options);
+            opened.map_err(|error| unreadable(name, None, error))?
+        }
+        None => Document::new(options),
+    };
     if let Some(snapshot) = &snapshot {
         // A snapshot that was taken without pruning: what it covers is kept, and has to be there
         // first, because afterwards it counts as known.
@@ -61,16 +70,36 @@ pub(super) fn load(
             "changes lack what they depend on",
         ));
     }
+    for record in state
+        .records
+        .iter()
+        .filter(|record| is_native(&record.content))
+    {
+        let outcome = document
+            .import_native(&record.content, b"", Origin::Load)
+            .map_err(|error| unreadable(name, Some(record.sequence), error))?;
+        if outcome.not_ready > 0 {
+            let detail = "changes lack what they depend on";
+            return Err(StoreError::corrupt(name, Some(record.sequence), detail));
+        }
+    }
     document.set_clock_drift_ms_max(drift_ms_max);
     Ok((document, size(state)))
 }
 
+/// The snapshot and the changes of what is in the crdt_lf form; native records always come behind.
 fn decode(name: &str, state: &StoredState) -> Result<(Option<Snapshot>, Vec<Change>), StoreError> {
     let corrupt = |sequence, error| StoreError::corrupt(name, sequence, format!("{error}"));
-    let snapshot = state.snapshot.as_deref().map(Snapshot::decode).transpose();
+    let snapshot = state.snapshot.as_deref();
+    let snapshot = snapshot.filter(|bytes| !is_native(bytes));
+    let snapshot = snapshot.map(Snapshot::decode).transpose();
     let snapshot = snapshot.map_err(|error| corrupt(None, error))?;
     let mut changes = Vec::new();
-    for record in &state.records {
+    for record in state
+        .records
+        .iter()
+        .filter(|record| !is_native(&record.content))
+    {
         let decoded = change::decode_list(&record.content);
         changes.extend(decoded.map_err(|error| corrupt(Some(record.sequence), error))?);
     }
@@ -81,6 +110,20 @@ fn refused(name: &str, error: ApplyError) -> StoreError {
     match error {
         ApplyError::Limit(limit) => StoreError::Limit(limit),
         error => StoreError::corrupt(name, None, format!("the document refuses it: {error:?}")),
+    }
+}
+
+fn unreadable(name: &str, sequence: Option<u64>, error: DocumentError) -> StoreError {
+    match error {
+        DocumentError::Apply(error) => refused(name, error),
+        DocumentError::Limit(limit) => StoreError::Limit(limit),
+        DocumentError::Native(NativeError::Version { found, supported }) => {
+            StoreError::UnsupportedVersion {
+                found: found.into(),
+                supported: supported.into(),
+            }
+        }
+        error => StoreError::corrupt(name, sequence, error.to_string()),
     }
 }
 

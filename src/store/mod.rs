@@ -8,6 +8,7 @@
 //! all documents committed meanwhile into one transaction (group commit), so an edit costs no I/O
 //! on the thread that makes it, and many documents share one sync of the device.
 
+mod contents;
 mod document_store;
 mod error;
 #[cfg(feature = "sqlite")]

@@ -5,8 +5,9 @@
 
 use super::StoreError;
 
-/// The version this program writes and the newest it reads.
-pub const RECORD_VERSION: u8 = 1;
+/// The version this program writes and the newest it reads. The contents of version 1 are crdt_lf
+/// forms, those of version 2 native ones as well.
+pub const RECORD_VERSION: u8 = 2;
 
 /// Version, length (u32, little endian) and checksum (u32, little endian).
 pub const HEADER_BYTES: usize = 9;
@@ -38,7 +39,9 @@ pub fn encode(
     let mut record = Vec::with_capacity(HEADER_BYTES + content.len());
     record.push(RECORD_VERSION);
     record.extend_from_slice(&(content.len() as u32).to_le_bytes());
-    record.extend_from_slice(&checksum(kind, document, sequence, content).to_le_bytes());
+    record.extend_from_slice(
+        &checksum(RECORD_VERSION, kind, document, sequence, content).to_le_bytes(),
+    );
     record.extend_from_slice(content);
     Ok(record)
 }
@@ -56,11 +59,11 @@ pub fn decode(
     };
     let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
     let (length, expected) = (word(1), word(5));
-    let sound =
-        length as usize == content.len() && checksum(kind, document, sequence, content) == expected;
+    let sound = length as usize == content.len()
+        && checksum(header[0], kind, document, sequence, content) == expected;
     match header[0] {
-        RECORD_VERSION if sound => {}
-        RECORD_VERSION => return Err(corrupt("length or checksum differ")),
+        1..=RECORD_VERSION if sound => {}
+        1..=RECORD_VERSION => return Err(corrupt("length or checksum differ")),
         // The frame of a later version may differ, so its checksum cannot be asked.
         later if later > RECORD_VERSION && !sound => {
             return Err(StoreError::UnsupportedVersion {
@@ -74,9 +77,9 @@ pub fn decode(
     Ok(record)
 }
 
-fn checksum(kind: RecordKind, document: &str, sequence: u64, content: &[u8]) -> u32 {
+fn checksum(version: u8, kind: RecordKind, document: &str, sequence: u64, content: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&[RECORD_VERSION, kind as u8]);
+    hasher.update(&[version, kind as u8]);
     hasher.update(&(document.len() as u32).to_le_bytes());
     hasher.update(document.as_bytes());
     hasher.update(&sequence.to_le_bytes());
@@ -146,8 +149,8 @@ mod tests {
         assert_eq!(
             refused,
             Err(StoreError::UnsupportedVersion {
-                found: 2,
-                supported: 1
+                found: 3,
+                supported: 2
             })
         );
     }

@@ -4,11 +4,11 @@
 //! on the writer's list. What to write is found later by log position, so a hundred edits between
 //! two transactions cost one record. Lock order: document, tracker, writer's queue.
 
+use super::contents::{self, RECORD_BYTES_TARGET};
 use super::stacks::{Stacks, Taken};
 use super::writer::Hub;
 use super::{Attachment, DocumentMeta, StoreError};
 use crate::clock::VersionVector;
-use crate::codec::{Change, Snapshot};
 use crate::document::{Commit, Document, DocumentObserver, LockError, LogPosition, SharedDocument};
 use crate::replica::Replica;
 use parking_lot::Mutex;
@@ -105,18 +105,24 @@ struct State {
 pub(super) struct Delta {
     pub meta: DocumentMeta,
     /// `Some`: rewrite everything, with this snapshot (if there is one).
-    pub replace: Option<Option<Snapshot>>,
-    pub changes: Vec<Change>,
-    /// What is kept beside the content; as it is after these changes.
+    pub replace: Option<Option<Vec<u8>>>,
+    pub records: Vec<Vec<u8>>,
+    /// What is kept beside the content; as it is after these records.
     pub attachments: Vec<Attachment>,
     stacks: Option<Taken>,
     end: Mark,
 }
 
 impl Delta {
+    /// Of the new snapshot.
+    pub fn snapshot_bytes(&self) -> u64 {
+        let snapshot = self.replace.as_ref().and_then(Option::as_ref);
+        snapshot.map_or(0, |snapshot| snapshot.len() as u64)
+    }
+
     /// Commits that changed nothing.
     pub fn is_empty(&self) -> bool {
-        self.replace.is_none() && self.changes.is_empty() && self.attachments.is_empty()
+        self.replace.is_none() && self.records.is_empty() && self.attachments.is_empty()
     }
 }
 
@@ -286,14 +292,14 @@ impl Tracker {
             let appended = if compact {
                 None
             } else {
-                document.changes_since(state.position)
+                document.native_changes_since(state.position, RECORD_BYTES_TARGET)
             };
-            let (replace, changes) = match appended {
-                Some(changes) => (None, changes),
-                None => (
-                    Some(document.last_snapshot().cloned()),
-                    document.all_changes(),
-                ),
+            let (replace, records) = match appended {
+                Some(records) => (None, records),
+                None => {
+                    let (snapshot, records) = contents::whole(document);
+                    (Some(snapshot), records)
+                }
             };
             let end = Mark {
                 commits: state.commits,
@@ -305,7 +311,7 @@ impl Tracker {
             Some(Delta {
                 meta: state.meta,
                 replace,
-                changes,
+                records,
                 attachments: attachment.into_iter().collect(),
                 stacks,
                 end,

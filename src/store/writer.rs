@@ -7,15 +7,12 @@
 use super::document_store::Registry;
 use super::tracker::{Delta, Tracker, Waiter, Written};
 use super::{Content, DocumentStoreOptions, Store, StoreError, StoreObserver, Write};
-use crate::codec::{Change, change};
 use crate::document::{LockError, SharedDocument};
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A record ends when it reaches this size: opening a document decodes record by record.
-const RECORD_BYTES_TARGET: usize = 1 << 20;
 /// No further document joins a transaction that reached this size.
 const TRANSACTION_BYTES_MAX: usize = 32 << 20;
 /// First and longest pause after a failed write.
@@ -66,8 +63,6 @@ struct Job {
     tracker: Arc<Tracker>,
     document: Arc<SharedDocument>,
     delta: Delta,
-    snapshot: Option<Vec<u8>>,
-    records: Vec<Vec<u8>>,
 }
 
 impl Hub {
@@ -312,12 +307,14 @@ impl Hub {
 
     fn stored(&self, job: Job) {
         let written = Written {
-            log_bytes: job.records.iter().map(|record| record.len() as u64).sum(),
-            records: job.records.len() as u64,
-            snapshot_bytes: job
-                .snapshot
-                .as_ref()
-                .map_or(0, |snapshot| snapshot.len() as u64),
+            log_bytes: job
+                .delta
+                .records
+                .iter()
+                .map(|record| record.len() as u64)
+                .sum(),
+            records: job.delta.records.len() as u64,
+            snapshot_bytes: job.delta.snapshot_bytes(),
         };
         let advance = job.tracker.advance(job.delta, &written);
         for observer in self.observers.read().iter() {
@@ -370,18 +367,10 @@ impl Hub {
 
 impl Job {
     fn new(tracker: Arc<Tracker>, document: Arc<SharedDocument>, delta: Delta) -> Self {
-        let snapshot = delta
-            .replace
-            .as_ref()
-            .and_then(Option::as_ref)
-            .map(|snapshot| snapshot.encode());
-        let records = encode_records(&delta.changes);
         Job {
             tracker,
             document,
             delta,
-            snapshot,
-            records,
         }
     }
 
@@ -389,18 +378,18 @@ impl Job {
         let attachments = self.delta.attachments.iter();
         let attached =
             attachments.map(|attachment| attachment.content.as_ref().map_or(0, Vec::len));
-        self.records.iter().map(Vec::len).sum::<usize>()
-            + self.snapshot.as_ref().map_or(0, Vec::len)
+        self.delta.records.iter().map(Vec::len).sum::<usize>()
+            + self.delta.snapshot_bytes() as usize
             + attached.sum::<usize>()
     }
 
     fn write(&self) -> Write<'_> {
-        let content = match self.delta.replace {
-            Some(_) => Content::Replace {
-                snapshot: self.snapshot.as_deref(),
-                records: &self.records,
+        let content = match &self.delta.replace {
+            Some(snapshot) => Content::Replace {
+                snapshot: snapshot.as_deref(),
+                records: &self.delta.records,
             },
-            None => Content::Append(&self.records),
+            None => Content::Append(&self.delta.records),
         };
         Write {
             document: &self.tracker.name,
@@ -415,22 +404,4 @@ fn tell(waiters: Vec<Waiter>, error: &StoreError) {
     waiters
         .into_iter()
         .for_each(|waiter| (waiter.then)(Err(error.clone())));
-}
-
-/// Changes as records of bounded size.
-pub(super) fn encode_records(changes: &[Change]) -> Vec<Vec<u8>> {
-    let mut records = Vec::new();
-    let mut rest = changes;
-    while !rest.is_empty() {
-        let mut bytes = 0;
-        let fits = rest.iter().take_while(|change| {
-            let before = bytes;
-            bytes += change.payload.len() + 24 * (change.deps.len() + 2);
-            before < RECORD_BYTES_TARGET
-        });
-        let (record, later) = rest.split_at(fits.count());
-        records.push(change::encode_list(record.iter()));
-        rest = later;
-    }
-    records
 }

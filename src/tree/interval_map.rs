@@ -14,6 +14,30 @@ pub struct IntervalMap {
 const CHUNK: usize = if cfg!(any(test, fuzzing)) { 4 } else { 64 };
 
 impl IntervalMap {
+    /// From starts that ascend, each with its value; neighbours with one value are one interval.
+    pub fn from_ascending(entries: impl Iterator<Item = (u32, u32)>) -> Self {
+        // Room for what comes later.
+        const FILL: usize = CHUNK * 3 / 4;
+        let mut map = IntervalMap::default();
+        let mut last = None;
+        for (start, value) in entries {
+            debug_assert!(last.is_none_or(|(before, _)| before < start));
+            if last.replace((start, value)).map(|(_, before)| before) == Some(value) {
+                continue;
+            }
+            match map.chunks.last_mut() {
+                Some(chunk) if chunk.len() < FILL => chunk.push((start, value)),
+                _ => {
+                    let mut chunk = Vec::with_capacity(CHUNK);
+                    chunk.push((start, value));
+                    map.firsts.push(start);
+                    map.chunks.push(chunk);
+                }
+            }
+        }
+        map
+    }
+
     /// The value of the last interval that starts at or before `number`.
     pub fn find(&self, number: u32) -> Option<u32> {
         let chunk = self.chunk_of(number)?;
@@ -86,10 +110,24 @@ impl IntervalMap {
                 .iter()
                 .take_while(|entry| entry.0 <= end)
                 .count();
+        if first == entries.len() && is_last && end == u32::MAX {
+            // Behind everything, as an author's new elements.
+            if entries[first - 1].1 != value {
+                self.set(start, value);
+            }
+            return;
+        }
         // What goes and what comes lies in this chunk, behind its first entry.
         let ends_here = after < entries.len() || is_last;
-        if first == 0 || !ends_here || entries.len() + 2 > CHUNK {
+        if first == 0 || !ends_here {
             return self.assign_across(start, end, value);
+        }
+        if entries.len() + 2 > CHUNK {
+            // Elsewhere than at its end, a full chunk will be changed again.
+            let tail = entries.split_off(CHUNK / 2);
+            entries.shrink_to_fit();
+            self.insert_chunk(chunk + 1, tail);
+            return self.assign(start, end, value);
         }
         let (before, behind) = (entries[first - 1].1, entries[after - 1].1);
         let mut new = [(start, value), (end, behind)].into_iter();
@@ -223,6 +261,30 @@ mod tests {
                 let expected = oracle.range(number + 1..).next().map(|(start, _)| *start);
                 assert_eq!(map.next_start(number), expected, "seed {seed}");
             }
+        }
+    }
+
+    #[test]
+    fn ascending_entries_are_found() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut start = 0;
+            let entries: Vec<(u32, u32)> = (0..rng.below(40))
+                .map(|_| {
+                    start += 1 + rng.below(3) as u32;
+                    (start, rng.below(3) as u32)
+                })
+                .collect();
+            let mut map = IntervalMap::from_ascending(entries.iter().copied());
+            map.check();
+            for number in 0..start + 2 {
+                let mut before = entries.iter().rev();
+                let expected = before.find(|(start, _)| *start <= number);
+                assert_eq!(map.find(number), expected.map(|(_, value)| *value));
+            }
+            map.assign(3, 9, 7);
+            map.check();
+            assert_eq!(map.find(5), Some(7), "seed {seed}");
         }
     }
 

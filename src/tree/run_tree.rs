@@ -4,6 +4,8 @@
 //! place: leaves are therefore never emptied and keep their numbers for the life of the tree,
 //! which is what id indexes refer to.
 
+mod bulk;
+
 use super::inner::{INNER_MAX, Inner, Measure, NONE};
 
 /// What the tree holds.
@@ -316,9 +318,13 @@ impl<R: Run> RunTree<R> {
         let mut before = Measure::default();
         for _ in 0..self.height {
             let inner = &self.inners[node as usize];
+            let grown = self.grown_slot(node);
             let mut found = None;
-            for slot in 0..inner.len {
-                let through = before.plus(self.child_measure(node, slot));
+            for (slot, measure) in inner.measures[..inner.len].iter().enumerate() {
+                let mut through = before.plus(*measure);
+                if grown == Some(slot) {
+                    through = through.plus(self.unpropagated.1);
+                }
                 if reached(through) {
                     found = Some(inner.children[slot]);
                     break;
@@ -333,24 +339,22 @@ impl<R: Run> RunTree<R> {
         (Some(LeafIdx(node)), before)
     }
 
-    /// The measure of a child of an inner node, with the growth it has not been told of yet.
-    fn child_measure(&self, node: u32, slot: usize) -> Measure {
-        let measure = self.inners[node as usize].measures[slot];
-        let (leaf, growth) = self.unpropagated;
-        if leaf == NONE {
-            return measure;
+    /// The child of an inner node that has grown without the node being told yet.
+    fn grown_slot(&self, node: u32) -> Option<usize> {
+        let (mut child, _) = self.unpropagated;
+        if child == NONE {
+            return None;
         }
-        let mut child = leaf;
-        let mut parent = self.leaves[leaf as usize].parent;
+        let mut parent = self.leaves[child as usize].parent;
         while parent != NONE {
             let inner = &self.inners[parent as usize];
-            if parent == node && inner.slot_of(child) == slot {
-                return measure.plus(growth);
+            if parent == node {
+                return Some(inner.slot_of(child));
             }
             child = parent;
             parent = inner.parent;
         }
-        measure
+        None
     }
 
     /// Changes a run in place. O(1) amortised while the changes stay in one leaf.

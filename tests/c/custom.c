@@ -145,9 +145,9 @@ static void two_replicas(void) {
 
   /* What the hook refuses is a change that everybody skips. */
   uint64_t changes = syncline_document_change_count(alice);
-  syncline_error_clear();
-  OK(syncline_custom_submit(a, 3, no_bytes()));
-  CHECK(syncline_error_last()->status == SYNCLINE_OK);
+  INVALID(syncline_custom_submit(NULL, 3, no_bytes()));
+  OK(syncline_custom_submit(a, 3, no_bytes())); /* success leaves the last error as it is */
+  CHECK(syncline_error_last()->status == SYNCLINE_ERROR_INVALID_ARGUMENT);
   copy_changes(alice, bob);
   CHECK(syncline_document_change_count(alice) == changes + 1);
   CHECK(count_of(a) == 14 && count_of(b) == 14);

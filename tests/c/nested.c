@@ -303,16 +303,36 @@ static void deep_events(syncline_text_unit unit) {
   /* What comes below the root later is heard, too; a text that was edited unheard is counted right. */
   syncline_handler *of_alone = NULL;
   OK(syncline_text_as_handler(alone, &of_alone));
+  OK(syncline_text_insert(alone, 0, S("\xc3\xa9\xc3\xa9, ")));
   OK(syncline_map_set_ref(root, S("alone"), of_alone));
   syncline_event_free(next_event(deep, SYNCLINE_EVENT_CHANGE));
-  OK(syncline_text_set_string(alone, S("\xc3\xa9\xc3\xa9")));
-  syncline_event_free(next_event(deep, SYNCLINE_EVENT_CHANGE));
-  OK(syncline_text_insert(alone, syncline_text_length(alone), S("!")));
+  uint64_t length = syncline_text_length(alone);
+  OK(syncline_text_insert(alone, length, S("!")));
   event = next_event(deep, SYNCLINE_EVENT_CHANGE);
   OK(syncline_event_change(event, &info));
-  CHECK(path_is(&info.targets[0], "[\"alone\"]"));
-  CHECK(info.targets[0].text_ops[0].length == (unit == SYNCLINE_TEXT_UNIT_UTF8 ? 4 : 2));
+  CHECK(path_is(&info.targets[0], "[\"alone\"]") && info.targets[0].text_ops[0].length == length);
   syncline_event_free(event);
+
+  /* Another listener, with its eyes on a part: it hears of no more, and its paths begin there. */
+  syncline_list *tasks = new_list(document, "tasks", SYNCLINE_HANDLER_LIST_REF);
+  syncline_queue *of_tasks = new_queue();
+  syncline_subscription *part = NULL;
+  OK(syncline_list_subscribe(tasks, SYNCLINE_OPTIONS(syncline_listener, .queue = of_tasks, .deep = true), &part));
+  OK(syncline_document_begin(document, no_bytes()));
+  OK(syncline_text_insert(alone, 0, S("x")));
+  OK(syncline_text_insert(note, 0, S("x")));
+  OK(syncline_document_commit(document));
+  event = next_event(of_tasks, SYNCLINE_EVENT_CHANGE);
+  OK(syncline_event_change(event, &info));
+  CHECK(info.target_count == 1 && same(info.targets[0].id, "note") && path_is(&info.targets[0], "[0]"));
+  syncline_event_free(event);
+  event = next_event(deep, SYNCLINE_EVENT_CHANGE);
+  OK(syncline_event_change(event, &info));
+  CHECK(info.target_count == 2);
+  syncline_event_free(event);
+  syncline_subscription_free(part);
+  syncline_queue_free(of_tasks);
+  syncline_list_free(tasks);
   for (int i = 0; i < 3; i++) syncline_subscription_free(subscriptions[i]);
   OK(syncline_text_insert(note, 0, S("x")));
   CHECK(syncline_queue_length(deep) == 0);

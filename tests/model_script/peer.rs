@@ -107,9 +107,12 @@ impl Peer {
             return;
         }
         self.register_all();
+        // Under an id that is registered it is a change that nobody sees.
         let unknown = |change: &Change| {
-            let envelope = change.envelope();
-            envelope.is_ok_and(|envelope| envelope.handler_type == super::edits::UNKNOWN_TAG)
+            change.envelope().is_ok_and(|envelope| {
+                envelope.handler_type == super::edits::UNKNOWN_TAG
+                    && self.document.find_handler(envelope.handler_id).is_none()
+            })
         };
         if self.model.stored.iter().any(unknown) {
             // It would cover changes whose effect it lacks.

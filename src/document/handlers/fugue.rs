@@ -12,13 +12,13 @@ use crate::document::ValueCodec;
 use crate::document::content::{ContentPool, Utf8Builder};
 use crate::document::handler::{Recorder, Visible};
 use crate::document::log::{Log, Span};
-use crate::sequence::{Chain, Content, ElementKey, Removed, Sequence};
+use crate::sequence::{Chain, Content, ElementKey, LazySequence, Removed};
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct FugueState {
     pub elements: Elements,
-    pub sequence: Sequence,
+    pub sequence: LazySequence,
     pub next_counter: u32,
     pub order_sensitive: bool,
     /// A snapshot was taken of it: a replay would start from that and know less.
@@ -95,7 +95,7 @@ impl FugueState {
     pub fn new(elements: Elements) -> Self {
         FugueState {
             elements,
-            sequence: Sequence::default(),
+            sequence: LazySequence::default(),
             next_counter: 0,
             order_sensitive: false,
             outlives_snapshot: false,

@@ -403,6 +403,8 @@ impl<'a> Contents<'a> {
 
 /// Appends a body of kind 2 (update).
 pub(crate) fn write_update(items: &[(ElementKey, Item)], log: &Log, out: &mut Vec<u8>) {
+    const USUAL_ITEM_BYTES: usize = 48;
+    out.reserve(items.len() * USUAL_ITEM_BYTES);
     write_uvarint(out, items.len() as u64);
     for (old, new) in items {
         log.write_element(*old, out);

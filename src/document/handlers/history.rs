@@ -4,6 +4,10 @@
 //! newest operation with its value, and of those before it twelve bytes each, enough to place an
 //! operation that arrives late. The newest one arrives in O(1).
 
+mod stored;
+
+pub(in crate::document::handlers) use stored::StoredHistory;
+
 use super::inline_bytes::InlineBytes;
 use super::operation::Place;
 use crate::clock::{AuthorIdx, Authors, Hlc, OrderKey};

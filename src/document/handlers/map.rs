@@ -5,6 +5,8 @@
 //! the open transaction lie above the histories in a list of their own, each with what its key
 //! shows after it, so that they can be taken back or become committed without a second look.
 
+mod stored;
+
 use super::history::{Effect, KeyHistory, Present, Writers};
 use super::inline_bytes::InlineBytes;
 use super::key_table::{KeyIdx, KeyTable};

@@ -27,6 +27,7 @@ pub(crate) mod plain_list;
 pub(crate) mod plain_text;
 pub(crate) mod register;
 pub(crate) mod state;
+mod stored_places;
 
 pub(crate) mod value_codec;
 pub(crate) mod watched;

@@ -12,7 +12,9 @@
 //! Operations of the open transaction are folded like any other, as writes that come behind all;
 //! at commit they learn their clocks.
 
-use super::movable_list_body::{MovableBlob, MovableBody, NewElement, SeededElement, ValueBytes};
+use super::movable_list_body::{
+    MovableBlob, MovableBody, NewElement, SeededElement, ValueBytes, id_of,
+};
 use super::movable_list_ids::MadeIds;
 use super::state::ByteState;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey, PeerId};
@@ -154,10 +156,7 @@ impl MovableListState {
     }
 
     pub(super) fn id(&self, key: ElementKey) -> Option<ElementId> {
-        (!key.is_null()).then(|| ElementId {
-            peer: self.authors.peer(key.author),
-            counter: u64::from(key.counter),
-        })
+        id_of(key, &self.authors)
     }
 
     /// Whether `writer` comes before `other` in replay order.
@@ -200,10 +199,32 @@ impl MovableListState {
 
     /// Ids that are taken do not rise, either.
     fn note_made(&mut self, body: &MovableBody, author: AuthorIdx, clock: Hlc) {
-        let mut made = Vec::new();
-        body.for_each_made(|id| made.push(id));
-        let rises = self.made.note(author, clock, made.into_iter());
+        let rises = self.made.note(author, clock, body.made());
         self.order_sensitive |= !rises;
+    }
+
+    /// Folds the operation of a change, which names nothing that comes behind it.
+    pub(crate) fn fold_change(
+        &mut self,
+        body: MovableBody,
+        author: AuthorIdx,
+        clock: Hlc,
+        delta: Option<&mut ListDelta>,
+    ) {
+        let order = OrderKey::new(self.authors.peer(author), clock);
+        self.newest = self.newest.max(Some(order));
+        self.note_made(&body, author, clock);
+        self.fold(body, Writer::Change { author, clock }, delta);
+    }
+
+    /// Folds a local operation of the open transaction.
+    pub(crate) fn fold_pending(&mut self, body: MovableBody, delta: Option<&mut ListDelta>) {
+        self.pending.push(Pending::of(&body));
+        // Local operations make ids of one peer only, this one.
+        if let Some(first) = body.made().next() {
+            self.note_made(&body, first.author, Hlc::MAX);
+        }
+        self.fold(body, Writer::Pending, delta);
     }
 
     fn fold(&mut self, body: MovableBody, writer: Writer, mut delta: Option<&mut ListDelta>) {
@@ -564,13 +585,7 @@ impl ByteState for MovableListState {
             body.for_each_named(|id| sensitive |= made.is_behind(id, order, authors));
             self.order_sensitive |= sensitive;
         }
-        self.newest = self.newest.max(Some(order));
-        self.note_made(&body, author, order.hlc);
-        let writer = Writer::Change {
-            author,
-            clock: order.hlc,
-        };
-        self.fold(body, writer, recorder.list());
+        self.fold_change(body, author, order.hlc, recorder.list());
         Ok(())
     }
 
@@ -582,15 +597,9 @@ impl ByteState for MovableListState {
     ) -> Result<(), DecodeError> {
         // Only a hint.
         let likely = self.authors.intern(PeerId::from_bytes([0; 16]));
-        let Some(body) = self.read(kind, body, likely)? else {
-            return Ok(());
-        };
-        self.pending.push(Pending::of(&body));
-        // Local operations make ids of one peer only, this one.
-        let mut own = likely;
-        body.for_each_made(|id| own = id.author);
-        self.note_made(&body, own, Hlc::MAX);
-        self.fold(body, Writer::Pending, recorder.list());
+        if let Some(body) = self.read(kind, body, likely)? {
+            self.fold_pending(body, recorder.list());
+        }
         Ok(())
     }
 

@@ -98,16 +98,66 @@ impl MovableBody {
         }))
     }
 
-    /// The ids that it makes: those of new elements, and of the places where elements moved.
-    pub fn for_each_made(&self, mut made: impl FnMut(ElementKey)) {
+    /// The kind byte of the envelope.
+    pub fn kind(&self) -> u8 {
         match self {
-            MovableBody::Insert { items, .. } => items.iter().for_each(|item| {
-                made(item.identity);
-                made(item.position);
-            }),
-            MovableBody::Move { position, .. } => made(*position),
-            MovableBody::Delete { .. } | MovableBody::Update { .. } => (),
+            MovableBody::Insert { .. } => kind::INSERT,
+            MovableBody::Delete { .. } => kind::DELETE,
+            MovableBody::Update { .. } => kind::UPDATE,
+            MovableBody::Move { .. } => kind::MOVE,
         }
+    }
+
+    /// Appends the bytes.
+    pub fn write(&self, authors: &Authors, out: &mut Vec<u8>) {
+        let id = |key: &ElementKey, out: &mut Vec<u8>| ElementId::write(id_of(*key, authors), out);
+        match self {
+            MovableBody::Insert { left, right, items } => {
+                id(left, out);
+                id(right, out);
+                write_uvarint(out, items.len() as u64);
+                for item in items {
+                    id(&item.identity, out);
+                    id(&item.position, out);
+                    write_prefixed(out, &item.value);
+                }
+            }
+            MovableBody::Delete { identities } => {
+                write_uvarint(out, identities.len() as u64);
+                identities.iter().for_each(|identity| id(identity, out));
+            }
+            MovableBody::Update { clock, items } => {
+                out.extend_from_slice(&clock.to_bytes());
+                write_uvarint(out, items.len() as u64);
+                for (identity, value) in items {
+                    id(identity, out);
+                    write_prefixed(out, value);
+                }
+            }
+            MovableBody::Move {
+                identity,
+                position,
+                left,
+                right,
+                clock,
+            } => {
+                [identity, position, left, right]
+                    .into_iter()
+                    .for_each(|key| id(key, out));
+                out.extend_from_slice(&clock.to_bytes());
+            }
+        }
+    }
+
+    /// The ids that it makes: those of new elements, and of the place where an element moves.
+    pub fn made(&self) -> impl Iterator<Item = ElementKey> + '_ {
+        let (items, position) = match self {
+            MovableBody::Insert { items, .. } => (items.as_slice(), None),
+            MovableBody::Move { position, .. } => (&[][..], Some(*position)),
+            MovableBody::Delete { .. } | MovableBody::Update { .. } => (&[][..], None),
+        };
+        let new = items.iter().flat_map(|item| [item.identity, item.position]);
+        new.chain(position)
     }
 
     /// The ids that it builds on: origins, and elements that are there.
@@ -167,65 +217,12 @@ impl MovableBody {
     }
 }
 
-/// Appends the body of an insertion. Each value takes two counters from `first` on: identity,
-/// then position.
-pub(crate) fn write_insert<'a>(
-    origins: [Option<ElementId>; 2],
-    own: PeerId,
-    first: u32,
-    values: impl ExactSizeIterator<Item = &'a [u8]>,
-    out: &mut Vec<u8>,
-) {
-    origins
-        .into_iter()
-        .for_each(|origin| ElementId::write(origin, out));
-    write_uvarint(out, values.len() as u64);
-    let mut counter = u64::from(first);
-    for value in values {
-        for counter in [counter, counter + 1] {
-            ElementId::write(Some(ElementId { peer: own, counter }), out);
-        }
-        counter += 2;
-        write_prefixed(out, value);
-    }
-}
-
-/// Appends the body of a deletion.
-pub(crate) fn write_delete(
-    identities: impl ExactSizeIterator<Item = Option<ElementId>>,
-    out: &mut Vec<u8>,
-) {
-    write_uvarint(out, identities.len() as u64);
-    identities.for_each(|identity| ElementId::write(identity, out));
-}
-
-/// Appends the body of an update of one element.
-pub(crate) fn write_update(
-    clock: Hlc,
-    identity: Option<ElementId>,
-    value: &[u8],
-    out: &mut Vec<u8>,
-) {
-    out.extend_from_slice(&clock.to_bytes());
-    out.push(1);
-    ElementId::write(identity, out);
-    write_prefixed(out, value);
-}
-
-/// Appends the body of a move.
-pub(crate) fn write_move(
-    identity: Option<ElementId>,
-    position: ElementId,
-    origins: [Option<ElementId>; 2],
-    clock: Hlc,
-    out: &mut Vec<u8>,
-) {
-    ElementId::write(identity, out);
-    ElementId::write(Some(position), out);
-    origins
-        .into_iter()
-        .for_each(|origin| ElementId::write(origin, out));
-    out.extend_from_slice(&clock.to_bytes());
+/// The id of an element as the wire has it.
+pub(crate) fn id_of(key: ElementKey, authors: &Authors) -> Option<ElementId> {
+    (!key.is_null()).then(|| ElementId {
+        peer: authors.peer(key.author),
+        counter: u64::from(key.counter),
+    })
 }
 
 /// An element of a snapshot.

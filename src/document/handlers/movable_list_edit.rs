@@ -1,11 +1,11 @@
 //! What local calls on a movable list make of it: the bodies of operations, positions, and the
-//! updates that lost (specification 9.12). Nothing here changes the state.
+//! updates that lost (specification 9.12). Nothing here changes the list.
 
 use super::fugue_body::COUNTER_MAX;
-use super::movable_list::{MovableListState, Writer};
-use super::movable_list_body::{MovableBody, write_delete, write_insert, write_move, write_update};
-use super::operation::{Operation, kind};
-use crate::clock::{Hlc, OperationId, PeerId};
+use super::movable_list::{Element, MovableListState, Writer};
+use super::movable_list_body::{MovableBody, NewElement, ValueBytes};
+use super::operation::kind;
+use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId};
 use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, ElementId, Value};
 use crate::document::Affinity;
@@ -22,85 +22,90 @@ pub(crate) struct Contest {
 }
 
 impl MovableListState {
-    /// The id of the slot at an index; None where there is none.
-    fn slot_id(&self, index: Option<u32>) -> Option<ElementId> {
-        self.id(self.at(index?)?.position.content)
+    /// The number of a peer among those of this list.
+    pub(crate) fn author(&mut self, peer: PeerId) -> AuthorIdx {
+        self.authors.intern(peer)
     }
 
-    /// The next `count` counters of a peer; None if there are not so many any more.
-    pub(crate) fn counters(&self, own: PeerId, count: u32) -> Option<u32> {
-        let author = self.authors.find(&own);
-        let first = author.map_or(0, |author| self.made.next_counter(author));
-        let end = first.checked_add(u64::from(count))?;
+    /// The next `count` counters of an author; None if there are not so many any more.
+    pub(crate) fn counters(&self, author: AuthorIdx, count: usize) -> Option<u32> {
+        let first = self.made.next_counter(author);
+        let end = first.checked_add(count as u64)?;
         (end <= COUNTER_MAX).then_some(first as u32)
     }
 
-    /// An insertion of `values` before an index, which is in range, with two counters each.
+    /// Appends the bytes of an operation.
+    pub(crate) fn write(&self, body: &MovableBody, out: &mut Vec<u8>) {
+        body.write(&self.authors, out);
+    }
+
+    /// A value as it is stored, and written.
     ///
     /// # Errors
-    /// The codec cannot carry a value.
+    /// The codec cannot carry it.
+    pub(crate) fn encoded(&self, value: &Value) -> Result<ValueBytes, UnsupportedValue> {
+        let bytes = self.codec.encode(value)?;
+        match value {
+            // What others read may differ: names twice in one object, marks that are dropped.
+            Value::Array(_) | Value::Object(_) | Value::Reference(_) => {
+                self.codec.canonical(&bytes).map_err(|_| UnsupportedValue)
+            }
+            _ => Ok(bytes.into()),
+        }
+    }
+
+    /// The slot of an element that may not be there.
+    fn slot(element: Option<&Element>) -> ElementKey {
+        element.map_or(ElementKey::NULL, |element| element.position.content)
+    }
+
+    /// An insertion of values before an index, which is in range; `first` are two counters each:
+    /// identity, then position.
     pub(crate) fn insertion(
         &self,
         index: u32,
-        values: &[Value],
-        own: PeerId,
+        values: Vec<ValueBytes>,
+        author: AuthorIdx,
         first: u32,
-    ) -> Result<Operation, UnsupportedValue> {
-        let values: Result<Vec<Vec<u8>>, _> = values
-            .iter()
-            .map(|value| self.codec.encode(value))
-            .collect();
-        let origins = [
-            self.slot_id(index.checked_sub(1)),
-            self.slot_id(Some(index)),
-        ];
-        let mut body = Vec::new();
-        write_insert(
-            origins,
-            own,
-            first,
-            values?.iter().map(Vec::as_slice),
-            &mut body,
-        );
-        Ok(Operation {
-            kind: kind::INSERT,
-            body,
-        })
+    ) -> MovableBody {
+        let mut around = self.shown_from(index.saturating_sub(1));
+        let left = Self::slot(around.by_ref().take((index > 0).into()).next());
+        let right = Self::slot(around.next());
+        let mut counter = first;
+        let mut id = || {
+            counter += 1;
+            ElementKey {
+                author,
+                counter: counter - 1,
+            }
+        };
+        let items = values.into_iter().map(|value| NewElement {
+            identity: id(),
+            position: id(),
+            value,
+        });
+        MovableBody::Insert {
+            left,
+            right,
+            items: items.collect(),
+        }
     }
 
     /// The removal of elements, of which there are so many.
-    pub(crate) fn removal(&self, index: u32, count: u32) -> Operation {
+    pub(crate) fn removal(&self, index: u32, count: u32) -> MovableBody {
         let found = self.shown_from(index).take(count as usize);
-        let identities: Vec<_> = found.map(|element| self.id(element.identity)).collect();
-        let mut body = Vec::new();
-        write_delete(identities.into_iter(), &mut body);
-        Operation {
-            kind: kind::DELETE,
-            body,
+        MovableBody::Delete {
+            identities: found.map(|element| element.identity).collect(),
         }
     }
 
     /// A new value of the element at an index, which exists. None: no clock wins any more.
-    ///
-    /// # Errors
-    /// The codec cannot carry the value.
-    pub(crate) fn update(
-        &self,
-        index: u32,
-        value: &Value,
-        now: Hlc,
-    ) -> Result<Option<Operation>, UnsupportedValue> {
-        let value = self.codec.encode(value)?;
-        let operation = self.at(index).and_then(|element| {
-            let mut body = Vec::new();
-            let clock = winning_clock(now, element.value.clock)?;
-            write_update(clock, self.id(element.identity), &value, &mut body);
-            Some(Operation {
-                kind: kind::UPDATE,
-                body,
-            })
-        });
-        Ok(operation)
+    pub(crate) fn update(&self, index: u32, value: ValueBytes, now: Hlc) -> Option<MovableBody> {
+        let element = self.at(index)?;
+        Some(MovableBody::Update {
+            clock: winning_clock(now, element.value.clock)?,
+            items: vec![(element.identity, value)],
+        })
     }
 
     /// The element at `from` goes to where it has `to` others before it; both exist.
@@ -109,33 +114,25 @@ impl MovableListState {
         &self,
         from: u32,
         to: u32,
-        own: PeerId,
-        counter: u32,
+        position: ElementKey,
         now: Hlc,
-    ) -> Option<Operation> {
+    ) -> Option<MovableBody> {
         let element = self.at(from)?;
-        let clock = winning_clock(now, element.position.clock)?;
         // Among the others those behind it have one more before them.
-        let other = |index: u32| index + u32::from(index >= from);
-        let origins = [
-            self.slot_id(to.checked_sub(1).map(other)),
-            self.slot_id(Some(other(to))),
-        ];
-        let position = ElementId {
-            peer: own,
-            counter: u64::from(counter),
+        let start = match to.checked_sub(1) {
+            Some(before) => before + u32::from(before >= from),
+            None => 0,
         };
-        let mut body = Vec::new();
-        write_move(
-            self.id(element.identity),
+        let around = (start..).zip(self.shown_from(start));
+        let mut others = around
+            .filter(|(index, _)| *index != from)
+            .map(|(_, other)| other);
+        Some(MovableBody::Move {
+            identity: element.identity,
             position,
-            origins,
-            clock,
-            &mut body,
-        );
-        Some(Operation {
-            kind: kind::MOVE,
-            body,
+            left: Self::slot(others.by_ref().take((to > 0).into()).next()),
+            right: Self::slot(others.next()),
+            clock: winning_clock(now, element.position.clock)?,
         })
     }
 

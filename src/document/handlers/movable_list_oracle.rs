@@ -6,7 +6,7 @@
 //! make, in any order. There the state may ask for a replay; without one it has to be right.
 
 use super::movable_list::MovableListState;
-use super::movable_list_body::{MovableBody, write_move};
+use super::movable_list_body::MovableBody;
 use super::operation::Operation;
 use super::state::ByteState;
 use crate::clock::{Authors, Hlc, OrderKey, PeerId};
@@ -241,8 +241,9 @@ impl Peer {
     }
 
     /// A local operation, and the list that it should make.
-    fn random_edit(&self, rng: &mut Rng, made: &mut i64) -> (Operation, Vec<Value>) {
-        let mut list = self.state.values();
+    fn random_edit(&mut self, rng: &mut Rng, made: &mut i64) -> (Operation, Vec<Value>) {
+        let state = &mut self.state;
+        let mut list = state.values();
         let len = list.len();
         // Often the same few elements.
         let near = if rng.below(2) == 0 { len } else { len.min(2) };
@@ -250,32 +251,38 @@ impl Peer {
         let index = at as u32;
         *made += 1;
         let value = Value::Int(*made);
-        let counter = self.state.counters(self.id, 6).unwrap();
-        let op = match rng.below(7) {
+        let bytes = state.encoded(&value).unwrap();
+        let author = state.author(self.id);
+        let counter = state.counters(author, 6).unwrap();
+        let body = match rng.below(7) {
             choice if at == len || choice == 0 => {
                 let values = vec![value; 1 + rng.below(3)];
-                list.splice(at..at, values.iter().cloned());
-                let op = self.state.insertion(index, &values, self.id, counter);
-                Some(op.unwrap())
+                let bytes = vec![bytes; values.len()];
+                list.splice(at..at, values);
+                Some(state.insertion(index, bytes, author, counter))
             }
             1 if rng.below(2) == 0 => {
                 let count = (1 + rng.below(3)).min(len - at);
                 list.drain(at..at + count);
-                Some(self.state.removal(index, count as u32))
+                Some(state.removal(index, count as u32))
             }
             1..=3 => {
-                list[at] = value.clone();
-                self.state.update(index, &value, self.clock).unwrap()
+                list[at] = value;
+                state.update(index, bytes, self.clock)
             }
             _ => {
                 let to = rng.below(len);
                 let moved = list.remove(at);
                 list.insert(to, moved);
-                let (id, clock) = (self.id, self.clock);
-                self.state.relocation(index, to as u32, id, counter, clock)
+                let position = ElementKey { author, counter };
+                state.relocation(index, to as u32, position, self.clock)
             }
         };
-        (op.expect("there is a clock that wins"), list)
+        let written = body.expect("there is a clock that wins");
+        let mut body = Vec::new();
+        state.write(&written, &mut body);
+        let kind = written.kind();
+        (Operation { kind, body }, list)
     }
 }
 
@@ -649,8 +656,12 @@ fn odd_operation(rng: &mut Rng, peer: PeerId, next: u64, ops: &[Op]) -> (u8, Vec
     let origins = [Some(known(rng)), Some(known(rng))];
     let mut body = Vec::new();
     if rng.below(2) == 0 {
-        let clock = Hlc::from_u64(rng.below(6) as u64);
-        write_move(Some(known(rng)), any(rng), origins, clock, &mut body);
+        ElementId::write(Some(known(rng)), &mut body);
+        ElementId::write(Some(any(rng)), &mut body);
+        origins
+            .into_iter()
+            .for_each(|id| ElementId::write(id, &mut body));
+        body.extend((rng.below(6) as u64).to_be_bytes());
         return (3, body);
     }
     origins
@@ -705,7 +716,8 @@ fn only_forged_operations_need_a_replay() {
             let (kind, body) = match rng.below(odd) {
                 0 => {
                     let peer = replica.peer.id;
-                    let next = replica.peer.state.counters(peer, 0).unwrap();
+                    let author = replica.peer.state.author(peer);
+                    let next = replica.peer.state.counters(author, 0).unwrap();
                     odd_operation(&mut rng, peer, u64::from(next), &replica.ops)
                 }
                 _ => {

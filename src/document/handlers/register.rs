@@ -2,9 +2,10 @@
 //!
 //! The history of a map's single key, without deletes and updates.
 
-use super::history::{Effect, KeyHistory, Present, Writers};
+use super::history::{Effect, KeyHistory, Present, StoredHistory, Writers};
 use super::inline_bytes::InlineBytes;
 use super::operation::{Events, Operation, Place, QueuedOperation, kind};
+use super::stored_places::{PlaceReader, PlaceWriter};
 use crate::clock::OrderKey;
 use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, Reader, Value, bytes::write_prefixed};
@@ -162,6 +163,30 @@ impl RegisterState {
     fn value(&self, value: &[u8]) -> Option<Value> {
         let value = self.codec.stored(value);
         (value != Value::Null).then_some(value)
+    }
+
+    /// The committed operations as a native state.
+    pub(crate) fn native_state(&self) -> Vec<u8> {
+        let mut out = PlaceWriter::default();
+        self.history.store(&self.writers, &mut out);
+        out.finish()
+    }
+
+    /// Adds the operations of a native state to those that are here. `Ok(false)`: the order of
+    /// some is not known, and nothing happened.
+    ///
+    /// # Errors
+    /// Malformed bytes; the state is unchanged.
+    pub(crate) fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        let mut from = PlaceReader::open(bytes)?;
+        let stored = StoredHistory::read(&mut from, self.codec)?;
+        from.reader.finish()?;
+        let is_empty = self.history.newest_first(&self.writers).next().is_none();
+        if stored.is_seeded() && !is_empty {
+            return Ok(false);
+        }
+        self.history.join(stored, &mut self.writers);
+        Ok(true)
     }
 
     /// The blob of a snapshot; committed state only (defect 13.6).

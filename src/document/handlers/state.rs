@@ -7,7 +7,7 @@ use super::or_map::OrMapState;
 use super::or_set::OrSetState;
 use super::register::RegisterState;
 use crate::clock::OrderKey;
-use crate::codec::{DecodeError, Value};
+use crate::codec::{DecodeError, Reader, Value};
 use crate::document::handler::{Recorder, Visible};
 
 /// The fold of operations as bytes. The state equals the fold of all its operations in replay
@@ -88,6 +88,19 @@ pub(crate) trait ByteState {
     /// the elements: the document knows the floor table.
     fn snapshot_state(&self) -> Vec<u8>;
 
+    /// What merging needs of the committed state, as bytes of this kind's own; None if it has no
+    /// such form, and crdt_lf's is all there is.
+    fn native_state(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Joins what [`native_state`](Self::native_state) wrote with what is here: nothing of either
+    /// is lost. `Ok(false)`: what is here cannot be joined with anything, and did not change; an
+    /// empty state can.
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        Err(Reader::new(bytes).error("this kind of handler has no native state"))
+    }
+
     /// A snapshot took the place of all that is committed. States whose operations act on what
     /// is there need not know any longer how it came there.
     fn history_pruned(&mut self) {}
@@ -153,6 +166,12 @@ macro_rules! keyed_state {
 }
 
 keyed_state!(MapState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(MapState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        MapState::join_native(self, bytes)
+    }
     fn compound<'a>(
         &self,
         last: &QueuedOperation<'a>,
@@ -179,6 +198,12 @@ keyed_state!(MapState {
 });
 
 keyed_state!(RegisterState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(RegisterState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        RegisterState::join_native(self, bytes)
+    }
     fn compound<'a>(
         &self,
         last: &QueuedOperation<'a>,
@@ -199,6 +224,12 @@ keyed_state!(RegisterState {
 });
 
 keyed_state!(OrSetState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(OrSetState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        OrSetState::join_native(self, bytes)
+    }
     fn visible(&self) -> Visible {
         Visible::Elements(self.values())
     }
@@ -208,6 +239,12 @@ keyed_state!(OrSetState {
 });
 
 keyed_state!(OrMapState {
+    fn native_state(&self) -> Option<Vec<u8>> {
+        Some(OrMapState::native_state(self))
+    }
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        OrMapState::join_native(self, bytes)
+    }
     fn visible(&self) -> Visible {
         let entries = self.text_entries().into_iter();
         Visible::Entries(

@@ -57,7 +57,11 @@ impl ValueCodec {
         Ok(())
     }
 
-    fn write(self, value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
+    /// Appends a value.
+    ///
+    /// # Errors
+    /// The codec cannot carry the value; nothing was written.
+    pub(crate) fn write(self, value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedValue> {
         match (self, value) {
             (ValueCodec::Json, _) => json::encode(value, out)?,
             (ValueCodec::Bytes, Value::Bytes(bytes)) => out.extend_from_slice(bytes),

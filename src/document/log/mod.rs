@@ -12,6 +12,7 @@ mod produced;
 mod prune;
 mod replay;
 mod row;
+mod slices;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub(crate) use graph::SeenChanges;
 pub(crate) use prune::Pruned;
 pub(crate) use replay::Stretch;
 pub(crate) use row::{NameIdx, Operation, Place, Span, Spans};
+pub(crate) use slices::{NewRow, Slice, SliceClocks, SliceOp};
 
 pub(crate) use super::content::ContentPool;
 use super::types::HandlerKind;

@@ -304,7 +304,8 @@ fn what_was_attached_comes_back_and_listeners_are_told() {
     });
     document.text_insert(text, 0, "ab").unwrap();
     let selection = document.text_position_at(text, 1).unwrap();
-    let told = |document: &mut Document| -> Vec<(Origin, Vec<(u64, bool, u64, u64)>)> {
+    type Told = (u64, bool, u64, u64);
+    let told = |document: &mut Document| -> Vec<(Origin, Vec<Told>)> {
         let commits = document.take_commits().into_iter();
         commits
             .map(|commit| {

@@ -12,6 +12,7 @@
 //! began that reaches to the end, and holds what the living add with the largest tag brought.
 
 mod read;
+mod stored;
 
 pub(super) use read::{Shown, View};
 
