@@ -425,6 +425,64 @@ typedef enum syncline_text_unit {
 } syncline_text_unit;
 
 /**
+ * The kinds of handlers.
+ */
+typedef enum syncline_handler_kind {
+  /**
+   * Plain text.
+   */
+  SYNCLINE_HANDLER_TEXT = 1,
+  /**
+   * Text that keeps concurrent passages together.
+   */
+  SYNCLINE_HANDLER_FUGUE_TEXT = 2,
+  /**
+   * Plain list.
+   */
+  SYNCLINE_HANDLER_LIST = 3,
+  /**
+   * List that keeps concurrent passages together.
+   */
+  SYNCLINE_HANDLER_FUGUE_LIST = 4,
+  /**
+   * List whose items can be moved.
+   */
+  SYNCLINE_HANDLER_MOVABLE_LIST = 5,
+  /**
+   * Map; the last writer of a key wins.
+   */
+  SYNCLINE_HANDLER_MAP = 6,
+  /**
+   * Map; adding wins over removing.
+   */
+  SYNCLINE_HANDLER_OR_MAP = 7,
+  /**
+   * One value; the last writer wins.
+   */
+  SYNCLINE_HANDLER_REGISTER = 8,
+  /**
+   * Set; adding wins over removing.
+   */
+  SYNCLINE_HANDLER_OR_SET = 9,
+  /**
+   * Map of handlers.
+   */
+  SYNCLINE_HANDLER_MAP_REF = 10,
+  /**
+   * List of handlers.
+   */
+  SYNCLINE_HANDLER_LIST_REF = 11,
+  /**
+   * Movable list of handlers.
+   */
+  SYNCLINE_HANDLER_MOVABLE_LIST_REF = 12,
+  /**
+   * Type of the application.
+   */
+  SYNCLINE_HANDLER_CUSTOM = 13,
+} syncline_handler_kind;
+
+/**
  * What a connection does.
  */
 typedef enum syncline_connection_status {
@@ -569,6 +627,20 @@ typedef enum syncline_feature {
    */
   SYNCLINE_FEATURE_GZIP = 7,
 } syncline_feature;
+
+/**
+ * How values of a handler are stored.
+ */
+typedef enum syncline_codec {
+  /**
+   * As JSON text.
+   */
+  SYNCLINE_CODEC_JSON = 0,
+  /**
+   * Values are BYTES, stored as they are.
+   */
+  SYNCLINE_CODEC_BYTES = 1,
+} syncline_codec;
 
 /**
  * What one step of a delta does.
@@ -745,6 +817,11 @@ typedef struct syncline_change syncline_change;
 typedef struct syncline_client syncline_client;
 
 /**
+ * A handler whose operations the application folds.
+ */
+typedef struct syncline_custom syncline_custom;
+
+/**
  * A document: handlers (texts, lists, maps, sets, registers) that merge with those of other replicas.
  */
 typedef struct syncline_document syncline_document;
@@ -763,6 +840,11 @@ typedef struct syncline_handler syncline_handler;
  * A walk over a frozen copy: edits made meanwhile do not disturb it.
  */
 typedef struct syncline_iterator syncline_iterator;
+
+/**
+ * Values in order: a list, a Fugue list, a movable list, or a list of references.
+ */
+typedef struct syncline_list syncline_list;
 
 /**
  * Keys with values: a map, an OR-map, or a map of references.
@@ -1412,6 +1494,29 @@ typedef struct syncline_listener {
 typedef void (*syncline_transact_fn)(void *user_data);
 
 /**
+ * What to make when a handler is not there yet.
+ */
+typedef struct syncline_handler_options {
+  /**
+   * Set by SYNCLINE_OPTIONS.
+   */
+  size_t struct_size;
+  /**
+   * 0: FUGUE_TEXT, FUGUE_LIST, MAP, OR_SET or REGISTER by the function used;
+   * syncline_document_register_type takes it from the type name.
+   */
+  syncline_handler_kind kind;
+  /**
+   * How values are stored. Texts and kinds of references have no choice: 0.
+   */
+  syncline_codec codec;
+  /**
+   * Wire tag, for example `CRDTMapHandler<num>`; "" = Dart's tag for values of any type.
+   */
+  syncline_string type_name;
+} syncline_handler_options;
+
+/**
  * Borrowed UTF-16 code units, native endian; lone surrogates are allowed.
  */
 typedef struct syncline_utf16 {
@@ -1424,6 +1529,108 @@ typedef struct syncline_utf16 {
    */
   size_t len;
 } syncline_utf16;
+
+/**
+ * An operation as a hook sees it; borrowed for the call.
+ */
+typedef struct syncline_custom_operation {
+  /**
+   * Size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * Which change it is; NULL while its transaction is open.
+   */
+  const struct syncline_operation_id *id;
+  /**
+   * As it was submitted.
+   */
+  struct syncline_bytes body;
+  /**
+   * As it was submitted.
+   */
+  uint8_t kind;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[7];
+} syncline_custom_operation;
+
+/**
+ * Folds an operation into the state. What it does may depend on nothing but the operations and
+ * their order: all peers must come to the same state. After a negative status the state must be
+ * as before; the operation is skipped.
+ */
+typedef syncline_status (*syncline_custom_apply_fn)(void *user_data,
+                                                    void *state,
+                                                    const struct syncline_custom_operation *operation);
+
+/**
+ * Makes a state from what the save hook wrote, here or on another peer. An empty snapshot stands
+ * for the state before any operation. *out_state is written with OK only.
+ */
+typedef syncline_status (*syncline_custom_load_fn)(void *user_data,
+                                                   struct syncline_bytes snapshot,
+                                                   void **out_state);
+
+/**
+ * Writes the whole state; nothing stands for the state before any operation. Equal states should
+ * give equal bytes. The buffer comes from syncline_buffer_new; the library frees it.
+ */
+typedef syncline_status (*syncline_custom_save_fn)(void *user_data,
+                                                   void *state,
+                                                   struct syncline_buffer *out_snapshot);
+
+/**
+ * Gives a state back.
+ */
+typedef void (*syncline_custom_drop_fn)(void *user_data, void *state);
+
+/**
+ * A handler type written by the application. The hooks run under the document's lock, on the
+ * thread that edits or imports: calls into the same document give IN_HOOK. A hook that fails
+ * calls syncline_error_set and returns a negative status.
+ */
+typedef struct syncline_custom_type {
+  /**
+   * Set by SYNCLINE_OPTIONS.
+   */
+  size_t struct_size;
+  /**
+   * Wire tag; none of Dart's own.
+   */
+  syncline_string type_name;
+  /**
+   * Folds an operation in.
+   */
+  syncline_custom_apply_fn apply;
+  /**
+   * Makes a state, also as a copy of another that save wrote.
+   */
+  syncline_custom_load_fn load;
+  /**
+   * Writes a state.
+   */
+  syncline_custom_save_fn save;
+  /**
+   * Gives a state back, once; NULL if states need nothing.
+   */
+  syncline_custom_drop_fn drop;
+  /**
+   * Given to the hooks.
+   */
+  void *user_data;
+  /**
+   * Runs once, when the last handler of the type is gone; also when registering fails. A hook
+   * as the others.
+   */
+  syncline_free_fn free_user_data;
+} syncline_custom_type;
+
+/**
+ * Looks at a state while it stays put.
+ */
+typedef void (*syncline_custom_read_fn)(void *user_data, const void *state);
 
 /**
  * Settings of a store.
@@ -2915,7 +3122,7 @@ SYNCLINE_API bool syncline_document_in_transaction(const struct syncline_documen
 SYNCLINE_API
 enum syncline_status syncline_document_get_text(struct syncline_document *document,
                                                 syncline_string id,
-                                                const syncline_handler_options *options,
+                                                const struct syncline_handler_options *options,
                                                 struct syncline_text **out_text);
 
 /**
@@ -2929,8 +3136,8 @@ enum syncline_status syncline_document_get_text(struct syncline_document *docume
 SYNCLINE_API
 enum syncline_status syncline_document_get_list(struct syncline_document *document,
                                                 syncline_string id,
-                                                const syncline_handler_options *options,
-                                                syncline_list **out_list);
+                                                const struct syncline_handler_options *options,
+                                                struct syncline_list **out_list);
 
 /**
  * The map with this id, made if it is not there.
@@ -2942,7 +3149,7 @@ enum syncline_status syncline_document_get_list(struct syncline_document *docume
 SYNCLINE_API
 enum syncline_status syncline_document_get_map(struct syncline_document *document,
                                                syncline_string id,
-                                               const syncline_handler_options *options,
+                                               const struct syncline_handler_options *options,
                                                struct syncline_map **out_map);
 
 /**
@@ -2955,7 +3162,7 @@ enum syncline_status syncline_document_get_map(struct syncline_document *documen
 SYNCLINE_API
 enum syncline_status syncline_document_get_set(struct syncline_document *document,
                                                syncline_string id,
-                                               const syncline_handler_options *options,
+                                               const struct syncline_handler_options *options,
                                                struct syncline_set **out_set);
 
 /**
@@ -2968,7 +3175,7 @@ enum syncline_status syncline_document_get_set(struct syncline_document *documen
 SYNCLINE_API
 enum syncline_status syncline_document_get_register(struct syncline_document *document,
                                                     syncline_string id,
-                                                    const syncline_handler_options *options,
+                                                    const struct syncline_handler_options *options,
                                                     struct syncline_register **out_register);
 
 /**
@@ -2997,6 +3204,77 @@ bool syncline_document_has_handler(const struct syncline_document *document,
 SYNCLINE_API
 enum syncline_status syncline_document_iterate_handlers(const struct syncline_document *document,
                                                         struct syncline_iterator **out_iterator);
+
+/* ---- Documents: nested handlers ---- */
+
+/**
+ * Lets the document make handlers of a type whenever an imported change or a reference names one
+ * (Dart's registerFactory). Registering a type again changes what is made from then on.
+ *
+ * @param type  its type_name is the tag; 0 as kind: what Dart's tag says
+ * @return INVALID_ARGUMENT if neither says what kind it is
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_register_type(struct syncline_document *document,
+                                                     const struct syncline_handler_options *type);
+
+/**
+ * Registers the types whose tags carry no type arguments: texts and the kinds of references. New
+ * documents have them, unless no_default_types was set.
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_register_default_types(struct syncline_document *document);
+
+/**
+ * The handler that a reference (a REF value) leads to, made if it is not there and its type is
+ * registered (Dart's resolveHandler).
+ *
+ * @param type_name    of the reference; one that is registered with another type is given as it is
+ * @param out_handler  free it with syncline_handler_free
+ * @return NOT_FOUND, with out_handler unchanged
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_resolve(struct syncline_document *document,
+                                               syncline_string id,
+                                               syncline_string type_name,
+                                               struct syncline_handler **out_handler);
+
+/**
+ * Makes the handlers that stored changes, the last snapshot and references name and whose types
+ * are registered: for a document that was loaded before its types were registered.
+ */
+SYNCLINE_API enum syncline_status syncline_document_reconstruct(struct syncline_document *document);
+
+/**
+ * The handlers that no other one refers to, in order of registration: key = id, and
+ * syncline_iterator_handler.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_iterate_roots(const struct syncline_document *document,
+                                                     struct syncline_iterator **out_iterator);
+
+/**
+ * A new id for a handler: a random UUID.
+ *
+ * @param out_id  free it with syncline_buffer_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_new_handler_id(struct syncline_document *document,
+                                                      struct syncline_buffer *out_id);
+
+/**
+ * The content of all handlers that no other one refers to as a JSON object: handler id to value,
+ * references replaced by what they lead to.
+ *
+ * @param out_json  free it with syncline_buffer_free
+ * @return INVALID_ARGUMENT if a handler holds what JSON does not have (bytes); LIMIT as
+ *         syncline_handler_to_json
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_to_json(const struct syncline_document *document,
+                                               struct syncline_buffer *out_json);
 
 /* ---- Documents: versions, changes, snapshots ---- */
 
@@ -3260,7 +3538,7 @@ SYNCLINE_API struct syncline_handler *syncline_handler_retain(struct syncline_ha
  * Its kind. CUSTOM for NULL.
  */
 SYNCLINE_API
-syncline_handler_kind syncline_handler_get_kind(const struct syncline_handler *handler);
+enum syncline_handler_kind syncline_handler_get_kind(const struct syncline_handler *handler);
 
 /**
  * Its id, borrowed while the handle lives.
@@ -3366,7 +3644,7 @@ enum syncline_status syncline_handler_as_text(struct syncline_handler *handler,
  */
 SYNCLINE_API
 enum syncline_status syncline_handler_as_list(struct syncline_handler *handler,
-                                              syncline_list **out_list);
+                                              struct syncline_list **out_list);
 
 /**
  * The same handler as a map.
@@ -3406,7 +3684,7 @@ enum syncline_status syncline_handler_as_register(struct syncline_handler *handl
  */
 SYNCLINE_API
 enum syncline_status syncline_handler_as_custom(struct syncline_handler *handler,
-                                                syncline_custom **out_custom);
+                                                struct syncline_custom **out_custom);
 
 /* ---- Texts ---- */
 
@@ -3635,6 +3913,206 @@ enum syncline_status syncline_text_position_at(const struct syncline_text *text,
  */
 SYNCLINE_API
 enum syncline_status syncline_text_position_index(const struct syncline_text *text,
+                                                  struct syncline_bytes position,
+                                                  uint64_t *out_index);
+
+/* ---- Lists ---- */
+
+/**
+ * Gives a handle back.
+ *
+ * @param list  NULL is allowed
+ */
+SYNCLINE_API void syncline_list_free(struct syncline_list *list);
+
+/**
+ * One more handle to the same list.
+ *
+ * @return NULL for NULL
+ */
+SYNCLINE_API struct syncline_list *syncline_list_retain(struct syncline_list *list);
+
+/**
+ * The same list as a handler.
+ *
+ * @param out_handler  free it with syncline_handler_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_as_handler(struct syncline_list *list,
+                                              struct syncline_handler **out_handler);
+
+/**
+ * Asks for CHANGE events (list deltas) and CLOSED of this list.
+ *
+ * @param listener          who is told; `deep` includes all that a list of references leads to
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_subscribe(struct syncline_list *list,
+                                             const struct syncline_listener *listener,
+                                             struct syncline_subscription **out_subscription);
+
+/**
+ * Number of elements. 0 when the document is closed.
+ */
+SYNCLINE_API uint64_t syncline_list_length(const struct syncline_list *list);
+
+/**
+ * The value of an element.
+ *
+ * @param out_value  free it with syncline_value_free
+ * @return OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_get(const struct syncline_list *list,
+                                       uint64_t index,
+                                       struct syncline_value **out_value);
+
+/**
+ * Inserts elements before a position. A null in a Fugue list or a movable list is never seen, as
+ * in Dart.
+ *
+ * @param values  with codec BYTES they must be BYTES, in lists of references REF
+ * @param count   how many; 0 changes nothing
+ * @return OUT_OF_RANGE if `index` is past the end; UNSUPPORTED for undefined and big integers;
+ *         INVALID_ARGUMENT for what the list cannot store (NaN, infinity, bytes in JSON);
+ *         LIMIT for more than 2^20 values, with all that is in them
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_insert(struct syncline_list *list,
+                                          uint64_t index,
+                                          const struct syncline_value *values,
+                                          size_t count);
+
+/**
+ * Inserts elements at the end, wherever that is by now.
+ *
+ * @param values  as syncline_list_insert
+ * @param count   how many; 0 changes nothing
+ * @return as syncline_list_insert
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_push(struct syncline_list *list,
+                                        const struct syncline_value *values,
+                                        size_t count);
+
+/**
+ * Removes elements.
+ *
+ * @param index  where they begin
+ * @param count  how many; 0 changes nothing
+ * @return OUT_OF_RANGE if they reach past the end
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_remove(struct syncline_list *list,
+                                          uint64_t index,
+                                          uint64_t count);
+
+/**
+ * Replaces an element. If two do so at the same time, both new ones are seen in a Fugue list; in
+ * the other kinds the later one wins.
+ *
+ * @param value  as syncline_list_insert
+ * @return OUT_OF_RANGE; else as syncline_list_insert
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_update(struct syncline_list *list,
+                                          uint64_t index,
+                                          const struct syncline_value *value);
+
+/**
+ * Moves an element to where it has `to` others before it; it stays the same element, so what
+ * others write into it meanwhile stays with it.
+ *
+ * @param from  where it is
+ * @param to    where it shall be; the length means the end, too
+ * @return TYPE_MISMATCH unless it is a movable kind; OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_move(struct syncline_list *list,
+                                        uint64_t from,
+                                        uint64_t to);
+
+/**
+ * Inserts a reference to a handler before a position.
+ *
+ * @param child  of the same document
+ * @return TYPE_MISMATCH unless it is a list of references; OUT_OF_RANGE; INVALID_ARGUMENT for a
+ *         child of another document
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_insert_ref(struct syncline_list *list,
+                                              uint64_t index,
+                                              const struct syncline_handler *child);
+
+/**
+ * The handler that a reference leads to, made if it is not there and its type is registered.
+ *
+ * @param out_child  free it with syncline_handler_free
+ * @return NOT_FOUND, with out_child unchanged, if it leads nowhere; TYPE_MISMATCH unless it is a
+ *         list of references; OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_get_ref(const struct syncline_list *list,
+                                           uint64_t index,
+                                           struct syncline_handler **out_child);
+
+/**
+ * All elements: syncline_iterator_index and _value.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_iterate(const struct syncline_list *list,
+                                           struct syncline_iterator **out_iterator);
+
+/**
+ * The values of an element of a movable list that lost against the one it has, written without
+ * knowledge of it and of each other: value = {"value", "peer", "clock"}, newest first. Other
+ * kinds have none, and what was pruned is not found.
+ *
+ * @param out_iterator  free it with syncline_iterator_free
+ * @return OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_iterate_conflicts(const struct syncline_list *list,
+                                                     uint64_t index,
+                                                     struct syncline_iterator **out_iterator);
+
+/**
+ * The whole list as an ARRAY.
+ *
+ * @param resolve_refs  whether references are replaced by what they refer to: null for one that
+ *                      leads nowhere or into a circle
+ * @param out_array     free it with syncline_value_free
+ * @return LIMIT as syncline_handler_to_json
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_to_value(const struct syncline_list *list,
+                                            bool resolve_refs,
+                                            struct syncline_value **out_array);
+
+/**
+ * A position that stays at its element while the list changes, and follows it where it moves.
+ *
+ * @param index         a position; it stays behind the element before it
+ * @param out_position  for syncline_list_position_index; free it with syncline_buffer_free
+ * @return OUT_OF_RANGE; TYPE_MISMATCH for the kind LIST, whose elements have no identity
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_position_at(const struct syncline_list *list,
+                                               uint64_t index,
+                                               struct syncline_buffer *out_position);
+
+/**
+ * Where a position of syncline_list_position_at is now.
+ *
+ * @param position  its bytes
+ * @return NOT_FOUND, with out_index unchanged, if its element is unknown here; MALFORMED;
+ *         TYPE_MISMATCH as syncline_list_position_at
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_position_index(const struct syncline_list *list,
                                                   struct syncline_bytes position,
                                                   uint64_t *out_index);
 
@@ -3973,6 +4451,93 @@ enum syncline_status syncline_register_set(struct syncline_register *reg,
 SYNCLINE_API
 enum syncline_status syncline_register_iterate_conflicts(const struct syncline_register *reg,
                                                          struct syncline_iterator **out_iterator);
+
+/* ---- Custom handlers ---- */
+
+/**
+ * Registers a type of the application's own for syncline_document_get_custom, and for handlers
+ * that changes and references name. Registering a name again changes what is made from then on.
+ *
+ * @param type  apply, load and save must be set
+ * @return INVALID_ARGUMENT for an empty name or one of Dart's
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_register_custom_type(struct syncline_document *document,
+                                                            const struct syncline_custom_type *type);
+
+/**
+ * The custom handler with this id, made if it is not there.
+ *
+ * @param type_name   as registered with syncline_document_register_custom_type
+ * @param out_custom  free it with syncline_custom_free
+ * @return INVALID_ARGUMENT if the type is not registered; TYPE_MISMATCH if the id is in use with
+ *         another type
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_get_custom(struct syncline_document *document,
+                                                  syncline_string id,
+                                                  syncline_string type_name,
+                                                  struct syncline_custom **out_custom);
+
+/**
+ * Gives a handle back.
+ *
+ * @param custom  NULL is allowed
+ */
+SYNCLINE_API void syncline_custom_free(struct syncline_custom *custom);
+
+/**
+ * One more handle to the same custom handler.
+ *
+ * @return NULL for NULL
+ */
+SYNCLINE_API struct syncline_custom *syncline_custom_retain(struct syncline_custom *custom);
+
+/**
+ * The same custom handler as a handler.
+ *
+ * @param out_handler  free it with syncline_handler_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_as_handler(struct syncline_custom *custom,
+                                                struct syncline_handler **out_handler);
+
+/**
+ * Asks for CHANGE events (key "" with what the save hook wrote before and after) and CLOSED of
+ * this custom handler. While anybody listens, the save hook runs for every change.
+ *
+ * @param listener          who is told
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_subscribe(struct syncline_custom *custom,
+                                               const struct syncline_listener *listener,
+                                               struct syncline_subscription **out_subscription);
+
+/**
+ * Makes an operation: it becomes a change, and the apply hook folds it in before this returns.
+ * If the hook refuses it, it is a change all the same, which every peer skips as this one does.
+ *
+ * @param operation_kind  any number; the hooks know what it means
+ * @param body            any bytes
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_submit(struct syncline_custom *custom,
+                                            uint8_t operation_kind,
+                                            struct syncline_bytes body);
+
+/**
+ * Lends the state, with the open transaction, to `reader`. It stays put while the reader runs,
+ * under the document's lock: calls into the same document give IN_HOOK.
+ *
+ * @param reader     gets the state; returns normally, never by longjmp
+ * @param user_data  given to it
+ * @return CALLBACK if the load hook could not make a state
+ */
+SYNCLINE_API
+enum syncline_status syncline_custom_read(const struct syncline_custom *custom,
+                                          syncline_custom_read_fn reader,
+                                          void *user_data);
 
 /* ---- Stores ---- */
 

@@ -9,10 +9,7 @@ use common::Random;
 use documents::{document, exchange, handler, json_of, pull, shown, typed};
 use std::collections::HashMap;
 use syncline::codec::{Envelope, Value};
-use syncline::document::{
-    CustomError, CustomHandler, CustomOperation, CustomType, Document, HandlerIdx, HandlerKind,
-    HandlerSpec, ValueCodec,
-};
+use syncline::document::{Document, HandlerIdx, HandlerKind, HandlerSpec, ValueCodec};
 use syncline::replica::Replica;
 
 const TEXTS: [HandlerKind; 2] = [HandlerKind::Text, HandlerKind::FugueText];
@@ -245,102 +242,107 @@ fn b10_a_keystroke_is_small_however_large_the_document() {
     assert!(sent[0].encoded_len() < 200, "{}", sent[0].encoded_len());
 }
 
-/// Adds its bodies up.
-struct Sum(u64);
-struct SumType;
-
-impl CustomType for SumType {
-    fn new_state(&self) -> Box<dyn CustomHandler> {
-        Box::new(Sum(0))
-    }
-    fn is_order_independent(&self) -> bool {
-        true
-    }
-}
-
-impl CustomHandler for Sum {
-    fn apply(&mut self, operation: &CustomOperation<'_>) -> Result<(), CustomError> {
-        self.0 += operation
-            .body
-            .iter()
-            .map(|byte| u64::from(*byte))
-            .sum::<u64>();
-        Ok(())
-    }
-    fn load(&mut self, snapshot: &[u8]) -> Result<(), CustomError> {
-        let bytes = snapshot.try_into();
-        let bytes = bytes.map_err(|_| CustomError("not eight bytes".into()))?;
-        self.0 = u64::from_be_bytes(bytes);
-        Ok(())
-    }
-    fn save(&self) -> Result<Vec<u8>, CustomError> {
-        Ok(self.0.to_be_bytes().to_vec())
-    }
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
-}
-
-fn sum_of(document: &mut Document) -> HandlerIdx {
-    document
-        .register_custom_type("Sum", std::sync::Arc::new(SumType))
-        .unwrap();
-    let spec = HandlerSpec {
-        type_tag: "Sum".into(),
-        ..HandlerSpec::new(HandlerKind::Custom)
-    };
-    document.handler("sum", &spec).unwrap()
-}
-
-/// More in `custom_handlers`; here through a server that knows nothing of the type.
-#[test]
 #[cfg(all(feature = "client", feature = "server"))]
-fn b11_handlers_of_the_application_travel_through_a_server() {
-    use std::time::{Duration, Instant};
-    use syncline::document::{DocumentOptions, SharedDocument};
-    use syncline::net::{Client, ClientOptions, Server, ServerOptions};
-    const LONG: Duration = Duration::from_secs(30);
-    let server = Server::new(ServerOptions::default(), None);
-    let address = server.start().unwrap();
-    let open = || {
-        let options = DocumentOptions {
-            document_id: "room".into(),
-            ..Default::default()
-        };
-        let document = SharedDocument::new(Document::new(options), LONG);
-        let sum = document.with(sum_of).unwrap();
-        let client = Client::new(ClientOptions::new(format!("ws://{address}/"))).unwrap();
-        client.attach(document.clone()).unwrap();
-        client.connect().unwrap();
-        client.wait_connected(LONG).unwrap();
-        (client, document, sum)
-    };
-    let (writer, own, sum) = open();
-    let (_reader, other, copy) = open();
-    own.with(|own| {
-        own.custom_submit(sum, 9, &[1, 2]).unwrap();
-        own.custom_submit(sum, 200, &[3]).unwrap();
-    })
-    .unwrap();
-    writer.wait_acknowledged(LONG).unwrap();
-    let deadline = Instant::now() + LONG;
-    let value = || {
-        let read = |other: &Document| {
-            let state = other.custom_state(copy).unwrap();
-            state.as_any().downcast_ref::<Sum>().unwrap().0
-        };
-        other.read(read).unwrap()
-    };
-    while value() != 6 {
-        assert!(Instant::now() < deadline, "{}", value());
-        std::thread::sleep(Duration::from_millis(2));
+mod through_a_server {
+    use super::*;
+    use syncline::document::{CustomError, CustomHandler, CustomOperation, CustomType};
+
+    /// Adds its bodies up.
+    struct Sum(u64);
+    struct SumType;
+
+    impl CustomType for SumType {
+        fn new_state(&self) -> Box<dyn CustomHandler> {
+            Box::new(Sum(0))
+        }
+        fn is_order_independent(&self) -> bool {
+            true
+        }
     }
-    let changes = |document: &SharedDocument| document.read(|d| d.all_changes()).unwrap();
-    assert_eq!(changes(&other), changes(&own));
-    assert_eq!(
-        changes(&server.document("room", false).unwrap()),
-        changes(&own)
-    );
+
+    impl CustomHandler for Sum {
+        fn apply(&mut self, operation: &CustomOperation<'_>) -> Result<(), CustomError> {
+            self.0 += operation
+                .body
+                .iter()
+                .map(|byte| u64::from(*byte))
+                .sum::<u64>();
+            Ok(())
+        }
+        fn load(&mut self, snapshot: &[u8]) -> Result<(), CustomError> {
+            let bytes = snapshot.try_into();
+            let bytes = bytes.map_err(|_| CustomError("not eight bytes".into()))?;
+            self.0 = u64::from_be_bytes(bytes);
+            Ok(())
+        }
+        fn save(&self) -> Result<Vec<u8>, CustomError> {
+            Ok(self.0.to_be_bytes().to_vec())
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    }
+
+    fn sum_of(document: &mut Document) -> HandlerIdx {
+        document
+            .register_custom_type("Sum", std::sync::Arc::new(SumType))
+            .unwrap();
+        let spec = HandlerSpec {
+            type_tag: "Sum".into(),
+            ..HandlerSpec::new(HandlerKind::Custom)
+        };
+        document.handler("sum", &spec).unwrap()
+    }
+
+    /// More in `custom_handlers`; here through a server that knows nothing of the type.
+    #[test]
+    fn b11_handlers_of_the_application_travel_through_a_server() {
+        use std::time::{Duration, Instant};
+        use syncline::document::{DocumentOptions, SharedDocument};
+        use syncline::net::{Client, ClientOptions, Server, ServerOptions};
+        const LONG: Duration = Duration::from_secs(30);
+        let server = Server::new(ServerOptions::default(), None);
+        let address = server.start().unwrap();
+        let open = || {
+            let options = DocumentOptions {
+                document_id: "room".into(),
+                ..Default::default()
+            };
+            let document = SharedDocument::new(Document::new(options), LONG);
+            let sum = document.with(sum_of).unwrap();
+            let client = Client::new(ClientOptions::new(format!("ws://{address}/"))).unwrap();
+            client.attach(document.clone()).unwrap();
+            client.connect().unwrap();
+            client.wait_connected(LONG).unwrap();
+            (client, document, sum)
+        };
+        let (writer, own, sum) = open();
+        let (_reader, other, copy) = open();
+        own.with(|own| {
+            own.custom_submit(sum, 9, &[1, 2]).unwrap();
+            own.custom_submit(sum, 200, &[3]).unwrap();
+        })
+        .unwrap();
+        writer.wait_acknowledged(LONG).unwrap();
+        let deadline = Instant::now() + LONG;
+        let value = || {
+            let read = |other: &Document| {
+                let state = other.custom_state(copy).unwrap();
+                state.as_any().downcast_ref::<Sum>().unwrap().0
+            };
+            other.read(read).unwrap()
+        };
+        while value() != 6 {
+            assert!(Instant::now() < deadline, "{}", value());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let changes = |document: &SharedDocument| document.read(|d| d.all_changes()).unwrap();
+        assert_eq!(changes(&other), changes(&own));
+        assert_eq!(
+            changes(&server.document("room", false).unwrap()),
+            changes(&own)
+        );
+    }
 }
 
 /// Positions are not transformed: the later one in replay order acts on what is there.

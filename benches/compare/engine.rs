@@ -3,9 +3,12 @@
 use bench::trace::Edit;
 use std::marker::PhantomData;
 use syncline::clock::PeerId;
+use syncline::clock::VersionVector;
+use syncline::codec::native::deflated;
 use syncline::codec::{Snapshot, change};
 use syncline::document::{
-    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, LogPosition, Origin,
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, LogPosition, NativeReader,
+    NativeWriter, Origin,
 };
 
 /// A text of one writer, with all its history.
@@ -28,6 +31,11 @@ pub trait Engine: Sized {
     /// The whole history as one update.
     fn export_all(&mut self) -> Vec<u8>;
 
+    /// Length of such an update after compression by its own means.
+    fn packed_len(update: &[u8]) -> usize {
+        update.len()
+    }
+
     /// As little as is needed to go on with the text later.
     fn save(&mut self) -> Vec<u8>;
 
@@ -43,8 +51,42 @@ pub trait Form {
     fn export_since(document: &mut Document, position: LogPosition) -> Vec<u8>;
     fn export_all(document: &mut Document) -> Vec<u8>;
     fn import(document: &mut Document, bytes: &[u8]);
+    fn packed_len(update: &[u8]) -> usize;
     fn save(document: &mut Document) -> Vec<u8>;
-    fn load(document: &mut Document, bytes: &[u8]);
+    fn load(bytes: &[u8]) -> Document;
+}
+
+/// Syncline's own form: updates that stand alone.
+pub struct Native;
+
+impl Form for Native {
+    fn export_since(document: &mut Document, position: LogPosition) -> Vec<u8> {
+        let parts = document.native_changes_since(position, usize::MAX);
+        let mut parts = parts.expect("nothing was rewritten");
+        assert_eq!(parts.len(), 1);
+        parts.remove(0)
+    }
+
+    fn export_all(document: &mut Document) -> Vec<u8> {
+        document.export_native(&VersionVector::new())
+    }
+
+    fn import(document: &mut Document, bytes: &[u8]) {
+        let outcome = document.import_native(bytes, &[], Origin::Remote);
+        assert_eq!(outcome.expect("exported here").not_ready, 0);
+    }
+
+    fn packed_len(update: &[u8]) -> usize {
+        deflated(update).expect("a container").len()
+    }
+
+    fn save(document: &mut Document) -> Vec<u8> {
+        document.native_snapshot(false).expect("no transaction")
+    }
+
+    fn load(bytes: &[u8]) -> Document {
+        Document::open_native(bytes, options(1)).expect("saved here")
+    }
 }
 
 /// The bytes of Dart's crdt_lf.
@@ -73,10 +115,16 @@ impl Form for CrdtLf {
             .encode()
     }
 
-    fn load(document: &mut Document, bytes: &[u8]) {
+    fn packed_len(update: &[u8]) -> usize {
+        update.len()
+    }
+
+    fn load(bytes: &[u8]) -> Document {
+        let (mut document, _) = document_with(1, HandlerKind::FugueText);
         let snapshot = Snapshot::decode(bytes).expect("encoded here");
         let applied = document.import_snapshot(&snapshot, true);
         assert!(applied.expect("an open document"));
+        document
     }
 }
 
@@ -88,6 +136,16 @@ pub struct Ours<F> {
 }
 
 impl<F: Form> Ours<F> {
+    /// Edits as one transaction.
+    fn edit_together(&mut self, edits: &[Edit]) {
+        if let [edit] = edits {
+            return self.edit_text(edit);
+        }
+        self.document.begin(&[]).expect("an open document");
+        edits.iter().for_each(|edit| self.edit_text(edit));
+        self.document.commit().expect("begun");
+    }
+
     pub fn edit_text(&mut self, edit: &Edit) {
         if edit.removed_utf16 > 0 {
             self.document
@@ -140,13 +198,7 @@ impl<F: Form> Engine for Ours<F> {
 
     fn edit_and_export(&mut self, edits: &[Edit]) -> Vec<u8> {
         let position = self.document.log_position();
-        if let [edit] = edits {
-            self.edit_text(edit);
-        } else {
-            self.document.begin(&[]).expect("an open document");
-            edits.iter().for_each(|edit| self.edit_text(edit));
-            self.document.commit().expect("begun");
-        }
+        self.edit_together(edits);
         F::export_since(&mut self.document, position)
     }
 
@@ -162,13 +214,83 @@ impl<F: Form> Engine for Ours<F> {
         F::save(&mut self.document)
     }
 
+    fn packed_len(update: &[u8]) -> usize {
+        F::packed_len(update)
+    }
+
     fn load(saved: &[u8]) -> Self {
-        let mut loaded = Self::new(1);
-        F::load(&mut loaded.document, saved);
-        loaded
+        let document = F::load(saved);
+        Ours {
+            text: document.find_handler("bench").expect("saved with it"),
+            document,
+            form: PhantomData,
+        }
     }
 
     fn text(&self) -> String {
         self.document.text_string(self.text)
+    }
+}
+
+/// The same with one reader who gets a stream of updates, as over a connection.
+pub struct Streamed {
+    pub ours: Ours<Native>,
+    writer: NativeWriter,
+    reader: NativeReader,
+}
+
+impl Streamed {
+    /// What is new since the last time.
+    pub fn update(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let written = self.writer.update(&self.ours.document, &mut bytes);
+        assert!(written.expect("nothing was rewritten"));
+        bytes
+    }
+}
+
+impl Engine for Streamed {
+    const NAME: &'static str = crate::report::OURS;
+
+    fn new(writer: u32) -> Self {
+        Streamed {
+            ours: Ours::new(writer),
+            writer: NativeWriter::new(&VersionVector::new()),
+            reader: NativeReader::new(),
+        }
+    }
+
+    fn edit(&mut self, edit: &Edit) {
+        self.ours.edit(edit);
+    }
+
+    fn edit_and_export(&mut self, edits: &[Edit]) -> Vec<u8> {
+        self.ours.edit_together(edits);
+        self.update()
+    }
+
+    fn apply(&mut self, update: &[u8]) {
+        let document = &mut self.ours.document;
+        let outcome = self.reader.apply(document, update, &[], Origin::Remote);
+        assert_eq!(outcome.expect("written here").not_ready, 0);
+    }
+
+    fn export_all(&mut self) -> Vec<u8> {
+        self.ours.export_all()
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        self.ours.save()
+    }
+
+    fn load(saved: &[u8]) -> Self {
+        Streamed {
+            ours: Ours::load(saved),
+            ..Streamed::new(1)
+        }
+    }
+
+    fn text(&self) -> String {
+        self.ours.text()
     }
 }

@@ -1,22 +1,26 @@
 //! Syncline beside the engines that people choose today: one process, one row after the other,
 //! medians of all runs, each against what must be reached. See `docs/performance.md`.
 
+mod branches;
 mod c_interface;
 mod engine;
 #[cfg(feature = "peers")]
 mod peers;
+mod reference;
 mod report;
+mod small;
 mod texts;
+mod values;
 
-use bench::trace::{self, Trace};
-use engine::{CrdtLf, Engine as _, Ours};
+use bench::trace::{self, Concurrent, Trace};
+use engine::{CrdtLf, Engine, Native, Ours, Streamed};
 use report::Report;
 use texts::{COMPACT, CRDT_LF};
 
 const USAGE: &str = "\
 usage: compare [--runs N] [--only GROUP]
   --runs N       medians of so many runs (default 5)
-  --only GROUP   texts";
+  --only GROUP   texts, branches, values, small, huge or reference";
 
 struct Arguments {
     runs: usize,
@@ -40,10 +44,34 @@ fn main() {
         );
         trace::generated()
     });
+    let written: Vec<Concurrent> = ["friendsforever", "clownschool", "node_nodecc"]
+        .into_iter()
+        .filter(|_| wanted("branches"))
+        .filter_map(trace::load_concurrent)
+        .collect();
     for run in 0..arguments.runs {
+        // Engines that need seconds, and rows that need much memory, once.
+        let slow = run == 0;
         if wanted("texts") {
-            compare_texts(&typed, run == 0, &mut report);
+            compare_texts(&typed, slow, &mut report);
         }
+        if wanted("values") {
+            values::ours(&mut report);
+            #[cfg(feature = "peers")]
+            values::peers::all(&mut report, slow);
+        }
+        if wanted("small") {
+            compare_small(&typed, &mut report);
+        }
+        if wanted("reference") {
+            reference::all(&mut report);
+        }
+        if wanted("huge") && slow {
+            small::huge(&mut report);
+        }
+    }
+    for trace in &written {
+        compare_branches(trace, arguments.runs, &mut report);
     }
     println!("{} runs; text: {}", arguments.runs, typed.name);
     report.print();
@@ -81,6 +109,12 @@ fn compare_texts(trace: &Trace, slow: bool, report: &mut Report) {
     texts::whole(trace, &mut ours, &CRDT_LF, report);
     texts::open(trace, &mut ours, &CRDT_LF, report);
     drop(ours);
+    let mut ours = Ours::<Native>::new(1);
+    trace.edits.iter().for_each(|edit| ours.edit(edit));
+    texts::updates::<Streamed>(trace, &COMPACT, report);
+    texts::whole(trace, &mut ours, &COMPACT, report);
+    texts::open(trace, &mut ours, &COMPACT, report);
+    drop(ours);
     #[cfg(feature = "peers")]
     {
         use peers::{Automerge, Cola, Diamond, Loro, Yrs};
@@ -110,5 +144,60 @@ fn compare_texts(trace: &Trace, slow: bool, report: &mut Report) {
             texts::open(trace, &mut automerge, &COMPACT, report);
         }
     }
-    let _ = (slow, &COMPACT);
+    let _ = slow;
+}
+
+fn compare_small(trace: &Trace, report: &mut Report) {
+    small::documents::<Ours<CrdtLf>>(report);
+    small::our_difference(trace, report);
+    small::late_changes(report);
+    #[cfg(feature = "peers")]
+    {
+        use peers::{Diamond, Loro, Yrs};
+        small::documents::<Diamond>(report);
+        small::documents::<Yrs>(report);
+        small::documents::<Loro>(report);
+        small::peer_differences(trace, report);
+    }
+}
+
+/// Writing a trace takes longer than reading it: once.
+fn compare_branches(trace: &Concurrent, runs: usize, report: &mut Report) {
+    our_branch_rows(trace, runs, report);
+    #[cfg(feature = "peers")]
+    {
+        branch_rows::<peers::Cola>(trace, runs, false, report);
+        branch_rows::<peers::Yrs>(trace, runs, true, report);
+        branch_rows::<peers::Diamond>(trace, runs, true, report);
+    }
+}
+
+/// One replica has everything, as a server has, and tells the reader of each transaction.
+fn our_branch_rows(trace: &Concurrent, runs: usize, report: &mut Report) {
+    let mut written = branches::write::<Ours<Native>>(trace);
+    let mut relay = Streamed::new(1 << 30);
+    let streamed: Vec<Vec<u8>> = written
+        .updates
+        .iter()
+        .map(|update| {
+            relay.ours.apply(update);
+            relay.update()
+        })
+        .collect();
+    let all = written.last.export_all();
+    for _ in 0..runs {
+        branches::read_singly::<Streamed>(trace, &streamed, report);
+        branches::read_at_once::<Ours<Native>>(trace, &all, report);
+    }
+}
+
+fn branch_rows<E: Engine>(trace: &Concurrent, runs: usize, at_once: bool, report: &mut Report) {
+    let mut written = branches::write::<E>(trace);
+    let all = at_once.then(|| written.last.export_all());
+    for _ in 0..runs {
+        branches::read_singly::<E>(trace, &written.updates, report);
+        if let Some(all) = &all {
+            branches::read_at_once::<E>(trace, all, report);
+        }
+    }
 }

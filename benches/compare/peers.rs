@@ -15,8 +15,15 @@ use yrs::{
 };
 
 pub struct Diamond {
-    list: ListCRDT,
+    pub list: ListCRDT,
     agent: u32,
+}
+
+impl Diamond {
+    /// What is newer than a version.
+    pub fn since(&self, version: &[usize]) -> Vec<u8> {
+        self.list.oplog.encode_from(ENCODE_PATCH, version)
+    }
 }
 
 impl Engine for Diamond {
@@ -42,7 +49,7 @@ impl Engine for Diamond {
     fn edit_and_export(&mut self, edits: &[Edit]) -> Vec<u8> {
         let before = self.list.oplog.local_version();
         edits.iter().for_each(|edit| self.edit(edit));
-        self.list.oplog.encode_from(ENCODE_PATCH, &before)
+        self.since(&before)
     }
 
     fn apply(&mut self, update: &[u8]) {
@@ -168,6 +175,12 @@ pub struct Loro {
 }
 
 impl Loro {
+    /// What is newer than a version.
+    pub fn since(&self, version: &loro::VersionVector) -> Vec<u8> {
+        let mode = ExportMode::updates(version);
+        self.document.export(mode).expect("its own version")
+    }
+
     fn edit_open(&self, edit: &Edit) {
         if edit.removed_chars > 0 {
             self.text
@@ -201,8 +214,7 @@ impl Engine for Loro {
         let before = self.document.oplog_vv();
         edits.iter().for_each(|edit| self.edit_open(edit));
         self.document.commit();
-        let mode = ExportMode::updates(&before);
-        self.document.export(mode).expect("its own version")
+        self.since(&before)
     }
 
     fn apply(&mut self, update: &[u8]) {

@@ -3,10 +3,9 @@
 use crate::c_interface;
 use crate::engine::{CrdtLf, Engine, Ours};
 use crate::report::{OURS, Report};
-use bench::measure::measured;
+use bench::measure::{Stopwatch, measured};
 use bench::trace::Trace;
 use jumprope::JumpRope;
-use std::time::Instant;
 
 /// Rows in which only we and a plain rope are.
 pub fn rope_and_ours(trace: &Trace, report: &mut Report) {
@@ -94,7 +93,7 @@ pub const CRDT_LF: Rows = Rows {
 /// Each edit followed by its update, and a reader that follows.
 pub fn updates<E: Engine>(trace: &Trace, rows: &Rows, report: &mut Report) {
     let mut writer = E::new(1);
-    let start = Instant::now();
+    let start = Stopwatch::start();
     let updates: Vec<Vec<u8>> = trace
         .edits
         .chunks(1)
@@ -105,7 +104,7 @@ pub fn updates<E: Engine>(trace: &Trace, rows: &Rows, report: &mut Report) {
         report.size(row, E::NAME, updates.iter().map(Vec::len).sum());
     }
     let mut reader = E::new(2);
-    let start = Instant::now();
+    let start = Stopwatch::start();
     updates.iter().for_each(|update| reader.apply(update));
     report.time(rows.reader, E::NAME, start.elapsed());
     check(trace, &reader);
@@ -116,7 +115,7 @@ pub fn whole<E: Engine>(trace: &Trace, engine: &mut E, rows: &Rows, report: &mut
     let (bytes, sample) = measured(|| engine.export_all());
     report.time(rows.encoded, E::NAME, sample.time);
     if let Some(row) = rows.encoded_size {
-        report.size(row, E::NAME, bytes.len());
+        report.size(row, E::NAME, E::packed_len(&bytes));
     }
     let (applied, sample) = measured(|| {
         let mut reader = E::new(2);

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use syncline::codec::{HandlerRef, Value};
-use syncline::document::{Document, HandlerIdx, HandlerKind, Origin};
+use syncline::document::{Document, DocumentOptions, HandlerIdx, HandlerKind, Origin};
 use syncline::replica::Replica;
 use syncline_fuzz::{PEERS, Script, document};
 
@@ -52,12 +52,17 @@ fuzz_target!(|data: &[u8]| {
         exchange(&mut replicas, from, 0);
         exchange(&mut replicas, 0, from);
     }
-    let (first, handlers) = replicas.swap_remove(0);
+    let (mut first, handlers) = replicas.swap_remove(0);
+    reopen(&mut first);
     for (mut other, _) in replicas {
         assert_eq!(other.version_vector(), first.version_vector());
         for handler in &handlers {
             let kind = first.handler_kind(*handler);
-            assert_eq!(other.handler_value(*handler), first.handler_value(*handler), "{kind:?}");
+            assert_eq!(
+                other.handler_value(*handler),
+                first.handler_value(*handler),
+                "{kind:?}"
+            );
             let shown = other.handler_value(*handler);
             other.replay(*handler);
             assert_eq!(other.handler_value(*handler), shown, "{kind:?} replayed");
@@ -66,13 +71,42 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// A document that was stored and opened shows the same and has the same changes.
+fn reopen(document: &mut Document) {
+    let bytes = document.native_snapshot(true).expect("all kinds are known");
+    let opened = Document::open_native(&bytes, DocumentOptions::default()).expect("written here");
+    opened.check();
+    assert_eq!(opened.export_list(), document.export_list());
+    for handler in document.handlers() {
+        let same = opened
+            .find_handler(document.handler_id(handler))
+            .expect("stored with it");
+        assert_eq!(opened.handler_value(same), document.handler_value(handler));
+    }
+}
+
 fn exchange(replicas: &mut [(Document, Vec<HandlerIdx>)], from: usize, to: usize) {
     if from == to {
         return;
     }
-    let changes = replicas[from].0.changes_newer_than(&replicas[to].0.version_vector());
-    let done = replicas[to].0.import_changes(changes, b"", Origin::Remote);
-    assert_eq!(done.expect("honest changes").not_ready, 0);
+    let seen = replicas[to].0.version_vector();
+    let done = match (from + to) % 2 {
+        0 => {
+            let changes = replicas[from].0.changes_newer_than(&seen);
+            replicas[to]
+                .0
+                .import_changes(changes, b"", Origin::Remote)
+                .expect("honest changes")
+        }
+        _ => {
+            let bytes = replicas[from].0.export_native(&seen);
+            replicas[to]
+                .0
+                .import_native(&bytes, b"", Origin::Remote)
+                .expect("honest changes")
+        }
+    };
+    assert_eq!(done.not_ready, 0);
 }
 
 fn edit(

@@ -1,7 +1,7 @@
 //! Peer ids of one document as small numbers, so that runs and rows stay small.
 
 use super::PeerId;
-use std::collections::HashMap;
+use crate::tree::{LazyMap, push_few};
 
 /// Number of a peer within one document, in order of first appearance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,8 +20,8 @@ const SEARCHED_MAX: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub struct Authors {
     peers: Vec<PeerId>,
-    // Keys come from outside: the default hasher is keyed.
-    numbers: HashMap<PeerId, AuthorIdx>,
+    /// Invariant: empty while few peers are known, else complete.
+    numbers: LazyMap<PeerId, AuthorIdx>,
 }
 
 impl Authors {
@@ -31,8 +31,18 @@ impl Authors {
             return known;
         }
         let number = AuthorIdx(u32::try_from(self.peers.len()).expect("fewer than 2^32 peers"));
-        self.peers.push(peer);
-        self.numbers.insert(peer, number);
+        push_few(&mut self.peers, peer);
+        match self.peers.len() {
+            0..=SEARCHED_MAX => (),
+            len if len == SEARCHED_MAX + 1 => {
+                let numbered = self.peers.iter().zip(0..);
+                let numbered = numbered.map(|(peer, number)| (*peer, AuthorIdx(number)));
+                self.numbers.to_fill().extend(numbered);
+            }
+            _ => {
+                self.numbers.to_fill().insert(peer, number);
+            }
+        }
         number
     }
 

@@ -6,6 +6,7 @@
 //! four more.
 
 use crate::sequence::Content;
+use crate::tree::LazyVec;
 
 /// Three append-only pools.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +105,7 @@ impl ContentPool {
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let Values { bytes, ends } = &mut self.values;
+        let (bytes, ends) = (self.values.bytes.to_fill(), self.values.ends.to_fill());
         let before = bytes.len();
         write(bytes).inspect_err(|_| bytes.truncate(before))?;
         ends.push(bytes.len() as u32);
@@ -226,15 +227,15 @@ fn reserve<T>(pool: &mut Vec<T>, more: usize) {
 /// Values as the codecs wrote them, end to end.
 #[derive(Clone, Debug, Default)]
 struct Values {
-    bytes: Vec<u8>,
+    bytes: LazyVec<u8>,
     /// Where each value ends.
-    ends: Vec<u32>,
+    ends: LazyVec<u32>,
 }
 
 impl Values {
     fn push(&mut self, value: &[u8]) {
-        self.bytes.extend_from_slice(value);
-        self.ends.push(self.bytes.len() as u32);
+        self.bytes.to_fill().extend_from_slice(value);
+        self.ends.to_fill().push(self.bytes.len() as u32);
     }
 
     fn start(&self, number: usize) -> usize {
@@ -247,8 +248,9 @@ impl Values {
     }
 
     fn truncate(&mut self, count: usize) {
-        self.bytes.truncate(self.start(count));
-        self.ends.truncate(count);
+        let end = self.start(count);
+        self.bytes.to_fill().truncate(end);
+        self.ends.to_fill().truncate(count);
     }
 }
 

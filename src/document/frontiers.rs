@@ -4,7 +4,8 @@
 
 use super::log::ChangeKey;
 use crate::clock::{AuthorIdx, Hlc};
-use std::collections::{HashMap, HashSet};
+use crate::tree::{LazyMap, LazyVec, push_few};
+use std::collections::HashSet;
 
 /// Heads in the order in which they became so.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +15,7 @@ pub(super) struct Frontiers {
     slots: Vec<ChangeKey>,
     gone: usize,
     /// Head -> slot. Invariant: empty while there are few slots, else complete.
-    places: HashMap<ChangeKey, u32>,
+    places: LazyMap<ChangeKey, u32>,
 }
 
 /// A linear search is faster than a keyed hash up to this many.
@@ -46,7 +47,7 @@ impl Frontiers {
         if self.slots.len() <= FEW {
             self.slots.contains(&key)
         } else {
-            self.places.contains_key(&key)
+            self.places.get(&key).is_some()
         }
     }
 
@@ -60,10 +61,8 @@ impl Frontiers {
         }
         self.slots.clear();
         self.gone = 0;
-        if !self.places.is_empty() {
-            self.places = HashMap::new();
-        }
-        self.slots.push(key);
+        self.places.clear();
+        push_few(&mut self.slots, key);
     }
 
     /// A change became a head that depends on `deps`. O(deps), amortised.
@@ -86,7 +85,9 @@ impl Frontiers {
         }
         self.slots.push(key);
         if self.slots.len() > FEW + 1 {
-            self.places.insert(key, self.slots.len() as u32 - 1);
+            self.places
+                .to_fill()
+                .insert(key, self.slots.len() as u32 - 1);
         } else if self.slots.len() == FEW + 1 {
             self.number();
         }
@@ -101,7 +102,7 @@ impl Frontiers {
     fn number(&mut self) {
         self.places.clear();
         if self.slots.len() > FEW {
-            self.places.extend(
+            self.places.to_fill().extend(
                 self.slots
                     .iter()
                     .enumerate()
@@ -152,7 +153,7 @@ impl FromIterator<ChangeKey> for Frontiers {
 pub(super) struct AuthorOrder {
     order: Vec<AuthorIdx>,
     /// By author. Invariant: true for exactly those in `order`.
-    is_in: Vec<bool>,
+    is_in: LazyVec<bool>,
 }
 
 impl AuthorOrder {
@@ -163,17 +164,18 @@ impl AuthorOrder {
         if self.is_in.get(at) == Some(&true) {
             return;
         }
-        if self.is_in.len() <= at {
-            self.is_in.resize(at + 1, false);
+        let is_in = self.is_in.to_fill();
+        if is_in.len() <= at {
+            is_in.resize(at + 1, false);
         }
-        self.is_in[at] = true;
-        self.order.push(author);
+        is_in[at] = true;
+        push_few(&mut self.order, author);
     }
 
     /// Removes authors.
     pub fn remove_all(&mut self, authors: &[AuthorIdx]) {
         for author in authors {
-            if let Some(is_in) = self.is_in.get_mut(author.0 as usize) {
+            if let Some(is_in) = self.is_in.to_fill().get_mut(author.0 as usize) {
                 *is_in = false;
             }
         }

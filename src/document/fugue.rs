@@ -20,6 +20,7 @@ impl Document {
     }
 
     /// Hands a sequence to `body`, and where it reports.
+    #[inline]
     pub(super) fn with_fugue<R>(
         &mut self,
         number: HandlerIdx,
@@ -57,6 +58,7 @@ impl Document {
     }
 
     /// Inserts `count` new elements, whose content is in the pool, before a position.
+    #[inline]
     pub(super) fn insert_elements(
         &mut self,
         number: HandlerIdx,
@@ -65,34 +67,35 @@ impl Document {
         count: u32,
     ) -> Result<(), DocumentError> {
         self.record(number, false);
-        let first = self.fugue_state(number)?.next_counter;
-        let id = ElementKey {
-            author: self.own,
-            counter: first,
-        };
-        let chain = Chain {
-            id,
-            len: count,
-            units: count,
-            content,
-            left: ElementKey::NULL,
-            right: ElementKey::NULL,
-        };
+        let author = self.own;
         let inserted = self.with_fugue(number, |fugue, sink| {
+            let id = ElementKey {
+                author,
+                counter: fugue.next_counter,
+            };
+            let chain = Chain {
+                id,
+                len: count,
+                units: count,
+                content,
+                left: ElementKey::NULL,
+                right: ElementKey::NULL,
+            };
             let inserted = fugue.sequence.insert_local(index, chain);
             fugue.next_counter += count;
             sink.appeared(fugue.elements, inserted.unit, content, count);
             fugue.hide_nulls(id, count, content, sink);
-            inserted
+            (id, inserted)
         });
-        let Inserted { left, right, .. } = inserted.ok_or(DocumentError::UnknownHandler)?;
+        let (id, inserted) = inserted.ok_or(DocumentError::UnknownHandler)?;
+        let Inserted { left, right, .. } = inserted;
         if self.is_tracking() {
             self.track_made(number, id, count);
         }
         self.submit_fugue(
             number,
             Operation::Insert {
-                first,
+                first: id.counter,
                 len: count,
                 left,
                 right,

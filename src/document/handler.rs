@@ -22,6 +22,7 @@ use super::types::{HandlerDelta, HandlerKind, MapOp, ValueCodec};
 use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::codec::{Envelope, Value};
 use crate::sequence::{Chain, Content, ElementKey};
+use crate::tree::LazyMap;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -38,9 +39,10 @@ struct Seed {
 #[derive(Clone, Debug)]
 pub(crate) enum State {
     Fugue(FugueState),
-    PlainText(PlainTextState),
-    PlainList(PlainListState),
-    MovableList(MovableListState),
+    // Boxed: they are larger than the others.
+    PlainText(Box<PlainTextState>),
+    PlainList(Box<PlainListState>),
+    MovableList(Box<MovableListState>),
     Map(MapState),
     OrMap(OrMapState),
     Register(RegisterState),
@@ -93,7 +95,7 @@ pub(crate) struct Handler {
     pub recorder: Recorder,
     /// Decoded bodies without compact rows: their content is in the pool only once, however often
     /// the state is replayed.
-    bodies: HashMap<ChangeKey, FugueBody>,
+    bodies: LazyMap<ChangeKey, FugueBody>,
     seed: Option<Seed>,
     /// Largest replay position folded.
     pub newest: Option<OrderKey>,
@@ -112,10 +114,10 @@ impl State {
             HandlerKind::FugueList | HandlerKind::ListRef => {
                 State::Fugue(FugueState::new(Elements::Values(codec)))
             }
-            HandlerKind::Text => State::PlainText(PlainTextState::default()),
-            HandlerKind::List => State::PlainList(PlainListState::new(codec)),
+            HandlerKind::Text => State::PlainText(Box::default()),
+            HandlerKind::List => State::PlainList(Box::new(PlainListState::new(codec))),
             HandlerKind::MovableList | HandlerKind::MovableListRef => {
-                State::MovableList(MovableListState::new(codec))
+                State::MovableList(Box::new(MovableListState::new(codec)))
             }
             HandlerKind::Map | HandlerKind::MapRef => State::Map(MapState::new(codec)),
             HandlerKind::OrMap => State::OrMap(OrMapState::new(codec)),
@@ -131,9 +133,9 @@ impl State {
     pub fn bytes(&self) -> Option<&dyn ByteState> {
         match self {
             State::Fugue(_) => None,
-            State::PlainText(state) => Some(state),
-            State::PlainList(state) => Some(state),
-            State::MovableList(state) => Some(state),
+            State::PlainText(state) => Some(&**state),
+            State::PlainList(state) => Some(&**state),
+            State::MovableList(state) => Some(&**state),
             State::Map(state) => Some(state),
             State::OrMap(state) => Some(state),
             State::Register(state) => Some(state),
@@ -146,9 +148,9 @@ impl State {
     pub fn bytes_mut(&mut self) -> Option<&mut dyn ByteState> {
         match self {
             State::Fugue(_) => None,
-            State::PlainText(state) => Some(state),
-            State::PlainList(state) => Some(state),
-            State::MovableList(state) => Some(state),
+            State::PlainText(state) => Some(&mut **state),
+            State::PlainList(state) => Some(&mut **state),
+            State::MovableList(state) => Some(&mut **state),
             State::Map(state) => Some(state),
             State::OrMap(state) => Some(state),
             State::Register(state) => Some(state),
@@ -176,7 +178,7 @@ impl Handler {
             revision: 0,
             observers: 0,
             recorder: Recorder::Off,
-            bodies: HashMap::new(),
+            bodies: LazyMap::default(),
             seed: None,
             newest: None,
             newest_own: Hlc::ZERO,
@@ -195,7 +197,7 @@ impl Handler {
             revision: 0,
             observers: 0,
             recorder: Recorder::Off,
-            bodies: HashMap::new(),
+            bodies: LazyMap::default(),
             seed: None,
             newest: None,
             newest_own: Hlc::ZERO,
@@ -225,6 +227,7 @@ impl Handler {
     }
 
     /// Hands the state of a Fugue text or list to `body`, and where it reports.
+    #[inline]
     pub fn with_fugue<R>(
         &mut self,
         log: &Log,
@@ -361,7 +364,7 @@ impl Handler {
         let Some(elements) = self.fugue().map(|fugue| fugue.elements) else {
             return;
         };
-        let body = match self.bodies.entry(key) {
+        let body = match self.bodies.to_fill().entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(slot) => {
                 let found = log.with_operation(place, |op| {

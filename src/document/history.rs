@@ -30,9 +30,9 @@ impl Document {
     }
 
     /// A document like this one with an empty log, whose handlers show the snapshot alone.
-    pub(super) fn view_of(&self, log: Log, snapshot: Option<Snapshot>) -> Document {
+    pub(super) fn view_of(&self, log: Log, snapshot: Option<Box<Snapshot>>) -> Document {
         let mut view = Document::new(DocumentOptions {
-            document_id: self.id.clone(),
+            document_id: self.id.to_string(),
             peer_id: Some(self.peer),
             initial_clock: self.clock,
             wall_clock: self.wall_clock,
@@ -48,17 +48,6 @@ impl Document {
         }
         view.replay_all();
         view
-    }
-
-    fn adopt_handler(&mut self, handler: Handler) {
-        let number = HandlerIdx(self.handlers.len() as u32);
-        let name = handler.name.0 as usize;
-        self.handler_numbers.insert(handler.id.clone(), number);
-        if self.handler_of_name.len() <= name {
-            self.handler_of_name.resize(name + 1, None);
-        }
-        self.handler_of_name[name] = Some(number);
-        self.handlers.push(handler);
     }
 
     /// The line that this document moves along, if it shows a history.

@@ -252,7 +252,7 @@ impl Document {
         if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
             handler.note_late(place, key, &self.log, self.own, queued.flatten());
             if was_settled {
-                self.unsettled.push(number);
+                self.unsettled.to_fill().push(number);
             }
         }
         Some(number)
@@ -282,7 +282,7 @@ impl Document {
 
     /// Settles the handlers for which the order of arrival mattered, or replays them.
     pub(super) fn settle_replays(&mut self) {
-        for number in std::mem::take(&mut self.unsettled) {
+        for number in self.unsettled.take() {
             let handler = &mut self.handlers[number.0 as usize];
             if let Some(state) = handler.state.bytes_mut() {
                 state.settle(&mut handler.recorder);

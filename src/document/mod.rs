@@ -62,19 +62,19 @@ use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;
 use crate::codec::{Change, Snapshot};
 use crate::replica::ApplyError;
+use crate::tree::{LazyMap, LazyVec};
 use factories::Factories;
 use frontiers::{AuthorOrder, Frontiers};
 use handler::Handler;
 use log::{ChangeKey, Log};
 use native::NativeBase;
-use std::collections::HashMap;
 use transaction::Transaction;
 
 /// One replica of a document. Every method is O(1) or O(log n) in the size of the document unless
 /// it says otherwise.
 #[derive(Debug)]
 pub struct Document {
-    id: String,
+    id: Box<str>,
     peer: PeerId,
     own: AuthorIdx,
     clock: Hlc,
@@ -89,31 +89,32 @@ pub struct Document {
     vector_order: AuthorOrder,
     /// Of a document that was opened from a native one: the version, and the entries of handlers
     /// without a native state; the rest is in `native_base`.
-    snapshot: Option<Snapshot>,
-    native_base: Option<NativeBase>,
+    snapshot: Option<Box<Snapshot>>,
+    native_base: Option<Box<NativeBase>>,
     /// Per author the latest change that was part of this document and is not stored any more.
     pruned: Option<Box<VersionVector>>,
     /// The log lacks changes that the states in memory have: a snapshot was imported, or changes
     /// were pruned.
     is_seeded: bool,
     handlers: Vec<Handler>,
-    handler_numbers: HashMap<Box<str>, HandlerIdx>,
+    /// By id. Invariant: empty while there are few handlers, else complete.
+    handler_numbers: LazyMap<Box<str>, HandlerIdx>,
     factories: Factories,
     /// By name number of the log.
     handler_of_name: Vec<Option<HandlerIdx>>,
     /// Revisions of ids that snapshots brought before they were registered.
-    early_revisions: HashMap<String, u64>,
-    transaction: Option<Transaction>,
+    early_revisions: LazyMap<String, u64>,
+    transaction: Option<Box<Transaction>>,
     recording: bool,
     /// Handlers whose recorder is on.
-    recorded: Vec<HandlerIdx>,
+    recorded: LazyVec<HandlerIdx>,
     /// Handlers that folded a change behind a younger one and may need a replay.
-    unsettled: Vec<HandlerIdx>,
-    commits: Vec<Commit>,
+    unsettled: LazyVec<HandlerIdx>,
+    commits: LazyVec<Commit>,
     commit_count: u64,
     observers_of_all: u32,
     /// Containers, once per observer of everything in them.
-    deeply_observed: Vec<HandlerIdx>,
+    deeply_observed: LazyVec<HandlerIdx>,
     generation: u64,
     /// The document shows a history: it is read-only.
     timeline: Option<Box<Timeline>>,
@@ -135,7 +136,7 @@ impl Document {
         let mut log = Log::default();
         let own = log.authors.intern(peer);
         Document {
-            id,
+            id: id.into(),
             peer,
             own,
             clock: options.initial_clock,
@@ -150,18 +151,18 @@ impl Document {
             pruned: None,
             is_seeded: false,
             handlers: Vec::new(),
-            handler_numbers: HashMap::new(),
+            handler_numbers: LazyMap::default(),
             factories: Factories::new(),
             handler_of_name: Vec::new(),
-            early_revisions: HashMap::new(),
+            early_revisions: LazyMap::default(),
             transaction: None,
             recording: false,
-            recorded: Vec::new(),
-            unsettled: Vec::new(),
-            commits: Vec::new(),
+            recorded: LazyVec::default(),
+            unsettled: LazyVec::default(),
+            commits: LazyVec::default(),
             commit_count: 0,
             observers_of_all: 0,
-            deeply_observed: Vec::new(),
+            deeply_observed: LazyVec::default(),
             generation: 0,
             timeline: None,
             tracker: None,

@@ -36,12 +36,12 @@ impl Document {
     /// the container).
     pub fn observe_deeply(&mut self, container: HandlerIdx, on: bool) {
         if on {
-            self.deeply_observed.push(container);
+            self.deeply_observed.to_fill().push(container);
             return;
         }
         let mut observers = self.deeply_observed.iter();
         if let Some(at) = observers.position(|known| *known == container) {
-            self.deeply_observed.swap_remove(at);
+            self.deeply_observed.to_fill().swap_remove(at);
         }
     }
 
@@ -54,7 +54,7 @@ impl Document {
         if self.deeply_observed.is_empty() || deltas.is_empty() {
             return paths;
         }
-        let mut roots = self.deeply_observed.clone();
+        let mut roots = self.deeply_observed.to_vec();
         roots.sort_unstable();
         roots.dedup();
         for root in roots {

@@ -6,6 +6,10 @@ use super::types::{DocumentError, HandlerIdx, HandlerKind, HandlerSpec, ValueCod
 use super::{ChangeKey, Document};
 use crate::clock::VersionVector;
 use crate::codec::{Change, Value, manifest};
+use crate::tree::push_few;
+
+/// Up to so many handlers are looked for one by one.
+const HANDLERS_SEARCHED_MAX: usize = if cfg!(any(test, fuzzing)) { 2 } else { 8 };
 
 impl Document {
     /// The handler with this id, registered now if it is not: then it folds what the log and the
@@ -61,21 +65,40 @@ impl Document {
             }
             _ => None,
         };
-        let number = HandlerIdx(self.handlers.len() as u32);
         let name = self.log.intern(&tag, id);
         let mut handler = Handler::new(id, spec.kind, spec.codec, name, custom);
         handler.revision = match self.timeline {
             None => self.early_revisions.remove(id).unwrap_or(0),
             Some(_) => self.handler_change_count(id),
         };
-        self.handlers.push(handler);
-        self.handler_numbers.insert(id.into(), number);
-        let names = name.0 as usize + 1;
-        if self.handler_of_name.len() < names {
-            self.handler_of_name.resize(names, None);
+        Ok(self.adopt_handler(handler))
+    }
+
+    /// Takes a handler whose name the log has.
+    pub(super) fn adopt_handler(&mut self, handler: Handler) -> HandlerIdx {
+        let number = HandlerIdx(self.handlers.len() as u32);
+        let name = handler.name.0 as usize;
+        push_few(&mut self.handlers, handler);
+        match self.handlers.len() {
+            0..=HANDLERS_SEARCHED_MAX => (),
+            len if len == HANDLERS_SEARCHED_MAX + 1 => {
+                let ids = self.handlers.iter().map(|handler| handler.id.clone());
+                let numbered = ids.zip((0..).map(HandlerIdx));
+                self.handler_numbers.to_fill().extend(numbered);
+            }
+            _ => {
+                let id = self.handler_ref(number).id.clone();
+                self.handler_numbers.to_fill().insert(id, number);
+            }
         }
-        self.handler_of_name[name.0 as usize] = Some(number);
-        Ok(number)
+        if self.handler_of_name.len() <= name {
+            let more = name + 1 - self.handler_of_name.len();
+            let doubled = more.max(self.handler_of_name.len());
+            self.handler_of_name.reserve_exact(doubled);
+            self.handler_of_name.resize(name + 1, None);
+        }
+        self.handler_of_name[name] = Some(number);
+        number
     }
 
     /// A registered handler as it was asked for. The values of one that was made from the wire
@@ -99,7 +122,14 @@ impl Document {
 
     /// The registered handler with this id.
     pub fn find_handler(&self, id: &str) -> Option<HandlerIdx> {
-        self.handler_numbers.get(id).copied()
+        if self.handlers.len() > HANDLERS_SEARCHED_MAX {
+            return self.handler_numbers.get(id).copied();
+        }
+        let at = self
+            .handlers
+            .iter()
+            .position(|handler| &*handler.id == id)?;
+        Some(HandlerIdx(at as u32))
     }
 
     /// The registered handlers in order of registration.
@@ -201,7 +231,7 @@ impl Document {
         let observed = self.is_observed(number) || self.tracks_positions(number);
         let handler = &mut self.handlers[number.0 as usize];
         if handler.record(observed, many, &self.log.content) {
-            self.recorded.push(number);
+            self.recorded.to_fill().push(number);
         }
     }
 

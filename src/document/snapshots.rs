@@ -79,7 +79,7 @@ impl Document {
             self.prune(base.vector());
         }
         let start = self.log.change_count();
-        self.snapshot = Some(base);
+        self.snapshot = Some(Box::new(base));
         self.native_base = None;
         self.is_seeded = true;
         self.generation += 1;
@@ -90,7 +90,11 @@ impl Document {
             match self.find_handler(id) {
                 Some(handler) => self.handlers[handler.0 as usize].revision += 1,
                 None if id != manifest::KEY => {
-                    *self.early_revisions.entry(id.clone()).or_default() += 1;
+                    *self
+                        .early_revisions
+                        .to_fill()
+                        .entry(id.clone())
+                        .or_default() += 1;
                 }
                 None => (),
             }
@@ -190,7 +194,7 @@ impl Document {
         }
         self.generation += 1;
         self.native_base = None;
-        Ok(self.snapshot.insert(snapshot))
+        Ok(self.snapshot.insert(Box::new(snapshot)))
     }
 
     /// The states of all handlers, and the list of handlers if references may need it.

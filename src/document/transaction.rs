@@ -136,7 +136,7 @@ impl Document {
         match &mut self.transaction {
             Some(open) => open.depth += 1,
             None => {
-                self.transaction = Some(Transaction {
+                self.transaction = Some(Box::new(Transaction {
                     depth: 1,
                     tag: tag.to_vec(),
                     queue: Vec::new(),
@@ -146,7 +146,7 @@ impl Document {
                     origin: None,
                     is_mixed: false,
                     snapshot_applied: false,
-                });
+                }));
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Document {
         for Promoted { handler, places } in promoted {
             self.handlers[handler.0 as usize].promote_pending(&places);
         }
-        self.finish(open);
+        self.finish(*open);
         Ok(())
     }
 
@@ -246,12 +246,12 @@ impl Document {
         for (number, before) in sequences {
             self.refold(number);
             if let Some(before) = before {
-                self.recorded.push(number);
+                self.recorded.to_fill().push(number);
                 self.handlers[number.0 as usize].record_replacement(before, &self.log.content);
                 open.origin = Some(Origin::Load);
             }
         }
-        self.finish(open);
+        self.finish(*open);
         Ok(())
     }
 
@@ -269,13 +269,13 @@ impl Document {
     pub fn set_recording(&mut self, on: bool) {
         self.recording = on;
         if !on {
-            self.commits.clear();
+            self.commits.take();
         }
     }
 
     /// The commits recorded since the last call, oldest first.
     pub fn take_commits(&mut self) -> Vec<Commit> {
-        std::mem::take(&mut self.commits)
+        self.commits.take()
     }
 
     /// The changes that a commit added, in store order; None if history was rewritten since.
@@ -366,7 +366,7 @@ impl Document {
         let paths = self.observed_paths(&mut deltas);
         let change_count = self.log.change_count() - done.start;
         self.commit_count += 1;
-        self.commits.push(Commit {
+        let commit = Commit {
             number: self.commit_count,
             origin,
             tag: done.tag,
@@ -380,13 +380,14 @@ impl Document {
             deltas,
             undo,
             paths,
-        });
+        };
+        self.commits.to_fill().push(commit);
     }
 
     /// What changed of the handlers that were recorded, in order of registration.
     fn finish_records(&mut self) -> Vec<(HandlerIdx, HandlerDelta)> {
         let mut deltas = Vec::new();
-        let mut recorded = std::mem::take(&mut self.recorded);
+        let mut recorded = self.recorded.take();
         recorded.sort_unstable();
         for number in recorded {
             if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
@@ -397,7 +398,7 @@ impl Document {
     }
 
     fn forget_records(&mut self) {
-        for number in std::mem::take(&mut self.recorded) {
+        for number in self.recorded.take() {
             self.handlers[number.0 as usize].recorder = Default::default();
         }
     }

@@ -77,7 +77,7 @@ impl Sequence {
                 depends_on_order: false,
             });
         }
-        let right = self.find_origin(chain.right);
+        let right = self.find_right(left, chain.right);
         let mut place = Place {
             side: Side::Right,
             below_root: false,
@@ -226,6 +226,18 @@ impl Sequence {
         } else {
             self.find(origin)
         }
+    }
+
+    /// Where a right origin is: mostly close behind the left one, at the beginning of a run.
+    fn find_right(&self, left: Option<(RunPos, u32)>, right: ElementKey) -> Option<(RunPos, u32)> {
+        const NEAR: usize = 4;
+        let near = left.and_then(|(pos, _)| {
+            let behind = self.tree.leaf_runs(pos.leaf).get(pos.at + 1..)?;
+            let nth = behind.iter().take(NEAR).position(|run| run.id == right)?;
+            let at = pos.at + 1 + nth;
+            Some((RunPos { at, ..pos }, 0))
+        });
+        near.or_else(|| self.find_origin(right))
     }
 
     /// 10.2 `below`: whether `left` is a proper ancestor of `right`, and has a right child.

@@ -4,7 +4,7 @@ use crate::clock::AuthorIdx;
 use crate::tree::{Measure, Run as TreeRun};
 
 /// Id of an element within one document: author and counter. [`ElementKey::NULL`] is the null id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ElementKey {
     /// Who made it.
     pub author: AuthorIdx,
@@ -30,6 +30,13 @@ impl ElementKey {
     /// Whether this is the null id.
     pub fn is_null(self) -> bool {
         self == Self::NULL
+    }
+}
+
+/// In one step: a keyed hash costs by the step.
+impl std::hash::Hash for ElementKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.author.0) << 32 | u64::from(self.counter));
     }
 }
 

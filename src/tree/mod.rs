@@ -4,11 +4,13 @@
 mod chunked;
 mod inner;
 mod interval_map;
+mod lazy;
 mod rope;
 mod run_tree;
 
 pub use chunked::ChunkedVec;
 pub use inner::Measure;
 pub use interval_map::IntervalMap;
+pub use lazy::{LazyMap, LazyVec, push_few};
 pub use rope::{Element, Rope};
 pub use run_tree::{LeafIdx, Run, RunPos, RunTree};

@@ -34,12 +34,22 @@ pub(crate) struct FugueSink<'a> {
 }
 
 impl FugueSink<'_> {
+    #[inline]
     fn is_recording(&self) -> bool {
         matches!(self.recorder, Recorder::Text(_) | Recorder::List(_))
     }
 
     /// Content came to be seen before position `unit`.
+    #[inline]
     pub fn appeared(&mut self, elements: Elements, unit: u32, content: Content, units: u32) {
+        if self.is_recording() {
+            self.record_appearance(elements, unit, content, units);
+        }
+    }
+
+    /// Out of the way of the edits that nobody observes.
+    #[inline(never)]
+    fn record_appearance(&mut self, elements: Elements, unit: u32, content: Content, units: u32) {
         match (&mut *self.recorder, elements) {
             (Recorder::Text(delta), _) => {
                 let mut text = Vec::with_capacity(units as usize);
@@ -57,7 +67,15 @@ impl FugueSink<'_> {
     }
 
     /// Elements from position `unit` on are no longer seen.
+    #[inline]
     pub fn vanished(&mut self, elements: Elements, unit: u32, removed: Removed) {
+        if self.is_recording() {
+            self.record_loss(elements, unit, removed);
+        }
+    }
+
+    #[inline(never)]
+    fn record_loss(&mut self, elements: Elements, unit: u32, removed: Removed) {
         match (&mut *self.recorder, elements) {
             (Recorder::Text(delta), _) => delta.remove(unit, removed.units),
             (Recorder::List(delta), Elements::Values(codec)) => {
@@ -144,6 +162,7 @@ impl FugueState {
     }
 
     /// Elements of lists whose value is null are dead from birth (specification 9.11).
+    #[inline]
     pub fn hide_nulls(
         &mut self,
         id: ElementKey,
@@ -151,9 +170,19 @@ impl FugueState {
         content: Content,
         sink: &mut FugueSink<'_>,
     ) {
-        let Elements::Values(codec) = self.elements else {
-            return;
-        };
+        if let Elements::Values(codec) = self.elements {
+            self.hide_null_values(codec, id, len, content, sink);
+        }
+    }
+
+    fn hide_null_values(
+        &mut self,
+        codec: ValueCodec,
+        id: ElementKey,
+        len: u32,
+        content: Content,
+        sink: &mut FugueSink<'_>,
+    ) {
         for nth in 0..len {
             if codec.is_null(sink.content.value(content.plus(nth))) {
                 let id = id.plus(nth);

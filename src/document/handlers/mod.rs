@@ -18,6 +18,7 @@ pub(crate) mod movable_list;
 pub(crate) mod movable_list_body;
 pub(crate) mod movable_list_edit;
 pub(crate) mod movable_list_ids;
+pub(crate) mod movable_list_rivals;
 pub(crate) mod observed_remove;
 pub(crate) mod operation;
 pub(crate) mod or_map;
@@ -32,6 +33,8 @@ mod stored_places;
 pub(crate) mod value_codec;
 pub(crate) mod watched;
 
+#[cfg(test)]
+mod movable_list_forged;
 #[cfg(test)]
 mod movable_list_oracle;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::movable_list_body::{
     MovableBlob, MovableBody, NewElement, SeededElement, ValueBytes, id_of,
 };
 use super::movable_list_ids::MadeIds;
+use super::movable_list_rivals::{Rivals, Writer};
 use super::state::ByteState;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey, PeerId};
 use crate::codec::bytes::write_uvarint;
@@ -25,17 +26,6 @@ use crate::document::handler::{Recorder, Visible};
 use crate::document::list_delta::ListDelta;
 use crate::sequence::{Chain, Content, ElementKey, Removed, Sequence};
 use std::collections::HashMap;
-
-/// What wrote a register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writer {
-    /// The element's insertion, or a snapshot.
-    Origin,
-    /// A later change.
-    Change { author: AuthorIdx, clock: Hlc },
-    /// The open transaction.
-    Pending,
-}
 
 /// The write that won so far.
 #[derive(Clone, Debug)]
@@ -80,12 +70,10 @@ pub(crate) struct MovableListState {
     /// The slots. Invariant: the current slots of elements that are not deleted are live and have
     /// one unit, whose content is the element's number; all others are deleted or have no units.
     pub(super) slots: Sequence,
-    elements: Vec<Element>,
+    pub(super) elements: Vec<Element>,
     numbers: HashMap<ElementKey, u32>,
     pub(super) made: MadeIds,
-    /// Per element: the last update of each author, where it lost and the winner's author may not
-    /// have known it. Their values are in the log.
-    rivals: HashMap<u32, Vec<(AuthorIdx, Hlc)>>,
+    rivals: Rivals,
     /// Largest place in replay order.
     newest: Option<OrderKey>,
     /// Operations of the open transaction.
@@ -104,7 +92,7 @@ impl MovableListState {
             elements: Vec::new(),
             numbers: HashMap::new(),
             made: MadeIds::default(),
-            rivals: HashMap::new(),
+            rivals: Rivals::default(),
             newest: None,
             pending: Vec::new(),
             order_sensitive: false,
@@ -136,10 +124,10 @@ impl MovableListState {
         self.elements.get(*self.numbers.get(&identity)? as usize)
     }
 
-    /// Updates of an element that lost; see the field.
-    pub(super) fn rivals(&self, identity: ElementKey) -> Option<&[(AuthorIdx, Hlc)]> {
-        let rivals = self.rivals.get(self.numbers.get(&identity)?);
-        rivals.map(Vec::as_slice)
+    /// Updates of an element that lost.
+    pub(super) fn rivals(&self, identity: ElementKey) -> &[(AuthorIdx, Hlc)] {
+        let number = self.numbers.get(&identity);
+        number.map_or(&[], |number| self.rivals.of(*number))
     }
 
     /// The value at an index. O(log n).
@@ -400,8 +388,8 @@ impl MovableListState {
         let before = element.value.writer;
         let wins = self.wins(clock, writer, &element.value);
         match wins {
-            true => self.note_rival(number, writer, before, writer),
-            false => self.note_rival(number, writer, writer, before),
+            true => self.rivals.note(number, writer, before, writer),
+            false => self.rivals.note(number, writer, writer, before),
         }
         if !wins {
             return;
@@ -421,31 +409,6 @@ impl MovableListState {
         };
     }
 
-    /// An element's value was written by `latest`; what `loser` wrote gave way to `winner`.
-    fn note_rival(&mut self, number: u32, latest: Writer, loser: Writer, winner: Writer) {
-        let Writer::Change { author, clock } = latest else {
-            // The open transaction knows all that is here.
-            self.rivals.remove(&number);
-            return;
-        };
-        let rivals = self.rivals.entry(number).or_default();
-        // Whoever writes knows what it wrote before.
-        rivals.retain(|rival| rival.0 != author || rival.1 > clock);
-        if let Writer::Change { author, clock } = loser {
-            let is_superseded = |by: AuthorIdx, at: Hlc| by == author && at > clock;
-            let by_winner = match winner {
-                Writer::Change { author, clock } => is_superseded(author, clock),
-                Writer::Origin | Writer::Pending => false,
-            };
-            if !by_winner && !rivals.iter().any(|rival| is_superseded(rival.0, rival.1)) {
-                rivals.push((author, clock));
-            }
-        }
-        if rivals.is_empty() {
-            self.rivals.remove(&number);
-        }
-    }
-
     fn remove(&mut self, identity: ElementKey, delta: &mut Option<&mut ListDelta>) {
         let Some(number) = self.numbers.get(&identity).copied() else {
             self.order_sensitive = true;
@@ -458,7 +421,7 @@ impl MovableListState {
         element.deleted = true;
         let value = std::mem::take(&mut element.value.content);
         let position = element.position.content;
-        self.rivals.remove(&number);
+        self.rivals.remove(number);
         let index = self.empty_slot(position, delta.is_some());
         if let (Some(delta), Some(index)) = (delta, index) {
             delta.remove(u64::from(index), vec![self.codec.stored(&value)]);
@@ -476,7 +439,7 @@ impl MovableListState {
             Writer::Pending => (),
             _ if element.deleted => (),
             // What came during the transaction won, and was not known when this was written.
-            winner => self.note_rival(number, change, change, winner),
+            winner => self.rivals.note(number, change, change, winner),
         }
     }
 
@@ -625,6 +588,13 @@ impl ByteState for MovableListState {
         }
     }
 
+    fn forget(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        let authors = &self.authors;
+        let is_covered = |author, clock| covers(OrderKey::new(authors.peer(author), clock));
+        self.made.forget(is_covered);
+        self.rivals.forget(is_covered);
+    }
+
     fn is_order_sensitive(&self) -> bool {
         self.order_sensitive
     }
@@ -664,17 +634,12 @@ impl ByteState for MovableListState {
             .iter()
             .map(|element| element.value.content.len())
             .sum();
-        let rivals: usize = self
-            .rivals
-            .values()
-            .map(|rivals| rivals.capacity() * size_of::<(AuthorIdx, Hlc)>())
-            .sum();
         self.slots.heap_bytes()
             + self.elements.capacity() * size_of::<Element>()
             + self.numbers.capacity() * size_of::<(ElementKey, u32)>()
             + self.made.heap_bytes()
+            + self.rivals.heap_bytes()
             + values
-            + rivals
     }
 
     fn check(&self) {
@@ -695,8 +660,7 @@ impl ByteState for MovableListState {
                 assert_eq!(element.position.content, id.plus(nth));
             }
         }
-        for (number, rivals) in &self.rivals {
-            assert!(!rivals.is_empty() && !self.elements[*number as usize].deleted);
-        }
+        self.rivals
+            .check(|number| !self.elements[number as usize].deleted);
     }
 }

@@ -2,8 +2,9 @@
 //! updates that lost (specification 9.12). Nothing here changes the list.
 
 use super::fugue_body::COUNTER_MAX;
-use super::movable_list::{Element, MovableListState, Writer};
+use super::movable_list::MovableListState;
 use super::movable_list_body::{MovableBody, NewElement, ValueBytes};
+use super::movable_list_rivals::Writer;
 use super::operation::kind;
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId};
 use crate::codec::json::UnsupportedValue;
@@ -54,23 +55,32 @@ impl MovableListState {
         }
     }
 
-    /// The slot of an element that may not be there.
-    fn slot(element: Option<&Element>) -> ElementKey {
-        element.map_or(ElementKey::NULL, |element| element.position.content)
+    /// The slot at an index, and the number of the element in it. O(1) behind the one before.
+    fn slot_at(&mut self, index: u32) -> Option<(ElementKey, usize)> {
+        let mut found = None;
+        self.slots.elements_at(index, 1, |part| {
+            found = Some((part.id, part.content.offset() as usize));
+        });
+        found
+    }
+
+    /// The id of the slot at an index; null where there is none.
+    fn origin_at(&mut self, index: Option<u32>) -> ElementKey {
+        let slot = index.and_then(|index| self.slot_at(index));
+        slot.map_or(ElementKey::NULL, |(id, _)| id)
     }
 
     /// An insertion of values before an index, which is in range; `first` are two counters each:
     /// identity, then position.
     pub(crate) fn insertion(
-        &self,
+        &mut self,
         index: u32,
         values: Vec<ValueBytes>,
         author: AuthorIdx,
         first: u32,
     ) -> MovableBody {
-        let mut around = self.shown_from(index.saturating_sub(1));
-        let left = Self::slot(around.by_ref().take((index > 0).into()).next());
-        let right = Self::slot(around.next());
+        let left = self.origin_at(index.checked_sub(1));
+        let right = self.origin_at(Some(index));
         let mut counter = first;
         let mut id = || {
             counter += 1;
@@ -111,32 +121,27 @@ impl MovableListState {
     /// The element at `from` goes to where it has `to` others before it; both exist.
     /// None: no clock wins any more.
     pub(crate) fn relocation(
-        &self,
+        &mut self,
         from: u32,
         to: u32,
         position: ElementKey,
         now: Hlc,
     ) -> Option<MovableBody> {
-        let element = self.at(from)?;
+        let (_, number) = self.slot_at(from)?;
+        let element = &self.elements[number];
+        let (identity, known) = (element.identity, element.position.clock);
         // Among the others those behind it have one more before them.
-        let start = match to.checked_sub(1) {
-            Some(before) => before + u32::from(before >= from),
-            None => 0,
-        };
-        let around = (start..).zip(self.shown_from(start));
-        let mut others = around
-            .filter(|(index, _)| *index != from)
-            .map(|(_, other)| other);
+        let other = |index: u32| index + u32::from(index >= from);
         Some(MovableBody::Move {
-            identity: element.identity,
+            identity,
             position,
-            left: Self::slot(others.by_ref().take((to > 0).into()).next()),
-            right: Self::slot(others.next()),
-            clock: winning_clock(now, element.position.clock)?,
+            left: self.origin_at(to.checked_sub(1).map(other)),
+            right: self.origin_at(Some(other(to))),
+            clock: winning_clock(now, known)?,
         })
     }
 
-    /// Who wrote the value at an index; None if nobody else did.
+    /// Who wrote the value at an index. None if there is none, or the open transaction did.
     pub(crate) fn contest(&self, index: u32) -> Option<Contest> {
         let element = self.at(index)?;
         let change = |author, clock| OperationId::new(self.authors.peer(author), clock);
@@ -146,7 +151,7 @@ impl MovableListState {
             Writer::Pending => return None,
             Writer::Origin => None,
         };
-        let rivals = self.rivals(element.identity)?;
+        let rivals = self.rivals(element.identity);
         let rivals = rivals.iter().map(|(author, clock)| change(*author, *clock));
         Some(Contest {
             identity: self.id(element.identity),

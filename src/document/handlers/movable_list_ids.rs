@@ -82,6 +82,23 @@ impl MadeIds {
         }
     }
 
+    /// Forgets when ids were made by the changes that `covers` knows: all that comes now comes
+    /// behind them.
+    pub fn forget(&mut self, covers: impl Fn(AuthorIdx, Hlc) -> bool) {
+        for (number, ids) in self.authors.iter_mut().enumerate() {
+            let author = AuthorIdx(number as u32);
+            let covered = ids
+                .clocks
+                .iter()
+                .take_while(|clock| covers(author, **clock))
+                .count();
+            ids.firsts.drain(..covered);
+            ids.clocks.drain(..covered);
+            ids.firsts.shrink_to_fit();
+            ids.clocks.shrink_to_fit();
+        }
+    }
+
     /// Whether an id came into being behind `order`. O(log operations of its author).
     pub fn is_behind(&self, id: ElementKey, order: OrderKey, authors: &Authors) -> bool {
         let Some(ids) = self.authors.get(id.author.0 as usize) else {

@@ -27,10 +27,10 @@ use super::types::HandlerKind;
 use crate::clock::{AuthorIdx, Authors, Hlc, OperationId, OrderKey};
 use crate::codec::bytes::write_prefixed;
 use crate::sequence::ElementKey;
-use crate::tree::ChunkedVec;
+use crate::tree::{ChunkedVec, LazyMap, LazyVec, push_few};
 use bodies::{Bodies, BodyPool};
 use row::{Clocks, Row, RowDeps, RowOp, Turn, read_clock_step};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// A change id within one document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,7 +72,8 @@ pub(crate) struct Log {
     pub authors: Authors,
     pub content: ContentPool,
     names: Vec<Name>,
-    name_numbers: HashMap<Box<[u8]>, NameIdx>,
+    /// By prefix. Invariant: empty while there are few names, else complete.
+    name_numbers: LazyMap<Box<[u8]>, NameIdx>,
     /// The name given out last; see `recent_name`.
     recent: Option<NameIdx>,
     rows: ChunkedVec<Row>,
@@ -83,10 +84,13 @@ pub(crate) struct Log {
     bodies: BodyPool,
     /// Where the body of the change stored last begins, if its row has bodies.
     last_body: u32,
-    span_pool: Vec<Span>,
-    dep_pool: Vec<Box<[ChangeKey]>>,
+    span_pool: LazyVec<Span>,
+    dep_pool: LazyVec<Box<[ChangeKey]>>,
     change_count: u64,
 }
+
+/// Up to so many names are looked for one by one.
+const NAMES_SEARCHED_MAX: usize = if cfg!(any(test, fuzzing)) { 2 } else { 8 };
 
 impl Log {
     /// Number of changes.
@@ -99,23 +103,42 @@ impl Log {
         let mut prefix = Vec::with_capacity(type_tag.len() + id.len() + 2);
         write_prefixed(&mut prefix, type_tag.as_bytes());
         write_prefixed(&mut prefix, id.as_bytes());
-        if let Some(number) = self.name_numbers.get(prefix.as_slice()) {
-            self.recent = Some(*number);
-            return *number;
+        if let Some(number) = self.number_of(&prefix) {
+            self.recent = Some(number);
+            return number;
         }
         let number = NameIdx(self.names.len() as u32);
         self.recent = Some(number);
-        let prefix: Box<[u8]> = prefix.into();
-        self.names.push(Name {
+        let new = Name {
             type_tag: type_tag.into(),
             id: id.into(),
             kind: HandlerKind::of_tag(type_tag),
-            prefix: prefix.clone(),
+            prefix: prefix.into(),
             change_count: 0,
             rows: Vec::new(),
-        });
-        self.name_numbers.insert(prefix, number);
+        };
+        push_few(&mut self.names, new);
+        match self.names.len() {
+            0..=NAMES_SEARCHED_MAX => (),
+            len if len == NAMES_SEARCHED_MAX + 1 => {
+                let numbered = self.names.iter().zip(0..);
+                let numbered = numbered.map(|(name, at)| (name.prefix.clone(), NameIdx(at)));
+                self.name_numbers.to_fill().extend(numbered);
+            }
+            _ => {
+                let prefix = self.name(number).prefix.clone();
+                self.name_numbers.to_fill().insert(prefix, number);
+            }
+        }
         number
+    }
+
+    fn number_of(&self, prefix: &[u8]) -> Option<NameIdx> {
+        if self.names.len() > NAMES_SEARCHED_MAX {
+            return self.name_numbers.get(prefix).copied();
+        }
+        let at = self.names.iter().position(|name| *name.prefix == *prefix)?;
+        Some(NameIdx(at as u32))
     }
 
     /// The name given out last, if the payload begins with it, and kind and body: what decoding
@@ -297,6 +320,8 @@ impl Log {
     fn add_to_author(&mut self, key: ChangeKey, row: u32) {
         let number = key.author.0 as usize;
         if self.by_author.len() <= number {
+            self.by_author
+                .reserve_exact(number + 1 - self.by_author.len());
             self.by_author.resize_with(number + 1, AuthorRows::default);
         }
         let author = &mut self.by_author[number];
@@ -312,7 +337,7 @@ impl Log {
             [] => RowDeps::None,
             [dep] if self.last_change() == Some(*dep) => RowDeps::PreviousRow,
             _ => {
-                self.dep_pool.push(deps.into());
+                self.dep_pool.to_fill().push(deps.into());
                 RowDeps::List(self.dep_pool.len() as u32 - 1)
             }
         }
@@ -348,7 +373,7 @@ impl Log {
             },
             Operation::Remove { spans } => {
                 let start = self.span_pool.len() as u32;
-                self.span_pool.extend_from_slice(spans);
+                self.span_pool.to_fill().extend_from_slice(spans);
                 RowOp::RemoveSpans {
                     start,
                     count: spans.len() as u32,

@@ -33,7 +33,7 @@ impl Document {
         };
         Some(base.crdt_lf.get_or_init(|| {
             let options = DocumentOptions {
-                document_id: self.id.clone(),
+                document_id: self.id.to_string(),
                 peer_id: Some(self.peer),
                 wall_clock: self.wall_clock,
                 ..DocumentOptions::default()

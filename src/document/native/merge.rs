@@ -47,7 +47,7 @@ impl Document {
         let theirs = Document::open_body(
             &opened.body,
             DocumentOptions {
-                document_id: self.id.clone(),
+                document_id: self.id.to_string(),
                 wall_clock: self.wall_clock,
                 ..DocumentOptions::default()
             },
@@ -104,7 +104,7 @@ impl Document {
         }
         self.note_missing(&vector);
         let entries = self.joined_entries(theirs, is_newer);
-        self.snapshot = Some(Snapshot::new(vector, entries));
+        self.snapshot = Some(Box::new(Snapshot::new(vector, entries)));
         self.native_base = None;
         self.rebase()?;
         self.generation += 1;

@@ -278,7 +278,7 @@ impl Document {
         };
         if !parts.whole {
             document.is_seeded = true;
-            document.snapshot = Some(Snapshot::new(parts.vector, parts.entries));
+            document.snapshot = Some(Box::new(Snapshot::new(parts.vector, parts.entries)));
         }
         document.restore_frontiers(&parts.frontiers)?;
         document.restore_handlers(&parts.handlers, &authors, body, parts.whole)?;
@@ -338,12 +338,12 @@ impl Document {
             self.note_restored(number, whole);
         }
         if !whole {
-            self.native_base = Some(NativeBase {
+            self.native_base = Some(Box::new(NativeBase {
                 states: states_of(handlers, body),
                 body: body.into(),
                 authors: authors.to_vec(),
                 crdt_lf: OnceLock::new(),
-            });
+            }));
         }
         Ok(())
     }
@@ -356,13 +356,13 @@ impl Document {
         let states = states_of(&parts.handlers, &body);
         let authors = parts.authors.iter();
         let authors = authors.map(|peer| self.log.authors.intern(*peer)).collect();
-        self.snapshot = Some(Snapshot::new(parts.vector, parts.entries));
-        self.native_base = Some(NativeBase {
+        self.snapshot = Some(Box::new(Snapshot::new(parts.vector, parts.entries)));
+        self.native_base = Some(Box::new(NativeBase {
             states,
             body: body.into(),
             authors,
             crdt_lf: OnceLock::new(),
-        });
+        }));
         self.is_seeded = true;
         Ok(())
     }
