@@ -35,6 +35,8 @@ const SECTIONS: &[(&str, &str)] = &[
     ("set", "Sets"),
     ("register", "Registers"),
     ("custom", "Custom handlers"),
+    ("history", "History and differences"),
+    ("undo", "Undo and redo"),
     ("store", "Stores"),
     ("client", "Clients"),
     ("client_calls", ""),

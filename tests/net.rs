@@ -255,6 +255,10 @@ impl Store for GateHandle {
         self.0.inner.load(document)
     }
 
+    fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.inner.attachment(document, key)
+    }
+
     fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
         let mut open = self.0.open.lock();
         while !*open {

@@ -2,7 +2,8 @@
 
 use syncline::clock::PeerId;
 use syncline::store::{
-    Content, DocumentMeta, KIND_CRDT, MemoryStore, NAME_BYTES_MAX, Store, StoreError, Write,
+    Attachment, Content, DocumentMeta, KIND_CRDT, MemoryStore, NAME_BYTES_MAX, Store, StoreError,
+    Write,
 };
 
 fn meta(byte: u8) -> DocumentMeta {
@@ -18,6 +19,7 @@ fn append<'a>(document: &'a str, records: &'a [Vec<u8>]) -> Write<'a> {
         document,
         meta: meta(1),
         content: Content::Append(records),
+        attachments: &[],
     }
 }
 
@@ -30,8 +32,73 @@ fn contents(store: &dyn Store, document: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
+fn attach(store: &dyn Store, document: &str, key: &str, content: Option<&[u8]>) {
+    let attachment = Attachment {
+        key: key.to_owned(),
+        content: content.map(<[u8]>::to_vec),
+    };
+    let write = Write {
+        document,
+        meta: meta(1),
+        content: Content::Keep,
+        attachments: &[attachment],
+    };
+    store.commit(&[write]).unwrap();
+}
+
+/// The rules of attachments.
+fn check_attachments(store: &dyn Store) {
+    let get = |document: &str, key: &str| store.attachment(document, key).unwrap();
+    assert_eq!(get("x", "k"), None);
+    attach(store, "x", "k", None);
+    assert_eq!(get("x", "k"), None);
+    attach(store, "x", "k", Some(b"one"));
+    attach(store, "x", "", Some(b""));
+    attach(store, "y", "k", Some(&[7; 100_000]));
+    assert_eq!(get("x", "k").as_deref(), Some(b"one".as_slice()));
+    assert_eq!(get("x", "").as_deref(), Some(b"".as_slice()));
+    assert_eq!(get("y", "k"), Some(vec![7; 100_000]));
+    assert_eq!(get("x", "K"), None);
+    // Writing content, or replacing it, leaves them alone.
+    store.commit(&[append("x", &[b"r".to_vec()])]).unwrap();
+    let replace = Content::Replace {
+        snapshot: None,
+        records: &[],
+    };
+    let write = Write {
+        content: replace,
+        ..append("x", &[])
+    };
+    store.commit(&[write]).unwrap();
+    assert_eq!(get("x", "k").as_deref(), Some(b"one".as_slice()));
+    attach(store, "x", "k", Some(b"two"));
+    assert_eq!(get("x", "k").as_deref(), Some(b"two".as_slice()));
+    attach(store, "x", "k", None);
+    assert_eq!(get("x", "k"), None);
+    assert_eq!(get("x", "").as_deref(), Some(b"".as_slice()));
+    // They go with their document, and a key that is too long spoils the whole batch.
+    assert!(store.remove("x").unwrap());
+    attach(store, "x", "other", Some(b"3"));
+    assert_eq!(get("x", ""), None);
+    let long = Attachment {
+        key: "k".repeat(NAME_BYTES_MAX + 1),
+        content: Some(Vec::new()),
+    };
+    let write = Write {
+        attachments: &[long],
+        ..append("z", &[])
+    };
+    assert_eq!(
+        store.commit(&[append("w", &[]), write]),
+        Err(StoreError::Limit("NAME_BYTES_MAX"))
+    );
+    assert!(!store.contains("w").unwrap());
+    assert!(store.remove("x").unwrap() && store.remove("y").unwrap());
+}
+
 /// The rules every store keeps.
 fn check_rules(store: &dyn Store) {
+    check_attachments(store);
     assert_eq!(store.count().unwrap(), 0);
     assert_eq!(store.load("a").unwrap(), None);
     assert!(!store.contains("a").unwrap());
@@ -67,6 +134,7 @@ fn check_rules(store: &dyn Store) {
             document: "a",
             meta: changed,
             content: Content::Keep,
+            attachments: &[],
         }])
         .unwrap();
     assert_eq!(store.load("a").unwrap().unwrap().meta, changed);
@@ -82,6 +150,7 @@ fn check_rules(store: &dyn Store) {
             document: "a",
             meta: meta(1),
             content: replace,
+            attachments: &[],
         }])
         .unwrap();
     let state = store.load("a").unwrap().unwrap();
@@ -100,6 +169,7 @@ fn check_rules(store: &dyn Store) {
         document: "b",
         meta: meta(1),
         content: replace,
+        attachments: &[],
     };
     store.commit(&[write]).unwrap();
     let state = store.load("b").unwrap().unwrap();
@@ -189,6 +259,7 @@ mod sqlite {
                     document: &name,
                     meta: meta(number),
                     content,
+                    attachments: &[],
                 };
                 store.commit(&[write]).unwrap();
             }
@@ -382,6 +453,79 @@ mod sqlite {
         assert_eq!(contents(&open(&path).unwrap(), "medium")[0].len(), 30_000);
     }
 
+    /// Makes a file what version 1 wrote.
+    fn make_version_1(path: &Path) {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection
+            .execute_batch("DROP TABLE attachment; PRAGMA user_version = 1")
+            .unwrap();
+    }
+
+    #[test]
+    fn a_file_without_attachments_is_read_and_upgraded() {
+        let (_folder, path) = folder();
+        let states = filled(&path);
+        make_version_1(&path);
+        let read_only = SqliteOptions {
+            read_only: true,
+            ..SqliteOptions::default()
+        };
+        let store = SqliteStore::open(&path, &read_only).unwrap();
+        assert_eq!(store.attachment(&states[0].0, "k").unwrap(), None);
+        assert_eq!(store.load(&states[0].0).unwrap().unwrap(), states[0].1);
+        drop(store);
+        for attached in [false, true] {
+            let store = open(&path).unwrap();
+            for (name, state) in &states {
+                assert_eq!(store.load(name).unwrap().as_ref(), Some(state));
+                let found = store.attachment(name, "k").unwrap();
+                assert_eq!(found, attached.then(|| name.as_bytes().to_vec()));
+                let write = Write {
+                    attachments: &[Attachment {
+                        key: "k".into(),
+                        content: Some(name.as_bytes().to_vec()),
+                    }],
+                    meta: state.meta,
+                    content: Content::Keep,
+                    document: name,
+                };
+                store.commit(&[write]).unwrap();
+            }
+            store.close().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_damaged_attachment_is_refused_and_its_document_is_not() {
+        let (_folder, path) = folder();
+        filled(&path);
+        let store = open(&path).unwrap();
+        let name = store.list().unwrap()[0].name.clone();
+        attach(&store, &name, "a", Some(b"one"));
+        attach(&store, &name, "b", Some(b"two"));
+        let state = store.load(&name).unwrap();
+        store.close().unwrap();
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        // Each in the place of the other.
+        connection
+            .execute_batch(
+                "UPDATE attachment SET key = 'c' WHERE key = 'a';
+                 UPDATE attachment SET key = 'a' WHERE key = 'b'",
+            )
+            .unwrap();
+        drop(connection);
+        let store = open(&path).unwrap();
+        for key in ["a", "c"] {
+            let refused = store.attachment(&name, key);
+            assert!(matches!(
+                refused,
+                Err(StoreError::Corrupt { document: Some(found), .. }) if found == name
+            ));
+        }
+        assert_eq!(store.attachment(&name, "b").unwrap(), None);
+        assert_eq!(store.load(&name).unwrap(), state);
+    }
+
     #[test]
     fn other_files_and_newer_versions_have_their_own_errors() {
         let (folder, path) = folder();
@@ -406,10 +550,10 @@ mod sqlite {
         };
         // Offsets of the database header: user_version, application_id.
         assert_eq!(
-            with(60, &2u32.to_be_bytes()),
+            with(60, &3u32.to_be_bytes()),
             Some(StoreError::UnsupportedVersion {
-                found: 2,
-                supported: 1
+                found: 3,
+                supported: 2
             })
         );
         assert!(matches!(

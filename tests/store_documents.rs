@@ -80,6 +80,10 @@ impl Store for Handle {
         self.0.inner.load(document)
     }
 
+    fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.inner.attachment(document, key)
+    }
+
     fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
         let number = self.0.commits.fetch_add(1, Ordering::SeqCst);
         let failure = self.0.fails.lock().as_ref().and_then(|fails| fails(number));
@@ -397,6 +401,10 @@ fn one_document_that_cannot_be_stored_does_not_stop_the_others() {
         fn load(&self, document: &str) -> Result<Option<StoredState>, StoreError> {
             self.0.load(document)
         }
+
+        fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            self.0.attachment(document, key)
+        }
         fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
             let poisoned = batch.iter().any(|write| {
                 write.document == "bad" && !matches!(write.content, syncline::store::Content::Keep)
@@ -524,6 +532,7 @@ fn damaged_content_is_refused_by_name() {
                 document: "notes",
                 meta: state.meta,
                 content,
+                attachments: &[],
             }])
             .unwrap();
         let store = again(&rigged);
@@ -562,6 +571,7 @@ fn damaged_content_is_refused_by_name() {
             document: "notes",
             meta: state.meta,
             content: content_twice,
+            attachments: &[],
         }])
         .unwrap();
     assert_eq!(content(open(&again(&rigged), "notes").document()), "ab");

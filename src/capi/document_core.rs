@@ -81,9 +81,17 @@ impl DocumentCore {
 
     /// Changes that are made but not on the device.
     pub(crate) fn unstored_changes(&self) -> u64 {
-        let parent = self.parent.as_ref();
-        let stored = parent.and_then(|parent| parent.stored.as_ref());
-        stored.map_or(0, StoredDocument::unstored_changes)
+        self.stored().map_or(0, StoredDocument::unstored_changes)
+    }
+
+    /// The document as its store knows it, if it comes from one.
+    pub(crate) fn stored(&self) -> Option<&StoredDocument> {
+        self.parent.as_ref()?.stored.as_ref()
+    }
+
+    /// What a scope is about is gone: those who listen to it get CLOSED.
+    pub(crate) fn close_scope(&self, scope: Scope) {
+        self.hub.close_scope(scope);
     }
 
     /// Runs `body` under the lock. CLOSED for a closed document.

@@ -193,9 +193,10 @@ impl From<DocumentError> for Error {
                 "the document shows a history and cannot be edited",
             ),
             DocumentError::NoHistory => Error::argument("the document shows no history"),
-            DocumentError::Forgotten => {
-                Error::argument("the version is older than what the document remembers")
-            }
+            DocumentError::Forgotten => Error::new(
+                SYNCLINE_ERROR_OUT_OF_SYNC,
+                "the version is older than what the document remembers",
+            ),
             DocumentError::NoTransaction => {
                 Error::new(SYNCLINE_ERROR_NO_TRANSACTION, "no transaction was begun")
             }

@@ -10,6 +10,7 @@ pub use super::payload::{
     syncline_change_target, syncline_event_type, syncline_list_op, syncline_map_op,
     syncline_op_kind, syncline_origin, syncline_text_op,
 };
+use super::reports::UndoReport;
 use super::types::*;
 use crate::codec::{HandlerRef, Value, json};
 use crate::document::MapOp;
@@ -259,6 +260,8 @@ fn event_value(event: &EventCore) -> Value {
     let (name, details) = match &*event.payload {
         Payload::Change(change) => ("change", change_value(change)),
         Payload::Update(update) => ("update", update_value(update)),
+        Payload::Undo(report) => ("undo", undo_value(report)),
+        Payload::History(report) => ("history", report.value()),
         Payload::Store(report) => ("store", report.value()),
         Payload::Status(report) => ("status", report.value()),
         Payload::Progress(report) => (
@@ -306,6 +309,16 @@ fn update_value(update: &UpdatePayload) -> Value {
         ("origin", origin_name(update.origin)),
         ("change_count", number(update.change_count.into())),
         ("update", byte_array(&update.update)),
+    ])
+}
+
+fn undo_value(report: &UndoReport) -> Value {
+    object([
+        ("step", number(report.step)),
+        ("pushed", Value::Bool(report.pushed)),
+        ("undo_count", number(report.undo_count)),
+        ("redo_count", number(report.redo_count)),
+        ("meta", report.meta.as_ref().map_or(Value::Null, printable)),
     ])
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Set = u32::from_be_bytes(*b"SySe"),
     Register = u32::from_be_bytes(*b"SyRe"),
     Custom = u32::from_be_bytes(*b"SyCu"),
+    History = u32::from_be_bytes(*b"SyHi"),
+    Undo = u32::from_be_bytes(*b"SyUn"),
     Store = u32::from_be_bytes(*b"SySt"),
     #[cfg(feature = "client")]
     Client = u32::from_be_bytes(*b"SyCl"),

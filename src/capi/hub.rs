@@ -7,16 +7,19 @@
 use super::delivery::Queue;
 use super::event::number;
 use super::payload::{
-    ChangePayload, Payload, Target, TargetDelta, UpdatePayload,
-    syncline_event_type::{SYNCLINE_EVENT_CHANGE, SYNCLINE_EVENT_UPDATE},
+    ChangePayload, Payload, Target, TargetDelta, TextStep, UpdatePayload, syncline_event_type,
+    syncline_event_type::{
+        SYNCLINE_EVENT_CHANGE, SYNCLINE_EVENT_HISTORY, SYNCLINE_EVENT_UNDO, SYNCLINE_EVENT_UPDATE,
+    },
 };
+use super::reports::{HistoryReport, UndoReport};
 use super::subscription::Subscription;
 use super::units;
 use crate::codec::Value;
 use crate::codec::change::encode_list;
 use crate::document::{
     Commit, Document, DocumentObserver, HandlerDelta, HandlerIdx, HandlerKind, LogPosition,
-    NestedPath, Origin, PathStep, TextUnit,
+    NestedPath, Origin, PathStep, TextOp, TextUnit, UndoIdx,
 };
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -57,6 +60,10 @@ pub(crate) enum Scope {
     Handler(HandlerIdx),
     /// A container with all that it refers to.
     Below(HandlerIdx),
+    /// The cursor of the history that the document shows, and what moving it changes.
+    History,
+    /// The stacks of an undo manager.
+    Undo(UndoIdx),
 }
 
 impl Hub {
@@ -91,9 +98,23 @@ impl Hub {
 
     /// Sends CLOSED to everybody.
     pub(crate) fn close(&self) {
-        let listeners = std::mem::take(&mut self.state.lock().listeners);
-        listeners
-            .iter()
+        self.close_those(|_| true);
+    }
+
+    /// What a scope is about is gone: sends CLOSED to those who have it.
+    pub(crate) fn close_scope(&self, scope: Scope) {
+        self.close_those(|listener| listener.scope == scope);
+    }
+
+    fn close_those(&self, is_meant: impl Fn(&Listener) -> bool) {
+        let gone: Vec<Listener> = {
+            let listeners = &mut self.state.lock().listeners;
+            let (gone, others) = std::mem::take(listeners).into_iter().partition(is_meant);
+            *listeners = others;
+            gone
+        };
+        self.is_stale.store(true, Ordering::Release);
+        gone.iter()
             .for_each(|listener| listener.subscription.close());
     }
 
@@ -119,6 +140,7 @@ impl Hub {
             .iter()
             .filter(wants)
             .map(|listener| listener.scope)
+            .filter(|scope| !matches!(scope, Scope::Undo(_)))
             .collect();
         let is_deep = wanted.iter().any(|scope| matches!(scope, Scope::Below(_)));
         if is_deep && self.unit != TextUnit::Utf16 {
@@ -157,7 +179,8 @@ impl Hub {
 
 fn observe(document: &mut Document, scope: Scope, on: bool) {
     match scope {
-        Scope::Document => document.observe_all(on),
+        Scope::Document | Scope::History => document.observe_all(on),
+        Scope::Undo(_) => {}
         Scope::Handler(handler) => document.observe(handler, on),
         Scope::Below(container) => document.observe_deeply(container, on),
     }
@@ -166,7 +189,8 @@ fn observe(document: &mut Document, scope: Scope, on: bool) {
 impl HubState {
     /// Copies the texts that came under observation and drops the others.
     fn refresh_texts(&mut self, document: &Document) {
-        let all = self.observed.contains(&Scope::Document);
+        let whole = [Scope::Document, Scope::History];
+        let all = whole.iter().any(|scope| self.observed.contains(scope));
         let observed = &self.observed;
         let is_wanted = |h: HandlerIdx| all || observed.contains(&Scope::Handler(h));
         self.texts.retain(|handler, _| is_wanted(*handler));
@@ -205,31 +229,39 @@ impl HubState {
         handler: HandlerIdx,
         delta: &HandlerDelta,
     ) -> Target {
-        let delta = match delta {
-            HandlerDelta::Text(ops) if unit == TextUnit::Utf16 => {
-                TargetDelta::Text(units::utf16_steps(ops))
-            }
-            HandlerDelta::Text(ops) => {
-                let text = self.texts.entry(handler).or_default();
-                TargetDelta::Text(units::convert(ops, text, unit))
-            }
-            HandlerDelta::List(ops) => TargetDelta::List(ops.iter().map(Into::into).collect()),
-            HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
-                TargetDelta::Keys(ops.clone())
-            }
-        };
-        Target {
-            id: document.handler_id(handler).to_owned(),
-            type_name: document.handler_type(handler).to_owned(),
-            path: None,
-            delta,
+        target_of(document, handler, delta, |ops| match unit {
+            TextUnit::Utf16 => units::utf16_steps(ops),
+            _ => units::convert(ops, self.texts.entry(handler).or_default(), unit),
+        })
+    }
+}
+
+/// A handler with its delta, as an event carries it.
+pub(crate) fn target_of(
+    document: &Document,
+    handler: HandlerIdx,
+    delta: &HandlerDelta,
+    text_steps: impl FnOnce(&[TextOp]) -> Vec<TextStep>,
+) -> Target {
+    let delta = match delta {
+        HandlerDelta::Text(ops) => TargetDelta::Text(text_steps(ops)),
+        HandlerDelta::List(ops) => TargetDelta::List(ops.iter().map(Into::into).collect()),
+        HandlerDelta::Map(ops) | HandlerDelta::Set(ops) | HandlerDelta::Register(ops) => {
+            TargetDelta::Keys(ops.clone())
         }
+    };
+    Target {
+        id: document.handler_id(handler).to_owned(),
+        type_name: document.handler_type(handler).to_owned(),
+        path: None,
+        delta,
     }
 }
 
 impl DocumentObserver for Hub {
     fn committed(&self, document: &Document, commit: &Commit) {
         let mut state = self.state.lock();
+        self.push_moves(&state, document, commit);
         self.push_changes(&mut state, document, commit);
         let start = state.start_of(document, commit);
         self.push_update(&state, document, commit, start);
@@ -242,6 +274,36 @@ impl DocumentObserver for Hub {
 }
 
 impl Hub {
+    /// What happened to the cursor of the history that is shown, or to undo stacks.
+    fn push_moves(&self, state: &HubState, document: &Document, commit: &Commit) {
+        if let (Origin::History, Some(line)) = (commit.origin, document.history()) {
+            let payload = Arc::new(Payload::History(HistoryReport {
+                cursor: line.cursor(),
+                length: line.length(),
+            }));
+            self.push_to(state, Scope::History, SYNCLINE_EVENT_HISTORY, &payload);
+        }
+        for event in &commit.undo {
+            let payload = Arc::new(Payload::Undo(UndoReport::new(event)));
+            let scope = Scope::Undo(event.manager);
+            self.push_to(state, scope, SYNCLINE_EVENT_UNDO, &payload);
+        }
+    }
+
+    fn push_to(
+        &self,
+        state: &HubState,
+        scope: Scope,
+        kind: syncline_event_type,
+        payload: &Arc<Payload>,
+    ) {
+        for listener in &state.listeners {
+            if listener.scope == scope && listener.subscription.wants(kind) {
+                self.push(&listener.subscription, payload);
+            }
+        }
+    }
+
     /// One CHANGE for each subscription that has a target in the commit.
     fn push_changes(&self, state: &mut HubState, document: &Document, commit: &Commit) {
         if commit.deltas.is_empty() {
@@ -309,7 +371,8 @@ impl Hub {
 fn targets_of(scope: Scope, targets: &[(HandlerIdx, Target)], paths: &[NestedPath]) -> Vec<Target> {
     let all = targets.iter();
     match scope {
-        Scope::Document => all.map(|(_, target)| target.clone()).collect(),
+        Scope::Document | Scope::History => all.map(|(_, target)| target.clone()).collect(),
+        Scope::Undo(_) => Vec::new(),
         Scope::Handler(wanted) => {
             let own = all.filter(|(handler, _)| *handler == wanted);
             own.map(|(_, target)| target.clone()).collect()

@@ -1,6 +1,8 @@
 //! What an event carries: built once per commit, shared by all subscriptions, immutable.
 
-use super::reports::{ProgressReport, ServerReport, StatusReport, StoreReport};
+use super::reports::{
+    HistoryReport, ProgressReport, ServerReport, StatusReport, StoreReport, UndoReport,
+};
 use super::tree::{self, Block};
 use super::types::*;
 use crate::codec::Value;
@@ -253,6 +255,8 @@ pub(crate) struct UpdatePayload {
 pub(crate) enum Payload {
     Change(ChangePayload),
     Update(UpdatePayload),
+    Undo(UndoReport),
+    History(HistoryReport),
     Store(StoreReport),
     Status(StatusReport),
     Progress(ProgressReport),
@@ -269,6 +273,8 @@ impl Payload {
         match self {
             Payload::Change(_) => SYNCLINE_EVENT_CHANGE,
             Payload::Update(_) => SYNCLINE_EVENT_UPDATE,
+            Payload::Undo(_) => SYNCLINE_EVENT_UNDO,
+            Payload::History(_) => SYNCLINE_EVENT_HISTORY,
             Payload::Store(_) => SYNCLINE_EVENT_STORE,
             Payload::Status(_) => SYNCLINE_EVENT_STATUS,
             Payload::Progress(_) => SYNCLINE_EVENT_PROGRESS,
@@ -284,6 +290,7 @@ impl Payload {
             + match self {
                 Payload::Change(change) => change.bytes(),
                 Payload::Update(update) => update.update.len() as u64,
+                Payload::Undo(report) => report.meta.as_ref().map_or(0, tree::value_bytes),
                 // Names and short texts.
                 _ => EVENT_BYTES,
             }

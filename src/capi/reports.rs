@@ -1,12 +1,16 @@
-//! What stores, clients and servers report, as payloads of events.
+//! What stores, clients, servers, histories and undo managers report, as payloads of events.
 
 use super::client::syncline_connection_status;
 use super::error::Error;
 use super::event::{number, object, string};
 use super::server::syncline_server_event_kind;
+use super::tree::{Block, syncline_value};
 use super::types::*;
 use crate::codec::Value;
+use crate::document::UndoEvent;
 use std::ffi::CString;
+use std::ptr;
+use std::sync::OnceLock;
 
 /// A store stored, compacted, or failed.
 pub(crate) struct StoreReport {
@@ -47,6 +51,52 @@ pub(crate) struct ServerReport {
     pub(crate) room: String,
     pub(crate) message: String,
     pub(crate) failure: Option<Failure>,
+}
+
+/// The cursor of a history moved.
+pub(crate) struct HistoryReport {
+    pub(crate) cursor: u64,
+    pub(crate) length: u64,
+}
+
+/// A step was made, or taken from its stack.
+pub(crate) struct UndoReport {
+    pub(crate) step: u64,
+    pub(crate) pushed: bool,
+    pub(crate) undo_count: u64,
+    pub(crate) redo_count: u64,
+    pub(crate) meta: Option<Value>,
+    /// `meta` as C sees it, made when somebody looks.
+    block: OnceLock<Block>,
+}
+
+impl UndoReport {
+    pub(crate) fn new(event: &UndoEvent) -> Self {
+        UndoReport {
+            step: event.step,
+            pushed: event.pushed,
+            undo_count: event.undo_count,
+            redo_count: event.redo_count,
+            meta: event.meta.clone(),
+            block: OnceLock::new(),
+        }
+    }
+
+    /// What is attached to the step, or NULL; borrowed from this report.
+    pub(crate) fn c_meta(&self) -> *const syncline_value {
+        self.meta.as_ref().map_or(ptr::null(), |meta| {
+            self.block.get_or_init(|| Block::from_value(meta)).root()
+        })
+    }
+}
+
+impl HistoryReport {
+    pub(crate) fn value(&self) -> Value {
+        object([
+            ("cursor", number(self.cursor)),
+            ("length", number(self.length)),
+        ])
+    }
 }
 
 /// A failure that lies in an event: its text is borrowed by C.

@@ -56,7 +56,7 @@ pub use types::{
     HandlerIdx, HandlerKind, HandlerSpec, ImportOptions, ListOp, LogPosition, MapOp, Origin,
     TextOp, TextUnit, ValueCodec, WallClock,
 };
-pub use undo::{UndoEvent, UndoIdx, UndoManager, UndoOptions, Undone};
+pub use undo::{UndoEvent, UndoIdx, UndoManager, UndoMark, UndoOptions, Undone};
 
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::change::ListWriter;

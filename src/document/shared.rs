@@ -3,6 +3,7 @@
 
 use super::Document;
 use super::types::{Commit, DocumentError};
+use super::undo::{UndoIdx, UndoMark};
 use crate::clock::PeerId;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::fmt;
@@ -199,6 +200,25 @@ impl SharedDocument {
         if inner.observers.is_empty() {
             inner.document.set_recording(false);
         }
+    }
+
+    /// How long calls wait for another thread's transaction.
+    pub fn lock_timeout(&self) -> Duration {
+        self.lock_timeout
+    }
+
+    /// Forgets an undo manager, also while another thread has a transaction open. Gives its last
+    /// stacks with their mark if they are wanted, unless the document is poisoned.
+    pub fn take_undo_manager(&self, manager: UndoIdx, wanted: bool) -> Option<(Vec<u8>, UndoMark)> {
+        let mut inner = self.inner.lock();
+        if inner.changing {
+            return None;
+        }
+        let document = &mut inner.document;
+        let mark = document.undo_mark(manager).filter(|_| wanted);
+        let last = mark.and_then(|mark| Some((document.undo_encode(manager)?, mark)));
+        document.remove_undo_manager(manager);
+        last
     }
 
     /// Waits for the lock, and for the end of another thread's transaction.

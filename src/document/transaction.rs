@@ -336,11 +336,22 @@ impl Document {
     /// Records the commit, if commits are recorded and anything happened.
     fn finish(&mut self, done: Transaction) {
         let (run_origin, moved) = self.close_tracked(&done.tag, done.is_mixed);
-        let Some(origin) = done.origin else {
-            self.forget_records();
-            return;
+        let undo = self.take_undo_events();
+        let mut deltas = Vec::new();
+        let origin = match done.origin {
+            Some(origin) => {
+                deltas = self.finish_records();
+                origin
+            }
+            None => {
+                self.forget_records();
+                // A step of which nothing is left was taken from its stack: that is told.
+                if undo.is_empty() {
+                    return;
+                }
+                Origin::Local
+            }
         };
-        let mut deltas = self.finish_records();
         if self.is_tracking() {
             self.note_drift(&deltas, &moved);
             deltas.retain(|(number, _)| self.is_observed(*number));
@@ -355,7 +366,6 @@ impl Document {
         let paths = self.observed_paths(&mut deltas);
         let change_count = self.log.change_count() - done.start;
         self.commit_count += 1;
-        let undo = self.take_undo_events();
         let commit = Commit {
             number: self.commit_count,
             origin,

@@ -11,10 +11,10 @@ use super::tracker::Tracker;
 use super::writer::Hub;
 use super::{
     Content, DocumentInfo, DocumentMeta, KIND_CRDT, Store, StoreError, StoreObserver, Write,
-    check_name, loading,
+    check_name, loading, stacks,
 };
 use crate::clock::{PeerId, VersionVector};
-use crate::document::{DocumentOptions, SharedDocument};
+use crate::document::{DocumentOptions, SharedDocument, UndoIdx};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -181,6 +181,7 @@ impl DocumentStore {
                 document: name,
                 meta,
                 content: Content::Keep,
+                attachments: &[],
             }])?;
         }
         self.hub.start()?;
@@ -219,6 +220,7 @@ impl DocumentStore {
                 document: name,
                 meta,
                 content: Content::Keep,
+                attachments: &[],
             }])?;
             tracker.set_meta(meta);
             slot.meta = Some(meta);
@@ -362,6 +364,32 @@ impl StoredDocument {
     pub fn compact(&self) {
         if let Some(tracker) = &self.tracker {
             tracker.touch(true);
+        }
+    }
+
+    /// Restores the steps of an undo manager as they were stored last, and keeps them stored from
+    /// here on: in the transaction that stores the edits which they are about, so that they are
+    /// never ahead of the content. At most one manager of a document is kept at a time.
+    ///
+    /// Steps name what they are about by its ids, so a user's earlier steps can be undone under a
+    /// new peer id, too. Stacks that are damaged are left out with a warning in the log.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`]: another manager is kept; [`StoreError::Busy`]: the document was locked
+    /// too long; [`StoreError::ReadOnly`]; if the device fails.
+    pub fn keep_undo(&self, manager: UndoIdx) -> Result<(), StoreError> {
+        match &self.tracker {
+            Some(tracker) => stacks::keep(tracker, &self.document, manager),
+            None => Err(StoreError::ReadOnly),
+        }
+    }
+
+    /// Forgets an undo manager of the document; if its stacks are kept, what they are now is
+    /// stored for the next one.
+    pub fn remove_undo(&self, manager: UndoIdx) {
+        match &self.tracker {
+            Some(tracker) => stacks::leave(tracker, &self.document, manager),
+            None => drop(self.document.take_undo_manager(manager, false)),
         }
     }
 

@@ -3,8 +3,8 @@
 //! Layer: `store`. Keeps the same promises as the one on disk, but for the crash.
 
 use super::{
-    Content, DocumentInfo, DocumentMeta, Store, StoreError, StoredRecord, StoredState, Write,
-    check_name, wall_clock_ms,
+    Attachment, Content, DocumentInfo, DocumentMeta, Store, StoreError, StoredRecord, StoredState,
+    Write, check_names, wall_clock_ms,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ struct Entry {
     meta: DocumentMeta,
     snapshot: Option<Vec<u8>>,
     records: Vec<StoredRecord>,
+    attachments: BTreeMap<String, Vec<u8>>,
     /// Number of the next record; never reused.
     sequence_next: u64,
     changed_ms: i64,
@@ -32,6 +33,16 @@ impl Entry {
                 content: content.clone(),
             });
             self.sequence_next += 1;
+        }
+    }
+
+    fn attach(&mut self, attachment: &Attachment) {
+        match &attachment.content {
+            Some(content) => {
+                let key = attachment.key.clone();
+                self.attachments.insert(key, content.clone());
+            }
+            None => drop(self.attachments.remove(&attachment.key)),
         }
     }
 
@@ -78,10 +89,12 @@ impl Store for MemoryStore {
         })
     }
 
+    fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|documents| documents.get(document)?.attachments.get(key).cloned())
+    }
+
     fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
-        for write in batch {
-            check_name(write.document)?;
-        }
+        check_names(batch)?;
         self.with(|documents| {
             for write in batch {
                 let entry = documents
@@ -90,11 +103,16 @@ impl Store for MemoryStore {
                         meta: write.meta,
                         snapshot: None,
                         records: Vec::new(),
+                        attachments: BTreeMap::new(),
                         sequence_next: 1,
                         changed_ms: 0,
                     });
                 entry.meta = write.meta;
                 entry.changed_ms = wall_clock_ms();
+                write
+                    .attachments
+                    .iter()
+                    .for_each(|attachment| entry.attach(attachment));
                 match write.content {
                     Content::Keep => {}
                     Content::Append(records) => entry.append(records),

@@ -20,6 +20,7 @@ pub mod record;
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_schema;
+mod stacks;
 mod tracker;
 mod writer;
 
@@ -79,6 +80,18 @@ pub struct Write<'a> {
     pub meta: DocumentMeta,
     /// What happens to the content.
     pub content: Content<'a>,
+    /// Attachments that change; the others stay.
+    pub attachments: &'a [Attachment],
+}
+
+/// Bytes that are kept beside the content of a document, under a key of at most
+/// [`NAME_BYTES_MAX`] bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Which one of the document.
+    pub key: String,
+    /// None: it is dropped.
+    pub content: Option<Vec<u8>>,
 }
 
 /// What a [`Write`] does to the content of its document.
@@ -118,6 +131,10 @@ pub trait Store: Send + Sync {
     /// Reads one document; `None` if there is none. Checks every record.
     fn load(&self, document: &str) -> Result<Option<StoredState>, StoreError>;
 
+    /// Reads one attachment of a document; `None` if there is none. Opening a document reads none of
+    /// them: a damaged one must not keep the document shut.
+    fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// Writes all of `batch` in one transaction, in order.
     fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError>;
 
@@ -151,6 +168,15 @@ pub(crate) fn check_name(document: &str) -> Result<(), StoreError> {
         return Err(StoreError::Limit("NAME_BYTES_MAX"));
     }
     Ok(())
+}
+
+/// Refuses a batch with names that no store takes.
+fn check_names(batch: &[Write<'_>]) -> Result<(), StoreError> {
+    batch.iter().try_for_each(|write| {
+        check_name(write.document)?;
+        let mut keys = write.attachments.iter();
+        keys.try_for_each(|attachment| check_name(&attachment.key))
+    })
 }
 
 /// The wall clock, for times that are only shown.

@@ -22,6 +22,8 @@ pub enum RecordKind {
     Log,
     /// A snapshot; its number is the generation.
     Snapshot,
+    /// An attachment; its number is the checksum of its key.
+    Attachment,
 }
 
 /// Frames `content`.

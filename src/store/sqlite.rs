@@ -6,13 +6,13 @@
 
 use super::file_identity::FileIdentity;
 use super::record::{self, RecordKind};
-use super::sqlite_schema::{DocumentRow, create, is_empty};
+use super::sqlite_schema::{DocumentRow, Found, create, recognise, upgrade};
 use super::{
-    Content, DocumentInfo, Store, StoreError, StoredRecord, StoredState, Write, check_name,
-    wall_clock_ms,
+    Attachment, Content, DocumentInfo, Store, StoreError, StoredRecord, StoredState, Write,
+    check_names, wall_clock_ms,
 };
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, ffi, params};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -150,7 +150,7 @@ fn open_writable(path: &Path, options: &SqliteOptions) -> Result<Connection, Sto
     harden(&connection, options)?;
     // Before the first access: the lock is then kept, and no shared memory file is needed.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    let empty = is_empty(&connection)?;
+    let found = recognise(&connection)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -173,8 +173,10 @@ fn open_writable(path: &Path, options: &SqliteOptions) -> Result<Connection, Sto
         let pages_max = (options.file_bytes_max as i64 / page_bytes.max(512)).max(1);
         connection.pragma_update_and_check(None, "max_page_count", pages_max, |_| Ok(()))?;
     }
-    if empty {
-        create(&connection)?;
+    match found {
+        Found::Empty => create(&connection)?,
+        Found::Version1 => upgrade(&connection)?,
+        Found::Current => {}
     }
     Ok(connection)
 }
@@ -184,7 +186,7 @@ fn open_read_only(path: &Path, options: &SqliteOptions) -> Result<Connection, St
     let open = |path: &Path, flags| -> Result<Connection, StoreError> {
         let connection = Connection::open_with_flags(path, flags)?;
         harden(&connection, options)?;
-        if is_empty(&connection)? {
+        if recognise(&connection)? == Found::Empty {
             return Err(StoreError::corrupt_file("the file is empty"));
         }
         Ok(connection)
@@ -237,13 +239,24 @@ impl Store for SqliteStore {
         })
     }
 
+    fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|inner| {
+            let found = DocumentRow::find(&inner.connection, document)?;
+            match found {
+                // A file of version 1 that is only read has no table for them.
+                Some(row) if recognise(&inner.connection)? == Found::Current => {
+                    read_attachment(&inner.connection, &row, key)
+                }
+                _ => Ok(None),
+            }
+        })
+    }
+
     fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
         if self.read_only {
             return Err(StoreError::ReadOnly);
         }
-        for write in batch {
-            check_name(write.document)?;
-        }
+        check_names(batch)?;
         self.with(|inner| {
             inner.files.check()?;
             let transaction = inner
@@ -288,6 +301,7 @@ impl Store for SqliteStore {
                 return Ok(false);
             };
             delete_content(&transaction, &row)?;
+            transaction.execute("DELETE FROM attachment WHERE document_id = ?1", [row.id])?;
             transaction.execute("DELETE FROM document WHERE name = ?1", [document])?;
             transaction.commit()?;
             Ok(true)
@@ -369,6 +383,9 @@ fn apply(
 ) -> Result<(), StoreError> {
     row.meta = write.meta;
     row.changed_ms = wall_clock_ms();
+    for attachment in write.attachments {
+        attach(connection, row, attachment)?;
+    }
     match write.content {
         Content::Keep => Ok(()),
         Content::Append(records) => append(connection, row, records),
@@ -394,6 +411,57 @@ fn apply(
             append(connection, row, records)
         }
     }
+}
+
+fn attach(
+    connection: &Connection,
+    row: &DocumentRow,
+    Attachment { key, content }: &Attachment,
+) -> Result<(), StoreError> {
+    let Some(content) = content else {
+        let sql = "DELETE FROM attachment WHERE document_id = ?1 AND key = ?2";
+        connection
+            .prepare_cached(sql)?
+            .execute(params![row.id, key])?;
+        return Ok(());
+    };
+    let record = record::encode(
+        RecordKind::Attachment,
+        &row.name,
+        number_of_key(key),
+        content,
+    )?;
+    let sql = "INSERT OR REPLACE INTO attachment(document_id, key, record) VALUES (?1, ?2, ?3)";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![row.id, key, record])?;
+    Ok(())
+}
+
+fn number_of_key(key: &str) -> u64 {
+    crc32fast::hash(key.as_bytes()).into()
+}
+
+fn read_attachment(
+    connection: &Connection,
+    row: &DocumentRow,
+    key: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let sql = "SELECT record FROM attachment WHERE document_id = ?1 AND key = ?2";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(params![row.id, key], |found| found.get(0))
+        .optional()
+        .map_err(|error| blame(error, row))?;
+    let decode = |record| {
+        record::decode(
+            RecordKind::Attachment,
+            &row.name,
+            number_of_key(key),
+            record,
+        )
+    };
+    found.map(decode).transpose()
 }
 
 fn append(

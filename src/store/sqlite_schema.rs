@@ -11,11 +11,21 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 pub(super) const APPLICATION_ID: i32 = 0x5379_6e4c;
 
 /// Kept as `user_version`. Raised with every change of the tables.
-pub(super) const SCHEMA_VERSION: i32 = 1;
+pub(super) const SCHEMA_VERSION: i32 = 2;
+
+/// The version without attachments; see [`upgrade`].
+const SCHEMA_VERSION_1: i32 = 1;
+
+const ATTACHMENT: (&str, &str) = (
+    "attachment",
+    "CREATE TABLE attachment(document_id INTEGER NOT NULL, key TEXT NOT NULL, record BLOB NOT NULL, \
+     PRIMARY KEY(document_id, key)) WITHOUT ROWID",
+);
 
 /// Name and text of each table, in the order of their names. `WITHOUT ROWID`: one tree per table,
 /// so that an append touches few pages and no index can disagree with its table.
-const TABLES: [(&str, &str); 3] = [
+const TABLES: [(&str, &str); 4] = [
+    ATTACHMENT,
     (
         "document",
         "CREATE TABLE document(name TEXT NOT NULL PRIMARY KEY, id INTEGER NOT NULL, kind INTEGER NOT NULL, \
@@ -168,16 +178,25 @@ impl DocumentRow {
     }
 }
 
-/// Recognises the file without changing it: true if it is empty. Refuses those of others, of newer
-/// programs, and damaged ones.
-pub(super) fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Empty,
+    /// A store without the table of attachments.
+    Version1,
+    Current,
+}
+
+/// Recognises the file without changing it. Refuses those of others, of newer programs, and
+/// damaged ones.
+pub(super) fn recognise(connection: &Connection) -> Result<Found, StoreError> {
     let application: i32 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application == 0 && version == 0 && tables == 0 {
-        return Ok(true);
+        return Ok(Found::Empty);
     }
     if application != APPLICATION_ID {
         return Err(StoreError::corrupt_file(
@@ -190,11 +209,17 @@ pub(super) fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
             supported: SCHEMA_VERSION as u64,
         });
     }
-    if version != SCHEMA_VERSION {
-        return Err(StoreError::corrupt_file("unknown schema version"));
+    match version {
+        SCHEMA_VERSION => {
+            check_tables(connection, &TABLES)?;
+            Ok(Found::Current)
+        }
+        SCHEMA_VERSION_1 => {
+            check_tables(connection, &TABLES[1..])?;
+            Ok(Found::Version1)
+        }
+        _ => Err(StoreError::corrupt_file("unknown schema version")),
     }
-    check_tables(connection)?;
-    Ok(false)
 }
 
 /// Makes the tables in an empty file.
@@ -208,12 +233,20 @@ pub(super) fn create(connection: &Connection) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
+/// Adds the table of attachments.
+pub(super) fn upgrade(connection: &Connection) -> Result<(), StoreError> {
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute_batch(ATTACHMENT.1)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    Ok(transaction.commit()?)
+}
+
 /// Exactly our tables: no renamed column, and no trigger or view of a forged file.
-fn check_tables(connection: &Connection) -> Result<(), StoreError> {
+fn check_tables(connection: &Connection, tables: &[(&str, &str)]) -> Result<(), StoreError> {
     let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
     let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found = found.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
-    let expected = TABLES
+    let expected = tables
         .iter()
         .map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned()));
     if !found.into_iter().eq(expected) {

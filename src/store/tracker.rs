@@ -5,8 +5,9 @@
 //! two transactions cost one record. Lock order: document, tracker, writer's queue.
 
 use super::contents::{self, RECORD_BYTES_TARGET};
+use super::stacks::{Stacks, Taken};
 use super::writer::Hub;
-use super::{DocumentMeta, StoreError};
+use super::{Attachment, DocumentMeta, StoreError};
 use crate::clock::VersionVector;
 use crate::document::{Commit, Document, DocumentObserver, LockError, LogPosition, SharedDocument};
 use crate::replica::Replica;
@@ -97,6 +98,7 @@ struct State {
     size: LogSize,
     /// The next write rewrites the log.
     compact: bool,
+    stacks: Stacks,
 }
 
 /// What the writer takes from a document.
@@ -105,6 +107,9 @@ pub(super) struct Delta {
     /// `Some`: rewrite everything, with this snapshot (if there is one).
     pub replace: Option<Option<Vec<u8>>>,
     pub records: Vec<Vec<u8>>,
+    /// What is kept beside the content; as it is after these records.
+    pub attachments: Vec<Attachment>,
+    stacks: Option<Taken>,
     end: Mark,
 }
 
@@ -117,7 +122,7 @@ impl Delta {
 
     /// Commits that changed nothing.
     pub fn is_empty(&self) -> bool {
-        self.replace.is_none() && self.records.is_empty()
+        self.replace.is_none() && self.records.is_empty() && self.attachments.is_empty()
     }
 }
 
@@ -167,6 +172,7 @@ impl Tracker {
             waiters: Vec::new(),
             size,
             compact: false,
+            stacks: Stacks::default(),
         };
         Arc::new_cyclic(|myself| Tracker {
             name: name.to_owned(),
@@ -204,6 +210,16 @@ impl Tracker {
 
     pub fn error(&self) -> Option<StoreError> {
         self.state.lock().error.clone()
+    }
+
+    /// The undo stacks that are stored with the document.
+    pub fn with_stacks<R>(&self, body: impl FnOnce(&mut Stacks) -> R) -> R {
+        body(&mut self.state.lock().stacks)
+    }
+
+    /// One of the document's attachments as the device has it.
+    pub fn attachment(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.hub.backend().attachment(&self.name, key)
     }
 
     /// Puts the document on the writer's list although no commit told so.
@@ -291,10 +307,13 @@ impl Tracker {
                 position: document.log_position(),
                 vector: document.version_vector(),
             };
+            let (stacks, attachment) = state.stacks.collect(&self.name, document).unzip();
             Some(Delta {
                 meta: state.meta,
                 replace,
                 records,
+                attachments: attachment.into_iter().collect(),
+                stacks,
                 end,
             })
         })
@@ -309,6 +328,9 @@ impl Tracker {
         state.position = end.position;
         state.vector_stored = end.vector;
         state.error = None;
+        if let Some(taken) = delta.stacks {
+            state.stacks.stored(taken);
+        }
         if delta.replace.is_some() {
             state.compact = false;
             state.size = LogSize {

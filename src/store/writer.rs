@@ -350,6 +350,7 @@ impl Hub {
                     document: name,
                     meta: *meta,
                     content: Content::Keep,
+                    attachments: &[],
                 })
                 .collect();
             if writes.is_empty() {
@@ -374,8 +375,12 @@ impl Job {
     }
 
     fn bytes(&self) -> usize {
+        let attachments = self.delta.attachments.iter();
+        let attached =
+            attachments.map(|attachment| attachment.content.as_ref().map_or(0, Vec::len));
         self.delta.records.iter().map(Vec::len).sum::<usize>()
             + self.delta.snapshot_bytes() as usize
+            + attached.sum::<usize>()
     }
 
     fn write(&self) -> Write<'_> {
@@ -390,6 +395,7 @@ impl Job {
             document: &self.tracker.name,
             meta: self.delta.meta,
             content,
+            attachments: &self.delta.attachments,
         }
     }
 }

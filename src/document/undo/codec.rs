@@ -10,12 +10,12 @@
 
 use super::super::Document;
 use super::super::types::{DocumentError, HandlerIdx, HandlerKind, ValueCodec};
-use super::UndoIdx;
 use super::decode::Stored;
 use super::elements::ElementsEffect;
 use super::encode::Writer;
 use super::manager::UndoManager;
 use super::step::{Effect, Step};
+use super::{UndoIdx, UndoMark};
 use crate::clock::AuthorIdx;
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::version_vector;
@@ -60,6 +60,12 @@ impl Document {
         out.extend_from_slice(&crc32fast::hash(&rest).to_le_bytes());
         out.extend_from_slice(&rest);
         Some(out)
+    }
+
+    /// Whether [`undo_encode`](Self::undo_encode) would say something else than at an earlier
+    /// reading. None: no such manager.
+    pub fn undo_mark(&self, index: UndoIdx) -> Option<UndoMark> {
+        Some(self.undo_manager(index)?.mark(self.log_position()))
     }
 
     /// Replaces the steps of an undo manager by stored ones. Handlers that they name are

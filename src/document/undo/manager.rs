@@ -5,7 +5,7 @@ use super::positions::Drift;
 use super::step::{Effect, Renamed, Step};
 use crate::codec::Value;
 use crate::codec::json;
-use crate::document::types::{DocumentError, HandlerIdx};
+use crate::document::types::{DocumentError, HandlerIdx, LogPosition};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How an undo manager works.
@@ -32,7 +32,7 @@ impl Default for UndoOptions {
 pub struct UndoIdx(pub(super) u32);
 
 /// A step was made, or was taken from its stack by undo or redo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UndoEvent {
     /// Of which manager.
     pub manager: UndoIdx,
@@ -44,6 +44,16 @@ pub struct UndoEvent {
     pub undo_count: u64,
     /// Steps that can be redone now.
     pub redo_count: u64,
+    /// What the application had attached to the step: it goes from stack to stack with it.
+    pub meta: Option<Value>,
+}
+
+/// Two readings differ if the stacks, or what they mean, changed in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UndoMark {
+    revision: u64,
+    /// Steps by position mean something at one state of the document only.
+    position: Option<LogPosition>,
 }
 
 /// The step that undo or redo took back.
@@ -69,6 +79,8 @@ pub struct UndoManager {
     pub(super) undo: VecDeque<Step>,
     pub(super) redo: VecDeque<Step>,
     pub(super) next_step: u64,
+    /// Rises with every change of the stacks.
+    revision: u64,
     /// When the last step was added to; None: the next transaction begins a new one.
     last_ms: Option<i64>,
 }
@@ -87,7 +99,18 @@ impl UndoManager {
             undo: VecDeque::new(),
             redo: VecDeque::new(),
             next_step: 0,
+            revision: 0,
             last_ms: None,
+        }
+    }
+
+    /// See [`UndoMark`]. `end` is where the document's log ends.
+    pub(super) fn mark(&self, end: LogPosition) -> UndoMark {
+        let mut effects = self.steps().flat_map(|step| step.effects.values());
+        let has_positions = effects.any(|effect| matches!(effect, Effect::Positions(_)));
+        UndoMark {
+            revision: self.revision,
+            position: has_positions.then_some(end),
         }
     }
 
@@ -128,6 +151,7 @@ impl UndoManager {
 
     /// Forgets all steps.
     pub fn clear(&mut self) {
+        self.revision += 1;
         self.undo.clear();
         self.redo.clear();
         self.last_ms = None;
@@ -145,9 +169,10 @@ impl UndoManager {
         self.tags.insert(tag.to_vec());
     }
 
-    /// Undoes [`add_tag`](Self::add_tag). Without any tag, all transactions count.
-    pub fn remove_tag(&mut self, tag: &[u8]) {
-        self.tags.remove(tag);
+    /// Undoes [`add_tag`](Self::add_tag). Without any tag, all transactions count. False: it was
+    /// not there.
+    pub fn remove_tag(&mut self, tag: &[u8]) -> bool {
+        self.tags.remove(tag)
     }
 
     /// What the application attached to a step.
@@ -166,6 +191,7 @@ impl UndoManager {
         if !meta.as_ref().is_none_or(is_storable) {
             return Err(DocumentError::UnsupportedValue);
         }
+        self.revision += 1;
         let mut steps = self.undo.iter_mut().chain(&mut self.redo);
         let known = steps.find(|known| known.number == step);
         Ok(known.map(|known| known.meta = meta).is_some())
@@ -189,6 +215,7 @@ impl UndoManager {
         effects: BTreeMap<HandlerIdx, Effect>,
         now_ms: i64,
     ) -> Option<u64> {
+        self.revision += 1;
         self.redo.clear();
         let timeout_ms = i64::from(self.options.capture_timeout_ms);
         let continues = self
@@ -247,6 +274,7 @@ impl UndoManager {
     }
 
     fn stack(&mut self, direction: Direction) -> &mut VecDeque<Step> {
+        self.revision += 1;
         match direction {
             Direction::Undo => &mut self.undo,
             Direction::Redo => &mut self.redo,
@@ -275,6 +303,7 @@ impl UndoManager {
 
     /// Others moved positions.
     pub(super) fn drift(&mut self, number: HandlerIdx, drift: &Drift) {
+        self.revision += 1;
         for stack in [&mut self.undo, &mut self.redo] {
             if let Some(last) = stack.back_mut() {
                 last.since.entry(number).or_default().then_all(drift);
@@ -283,6 +312,7 @@ impl UndoManager {
     }
 
     pub(super) fn rename(&mut self, renamed: &Renamed) {
+        self.revision += 1;
         let steps = self.undo.iter_mut().chain(&mut self.redo);
         steps.for_each(|step| step.rename(renamed));
     }

@@ -20,7 +20,7 @@ mod tagged;
 #[cfg(test)]
 mod tests;
 
-pub use manager::{UndoEvent, UndoIdx, UndoManager, UndoOptions, Undone};
+pub use manager::{UndoEvent, UndoIdx, UndoManager, UndoMark, UndoOptions, Undone};
 
 use super::Document;
 use super::handler::State;
@@ -93,7 +93,9 @@ impl Document {
         }
         // Numbers are never given out twice, so the list stays.
         tracker.is_active = tracker.managers.iter().any(Option::is_some);
-        tracker.captured.clear();
+        if !tracker.is_active {
+            tracker.captured.clear();
+        }
     }
 
     /// An undo manager.
@@ -174,7 +176,7 @@ impl Document {
             renamed: Vec::new(),
             listed: None,
         });
-        tracker.note_popped(manager, step.number);
+        tracker.note(manager, step.number, false, step.meta.clone());
         let effects = step.effects.iter();
         let mut results = effects.map(|(number, effect)| match effect {
             Effect::Elements(effect) => self.take_back_elements(*number, effect),
@@ -336,8 +338,8 @@ impl Document {
             return;
         }
         if let Some(manager) = tracker.manager_mut(run.manager) {
-            let step = manager.push_inverse(run.direction, captured, run.meta);
-            tracker.note_pushed(run.manager, step);
+            let step = manager.push_inverse(run.direction, captured, run.meta.clone());
+            tracker.note(run.manager, step, true, run.meta);
         }
     }
 
@@ -367,7 +369,7 @@ impl Document {
             }
         }
         for (index, step) in pushed {
-            tracker.note_pushed(index, step);
+            tracker.note(index, step, true, None);
         }
     }
 }
@@ -382,15 +384,7 @@ fn drift_by(manager: &mut UndoManager, effects: &BTreeMap<HandlerIdx, Effect>) {
 }
 
 impl Tracker {
-    fn note_pushed(&mut self, manager: UndoIdx, step: u64) {
-        self.note(manager, step, true);
-    }
-
-    fn note_popped(&mut self, manager: UndoIdx, step: u64) {
-        self.note(manager, step, false);
-    }
-
-    fn note(&mut self, index: UndoIdx, step: u64, pushed: bool) {
+    fn note(&mut self, index: UndoIdx, step: u64, pushed: bool, meta: Option<Value>) {
         if let Some(manager) = self.manager_mut(index) {
             let (undo_count, redo_count) = (manager.undo_count(), manager.redo_count());
             self.events.push(UndoEvent {
@@ -399,6 +393,7 @@ impl Tracker {
                 pushed,
                 undo_count,
                 redo_count,
+                meta,
             });
         }
     }
