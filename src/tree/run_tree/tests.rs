@@ -56,8 +56,24 @@ fn step(rng: &mut Rng, name: u32, tree: &mut RunTree<Piece>, oracle: &mut Vec<Pi
     let pos = walk(tree, at);
     match rng.below(8) {
         0 => {
-            tree.update(pos, |run| run.visible = piece.visible);
+            let change = |run: &mut Piece| run.visible = piece.visible;
+            let growth = piece.measure().minus(oracle[at].measure());
+            match rng.below(2) {
+                0 => tree.update(pos, change),
+                _ => tree.update_by(pos, growth, change),
+            }
             oracle[at].visible = piece.visible;
+        }
+        4 if pos.at + 1 < tree.leaf_runs(pos.leaf).len() => {
+            // One unit moves from a run to the next.
+            let given = oracle[at].visible.min(1);
+            let (mut first, mut second) = (oracle[at], oracle[at + 1]);
+            first.visible -= given;
+            second.visible += given;
+            let before = oracle[at].measure().plus(oracle[at + 1].measure());
+            let growth = first.measure().plus(second.measure()).minus(before);
+            tree.update_both_by(pos, growth, |a, b| (*a, *b) = (first, second));
+            (oracle[at], oracle[at + 1]) = (first, second);
         }
         1 if tree.leaf_runs(pos.leaf).len() > 1 => {
             assert_eq!(tree.remove(pos), oracle.remove(at));
