@@ -209,14 +209,23 @@ impl Report {
     }
 
     fn print_row(&self, name: &str, targets: &[Target]) {
-        let best = self.best_peer(name);
+        let best = self.best_peer(name).or_else(|| {
+            // A row without peers of its own is held against the plain edits of one.
+            targets.iter().find_map(|target| match target {
+                TimesOf(peer, _) => Some((*peer, self.of("local edits", peer)?)),
+                _ => None,
+            })
+        });
         let ours = self.of(name, OURS);
         let unit = self.samples.iter().find(|s| s.row == name).map(|s| s.unit);
         let unit = unit.unwrap_or(Ms);
         let ratio = ours.zip(best).map(|(ours, (_, best))| ours / best);
-        let met = ours.map(|ours| {
-            let all = targets.iter().all(|target| self.is_met(name, target, ours));
-            if targets.is_empty() { "" } else { verdict(all) }
+        let met = ours.map(|ours| match targets {
+            [] => "",
+            _ if targets.iter().all(|target| self.is_met(name, target, ours)) => verdict(true),
+            // On this machine; its best peer is even faster than on the other one.
+            [Beside(most, _)] if ours <= *most => "as a time only",
+            _ => verdict(false),
         });
         let target: Vec<String> = targets
             .iter()
