@@ -4,7 +4,7 @@
 use super::index::ElementIndex;
 use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::AuthorIdx;
-use crate::tree::{LeafIdx, Measure, RunPos, RunTree};
+use crate::tree::{LeafIdx, Measure, RunPos, RunTree, TextSums};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -108,13 +108,20 @@ impl Sequence {
         })
     }
 
-    /// What is visible before the last leaf in which `reached(visible, wide)` is still false at
-    /// its start: visible and wide units. For index conversion.
-    pub fn measure_where(&self, reached: impl Fn(u32, u32) -> bool) -> (u32, u32) {
-        let (_, before) = self
-            .tree
-            .leaf_where(|through| reached(through.visible, through.wide));
-        (before.visible, before.wide)
+    /// The visible text before the leaf through which `reached` first holds of it; None, and the
+    /// whole text, if it never does. `of` gives the text of some content. O(log n) and the leaves
+    /// that changed since the last call.
+    pub fn text_where(
+        &self,
+        of: impl Fn(Content, u32) -> TextSums,
+        reached: impl Fn(&TextSums) -> bool,
+    ) -> (bool, TextSums) {
+        let of_run = |run: &Run| match run.is_deleted() {
+            true => TextSums::default(),
+            false => of(run.content, run.units()),
+        };
+        let (leaf, before) = self.tree.text_where(of_run, reached);
+        (leaf.is_some(), before)
     }
 
     /// The live elements in order: id, elements, place of content, units.
