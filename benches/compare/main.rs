@@ -186,8 +186,8 @@ fn our_branch_rows(trace: &Concurrent, runs: usize, report: &mut Report) {
         .collect();
     let all = written.last.export_all();
     for _ in 0..runs {
-        branches::read_singly::<Streamed>(trace, &streamed, report);
-        branches::read_at_once::<Ours<Native>>(trace, &all, report);
+        branches::read_singly::<Streamed>(trace, &streamed, &trace.end, report);
+        branches::read_at_once::<Ours<Native>>(trace, &all, &trace.end, report);
     }
 }
 
@@ -195,9 +195,9 @@ fn branch_rows<E: Engine>(trace: &Concurrent, runs: usize, at_once: bool, report
     let mut written = branches::write::<E>(trace);
     let all = at_once.then(|| written.last.export_all());
     for _ in 0..runs {
-        branches::read_singly::<E>(trace, &written.updates, report);
+        branches::read_singly::<E>(trace, &written.updates, &written.text, report);
         if let Some(all) = &all {
-            branches::read_at_once::<E>(trace, all, report);
+            branches::read_at_once::<E>(trace, all, &written.text, report);
         }
     }
 }

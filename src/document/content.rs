@@ -5,14 +5,16 @@
 //! Text that is all ASCII takes one byte per UTF-16 unit, other text two; a value, its bytes and
 //! four more.
 
+use super::types::TextUnit;
+use super::wide_pool::WidePool;
 use crate::sequence::Content;
-use crate::tree::LazyVec;
+use crate::tree::{LazyVec, TextSums};
 
 /// Three append-only pools.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ContentPool {
     narrow: Vec<u8>,
-    wide: Vec<u16>,
+    wide: WidePool,
     values: Values,
     /// Units that nothing refers to any more, as far as is known.
     garbage: usize,
@@ -42,8 +44,7 @@ impl ContentPool {
             return (content, text.len() as u32);
         }
         let start = self.wide.len();
-        reserve(&mut self.wide, text.len());
-        self.wide.extend(text.encode_utf16());
+        self.wide.push_str(text);
         (
             Content::new(start as u32, true),
             (self.wide.len() - start) as u32,
@@ -82,7 +83,6 @@ impl ContentPool {
             return content;
         }
         let content = Content::new(self.wide.len() as u32, true);
-        reserve(&mut self.wide, units.len());
         self.wide.extend_from_slice(units);
         content
     }
@@ -105,7 +105,7 @@ impl ContentPool {
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let (bytes, ends) = (self.values.bytes.to_fill(), self.values.ends.to_fill());
+        let (bytes, ends) = (self.values.bytes.filled(), self.values.ends.filled());
         let before = bytes.len();
         write(bytes).inspect_err(|_| bytes.truncate(before))?;
         ends.push(bytes.len() as u32);
@@ -181,9 +181,37 @@ impl ContentPool {
         let start = content.offset() as usize;
         let range = start..start + units as usize;
         match content.is_wide() {
-            true => Units::Wide(&self.wide[range]),
+            true => Units::Wide(self.wide.slice(range)),
             false => Units::Narrow(&self.narrow[range]),
         }
+    }
+
+    /// How long a stretch of text is in every unit. O(1).
+    pub fn sums(&self, content: Content, units: u32) -> TextSums {
+        let start = content.offset() as usize;
+        match content.is_wide() {
+            true => self.wide.sums(start..start + units as usize),
+            false => TextSums::ascii(u64::from(units)),
+        }
+    }
+
+    /// Skips a part of a stretch of text whose end is not behind `index`: from a text `reached`
+    /// on, where it begins. What is left, if it is wide, is short. O(log units).
+    pub fn skip(
+        &self,
+        content: Content,
+        units: u32,
+        reached: TextSums,
+        index: u64,
+        unit: TextUnit,
+    ) -> (u32, TextSums) {
+        if !content.is_wide() {
+            return (0, reached);
+        }
+        let start = content.offset() as usize;
+        let range = start..start + units as usize;
+        let (at, reached) = self.wide.skip(range, reached, index, unit);
+        ((at - start) as u32, reached)
     }
 
     /// Copies a stretch of another pool; returns where it is now.
@@ -208,7 +236,7 @@ impl ContentPool {
     /// Memory held, in bytes.
     pub fn heap_bytes(&self) -> usize {
         self.narrow.capacity()
-            + 2 * self.wide.capacity()
+            + self.wide.heap_bytes()
             + self.values.bytes.capacity()
             + 4 * self.values.ends.capacity()
     }
@@ -216,7 +244,7 @@ impl ContentPool {
 
 /// Room for so many more. A large pool grows by a part of itself, where a doubling vector would
 /// hold up to twice what it needs.
-fn reserve<T>(pool: &mut Vec<T>, more: usize) {
+pub(super) fn reserve<T>(pool: &mut Vec<T>, more: usize) {
     const DOUBLED_MAX: usize = 1 << 15;
     let (len, capacity) = (pool.len(), pool.capacity());
     if len + more > capacity && len > DOUBLED_MAX {
@@ -234,8 +262,8 @@ struct Values {
 
 impl Values {
     fn push(&mut self, value: &[u8]) {
-        self.bytes.to_fill().extend_from_slice(value);
-        self.ends.to_fill().push(self.bytes.len() as u32);
+        self.bytes.filled().extend_from_slice(value);
+        self.ends.filled().push(self.bytes.len() as u32);
     }
 
     fn start(&self, number: usize) -> usize {
@@ -249,8 +277,8 @@ impl Values {
 
     fn truncate(&mut self, count: usize) {
         let end = self.start(count);
-        self.bytes.to_fill().truncate(end);
-        self.ends.to_fill().truncate(count);
+        self.bytes.filled().truncate(end);
+        self.ends.filled().truncate(count);
     }
 }
 

@@ -109,10 +109,7 @@ impl Document {
         let timeline = self.take_timeline()?;
         self.travel(*timeline, |view, mut timeline| {
             let prefix = timeline.covered_prefix(version);
-            if !timeline.is_on_line || prefix < timeline.cursor {
-                view.restore(&mut timeline, prefix);
-            }
-            view.store_until(&mut timeline, prefix);
+            view.move_to(&mut timeline, prefix);
             let mut at = prefix;
             while at < timeline.length() {
                 let keys = timeline.keys_at(at, timeline.length());
@@ -199,16 +196,18 @@ impl Document {
 
     /// Moves to a cursor of the line and takes the line back.
     fn move_line(&mut self, mut timeline: Timeline, target: u64) {
-        if !timeline.is_on_line || target < timeline.cursor {
-            self.restore(&mut timeline, target);
-        }
-        self.store_until(&mut timeline, target);
+        self.move_to(&mut timeline, target);
         self.timeline = Some(Box::new(timeline));
     }
 
-    /// Stores the changes up to `target`, which is not before the cursor.
-    fn store_until(&mut self, timeline: &mut Timeline, target: u64) {
-        let mut mark = timeline.next_checkpoint(timeline.cursor, target);
+    fn move_to(&mut self, timeline: &mut Timeline, target: u64) {
+        let goes_back = !timeline.is_on_line || target < timeline.cursor;
+        let mut mark = None;
+        if goes_back {
+            self.restore(timeline, target);
+            // Whoever goes back once will go on; others need no checkpoints.
+            mark = timeline.next_checkpoint(timeline.cursor, target);
+        }
         while timeline.cursor < target {
             let stop = mark.unwrap_or(target);
             let mut at = timeline.cursor;

@@ -43,6 +43,7 @@ mod types;
 mod undo;
 mod units;
 mod values;
+mod wide_pool;
 mod wire;
 
 pub use custom::{CustomError, CustomHandler, CustomOperation, CustomType};

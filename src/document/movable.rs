@@ -33,7 +33,7 @@ fn counters(
 
 impl Document {
     /// A movable list, and the number of this replica's peer in it.
-    fn movable(
+    pub(super) fn movable(
         &mut self,
         handler: HandlerIdx,
     ) -> Result<(&mut MovableListState, AuthorIdx), DocumentError> {
@@ -124,7 +124,7 @@ impl Document {
 
     /// Queues or commits a local operation and shows it. Its ids were just made or are known: there
     /// is nothing to read back from its bytes.
-    fn submit_movable(
+    pub(super) fn submit_movable(
         &mut self,
         number: HandlerIdx,
         author: AuthorIdx,
@@ -135,6 +135,9 @@ impl Document {
         list.write(&body, &mut bytes);
         self.ensure_editable(bytes.len())?;
         self.record(number, false);
+        if self.is_tracking() {
+            self.track_value(number, body.kind(), &bytes);
+        }
         let (start, kind) = (self.log.change_count(), body.kind());
         let is_open = self.in_transaction();
         if !is_open {
@@ -151,7 +154,7 @@ impl Document {
             self.submit(number, QueuedOp::Bytes { kind, body: bytes });
         } else {
             list.fold_change(body, author, handler.newest_own, delta);
-            if self.recording {
+            if self.recording || self.is_tracking() {
                 self.note(Origin::Local, &[], start, false);
             }
         }

@@ -7,7 +7,7 @@ use crate::replica::Replica;
 use crate::testing::Rng;
 
 /// The handlers that a script edits, each under its own id.
-pub(super) const KINDS: [(&str, HandlerKind); 8] = [
+pub(super) const KINDS: [(&str, HandlerKind); 9] = [
     ("text", HandlerKind::FugueText),
     ("map", HandlerKind::Map),
     ("register", HandlerKind::Register),
@@ -16,6 +16,7 @@ pub(super) const KINDS: [(&str, HandlerKind); 8] = [
     ("ormap", HandlerKind::OrMap),
     ("plain text", HandlerKind::Text),
     ("plain list", HandlerKind::List),
+    ("movable", HandlerKind::MovableList),
 ];
 
 /// A document of peer number `peer` with all handlers.
@@ -60,6 +61,13 @@ pub(super) fn edit_handler(document: &mut Document, number: HandlerIdx, rng: &mu
         HandlerKind::OrSet => match rng.below(3) {
             0 => document.set_remove(number, &value).unwrap(),
             _ => document.set_add(number, &value).unwrap(),
+        },
+        HandlerKind::MovableList => match document.list_len(number) as usize {
+            len @ 1.. if rng.below(3) == 0 => {
+                let (from, to) = (rng.below(len) as u64, rng.below(len) as u64);
+                document.list_move(number, from, to).unwrap();
+            }
+            _ => edit_list(document, number, rng),
         },
         HandlerKind::FugueList | HandlerKind::List => edit_list(document, number, rng),
         kind => panic!("no edits for {kind:?}"),

@@ -40,73 +40,116 @@ const PIECES: [&[u16]; 7] = [
     &[0x20],
 ];
 
-/// Oracle: the text as a list of units, counted one by one.
+/// Whatever was asked before: edits of all kinds come between the questions.
 #[test]
 fn positions_convert_between_units() {
     for seed in 0..300 {
         let mut rng = Rng::new(seed);
-        let mut document = document(1, WallClock::Fixed(1));
-        let text = text_of(&mut document);
-        for _ in 0..rng.below(14) {
-            let at = rng.below(document.text_len_utf16(text) as usize + 1) as u64;
-            document
-                .text_insert_utf16(text, at, PIECES[rng.below(PIECES.len())])
-                .unwrap();
-            let at = rng.below(document.text_len_utf16(text) as usize) as u64;
+        let kind = [HandlerKind::FugueText, HandlerKind::Text][rng.below(2)];
+        let peers: Vec<(Document, HandlerIdx)> = (1..=2)
+            .map(|number| {
+                let mut document = document(number, WallClock::Fixed(1));
+                let text = document.handler("t", &HandlerSpec::new(kind)).unwrap();
+                (document, text)
+            })
+            .collect();
+        let [(mut document, text), (mut other, same)] = peers.try_into().unwrap();
+        for _ in 0..rng.below(20) {
+            match rng.below(8) {
+                0 => {
+                    document
+                        .import_list(&other.export_list(), &[], Origin::Remote)
+                        .unwrap();
+                    other
+                        .import_list(&document.export_list(), &[], Origin::Remote)
+                        .unwrap();
+                }
+                1 => {
+                    document.begin(&[]).unwrap();
+                    edit_units(&mut document, text, &mut rng);
+                    document.rollback().unwrap();
+                }
+                2 | 3 => edit_units(&mut other, same, &mut rng),
+                _ => edit_units(&mut document, text, &mut rng),
+            }
             if rng.below(3) == 0 {
-                document.text_remove(text, at, 1).unwrap();
+                assert_converts(&document, text, seed);
             }
         }
-        let units = units_of(&document, text);
-        let string = String::from_utf16_lossy(&units);
-        assert_eq!(document.text_string(text), string, "seed {seed}");
-        // Every character boundary in all three units.
-        let mut at = (0, 0, 0);
-        let mut boundaries = vec![at];
-        for character in char::decode_utf16(units.iter().copied()) {
-            let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-            at = (
-                at.0 + character.len_utf16(),
-                at.1 + character.len_utf8(),
-                at.2 + 1,
-            );
-            boundaries.push(at);
-        }
-        let convert =
-            |index: usize, from, to| document.text_convert_index(text, index as u64, from, to);
-        use TextUnit::{CodePoint, Utf8, Utf16};
-        for (utf16, utf8, code_points) in &boundaries {
-            let all = [(Utf16, *utf16), (Utf8, *utf8), (CodePoint, *code_points)];
-            for (from, index) in all {
-                for (to, expected) in all {
-                    assert_eq!(
-                        convert(index, from, to),
-                        Ok(expected as u64),
-                        "seed {seed} {from:?} {to:?}"
-                    );
-                }
-            }
-        }
-        let last = *boundaries.last().unwrap();
-        for index in 0..=last.1 + 1 {
-            let known = boundaries.iter().any(|(_, utf8, _)| *utf8 == index);
-            match convert(index, Utf8, Utf16) {
-                Ok(_) => assert!(known, "seed {seed}"),
-                Err(DocumentError::OutOfRange { length, .. }) => {
-                    assert_eq!((index, length), (last.1 + 1, last.1 as u64))
-                }
-                Err(error) => assert!(
-                    !known
-                        && error
-                            == DocumentError::NotOnBoundary {
-                                index: index as u64
-                            }
-                ),
-            }
-        }
-        assert!(convert(last.0 + 1, Utf16, CodePoint).is_err());
-        assert!(convert(last.2 + 1, CodePoint, Utf16).is_err());
+        assert_converts(&document, text, seed);
     }
+}
+
+fn edit_units(document: &mut Document, text: HandlerIdx, rng: &mut Rng) {
+    let len = document.text_len_utf16(text) as usize;
+    let at = rng.below(len + 1);
+    if rng.below(3) == 0 {
+        let count = rng.below((len - at).min(4) + 1);
+        document.text_remove(text, at as u64, count as u64).unwrap();
+        return;
+    }
+    let units: Vec<u16> = (0..rng.below(12))
+        .flat_map(|_| PIECES[rng.below(PIECES.len())])
+        .copied()
+        .collect();
+    document.text_insert_utf16(text, at as u64, &units).unwrap();
+}
+
+/// Oracle: every character boundary, counted one by one.
+fn assert_converts(document: &Document, text: HandlerIdx, seed: u64) {
+    let units = units_of(document, text);
+    let string = String::from_utf16_lossy(&units);
+    assert_eq!(document.text_string(text), string, "seed {seed}");
+    let mut at = (0, 0, 0);
+    let mut boundaries = vec![at];
+    for character in char::decode_utf16(units.iter().copied()) {
+        let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
+        at = (
+            at.0 + character.len_utf16(),
+            at.1 + character.len_utf8(),
+            at.2 + 1,
+        );
+        boundaries.push(at);
+    }
+    let convert =
+        |index: usize, from, to| document.text_convert_index(text, index as u64, from, to);
+    use TextUnit::{CodePoint, Utf8, Utf16};
+    for (utf16, utf8, code_points) in &boundaries {
+        let all = [(Utf16, *utf16), (Utf8, *utf8), (CodePoint, *code_points)];
+        for (from, index) in all {
+            for (to, expected) in all {
+                assert_eq!(
+                    convert(index, from, to),
+                    Ok(expected as u64),
+                    "seed {seed} {from:?} {to:?}"
+                );
+            }
+        }
+    }
+    for pair in boundaries.windows(2) {
+        if pair[1].0 == pair[0].0 + 2 {
+            // Between the halves of a character: the position before it.
+            let inside = pair[0].0 + 1;
+            assert_eq!(convert(inside, Utf16, Utf8), Ok(pair[0].1 as u64));
+            assert_eq!(convert(inside, Utf16, CodePoint), Ok(pair[0].2 as u64));
+        }
+    }
+    let last = *boundaries.last().unwrap();
+    for index in 0..=last.1 + 1 {
+        let known = boundaries.iter().any(|(_, utf8, _)| *utf8 == index);
+        match convert(index, Utf8, Utf16) {
+            Ok(_) => assert!(known, "seed {seed}"),
+            Err(DocumentError::OutOfRange { length, .. }) => {
+                assert_eq!((index, length), (last.1 + 1, last.1 as u64))
+            }
+            Err(error) => {
+                let index = index as u64;
+                assert!(!known && error == DocumentError::NotOnBoundary { index });
+            }
+        }
+    }
+    assert!(convert(last.0 + 1, Utf16, CodePoint).is_err());
+    assert!(convert(last.2 + 1, CodePoint, Utf16).is_err());
 }
 
 #[test]

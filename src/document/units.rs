@@ -1,72 +1,44 @@
-//! Text positions in other units than UTF-16. Stretches of ASCII count the same in every unit, so
-//! only wide content before a position is looked at: O(log n + wide units before it).
+//! Text positions in other units than UTF-16. Stretches of ASCII count the same in every unit; how
+//! long others are, the tree knows by node and the content pool by block, so a position is found
+//! in O(log n). Only around the position itself units are looked at one by one.
 
 use super::Document;
 use super::content::Units;
 use super::types::{DocumentError, HandlerIdx, TextUnit};
-
-/// How far a walk over the text has come, in every unit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reached {
-    utf16: u64,
-    utf8: u64,
-    code_points: u64,
-    /// The last unit was the first half of a pair.
-    inside_pair: bool,
-}
-
-impl Reached {
-    fn of(&self, unit: TextUnit) -> u64 {
-        match unit {
-            TextUnit::Utf16 => self.utf16,
-            TextUnit::Utf8 => self.utf8,
-            TextUnit::CodePoint => self.code_points,
-        }
-    }
-
-    fn step_ascii(&mut self, count: u64) {
-        self.utf16 += count;
-        self.utf8 += count;
-        self.code_points += count;
-        self.inside_pair = false;
-    }
-
-    fn step(&mut self, unit: u16) {
-        self.utf16 += 1;
-        if self.inside_pair && (0xdc00..0xe000).contains(&unit) {
-            // The first half was counted as a lone one: 3 bytes, 1 code point.
-            self.utf8 += 1;
-            self.inside_pair = false;
-            return;
-        }
-        self.inside_pair = (0xd800..0xdc00).contains(&unit);
-        self.code_points += 1;
-        self.utf8 += match unit {
-            0..=0x7f => 1,
-            0x80..=0x7ff => 2,
-            _ => 3,
-        };
-    }
-}
+use crate::tree::TextSums;
 
 /// The search for a position that is given in one unit and asked for in another.
 struct Walk {
     index: u64,
     from: TextUnit,
     to: TextUnit,
-    reached: Reached,
+    reached: TextSums,
     /// Before the first half of a pair, if that was the last unit.
-    before_pair: Reached,
+    before_pair: TextSums,
 }
 
 impl Walk {
-    fn new(index: u64, from: TextUnit, to: TextUnit) -> Self {
-        Walk {
+    /// From a place on that is not behind the position.
+    fn from(reached: TextSums, index: u64, from: TextUnit, to: TextUnit) -> Self {
+        let mut walk = Walk {
             index,
             from,
             to,
-            reached: Reached::default(),
-            before_pair: Reached::default(),
+            reached,
+            before_pair: reached,
+        };
+        walk.jump(reached);
+        walk
+    }
+
+    /// Goes on at a place that is not behind the position.
+    fn jump(&mut self, reached: TextSums) {
+        (self.reached, self.before_pair) = (reached, reached);
+        if reached.ends_high {
+            // It counts as a lone one.
+            self.before_pair.utf16 -= 1;
+            self.before_pair.utf8 -= 3;
+            self.before_pair.code_points -= 1;
         }
     }
 
@@ -86,53 +58,50 @@ impl Walk {
     }
 
     fn pass_ascii(&mut self, count: u64) -> Option<Result<u64, DocumentError>> {
-        let step = (self.index - self.reached.of(self.from)).min(count);
-        if step > 0 {
-            self.reached.step_ascii(step);
-        }
-        (step < count).then(|| Ok(self.reached.of(self.to)))
+        let step = (self.index - self.from.of(&self.reached)).min(count);
+        self.reached = self.reached.plus(TextSums::ascii(step));
+        (step < count).then(|| Ok(self.to.of(&self.reached)))
     }
 
     fn pass_unit(&mut self, unit: u16) -> Option<Result<u64, DocumentError>> {
-        let (index, from, reached) = (self.index, self.from, self.reached);
-        let mut next = reached;
-        next.step(unit);
-        let completes =
-            reached.inside_pair && !next.inside_pair && next.code_points == reached.code_points;
-        if completes && from == TextUnit::Utf16 && reached.utf16 == index {
-            return Some(Ok(self.before_pair.of(self.to)));
+        let (index, reached) = (self.index, self.reached);
+        let one = TextSums::of_unit(unit);
+        let completes = reached.ends_high && one.begins_low;
+        let is_here = self.from.of(&reached) == index;
+        if completes && is_here && self.from == TextUnit::Utf16 {
+            return Some(Ok(self.to.of(&self.before_pair)));
         }
-        if !completes && reached.of(from) == index {
-            return Some(Ok(reached.of(self.to)));
+        if !completes && is_here {
+            return Some(Ok(self.to.of(&reached)));
         }
         if let Some(error) = self.check_boundary() {
             return Some(error);
         }
-        if next.inside_pair {
+        if one.ends_high {
             self.before_pair = reached;
         }
-        self.reached = next;
+        self.reached = reached.plus(one);
         None
     }
 
     fn check_boundary(&self) -> Option<Result<u64, DocumentError>> {
         let index = self.index;
-        let is_past = self.reached.of(self.from) > index;
+        let is_past = self.from.of(&self.reached) > index;
         is_past.then_some(Err(DocumentError::NotOnBoundary { index }))
     }
 
     /// The answer at the end of the text.
     fn finish(&self) -> Result<u64, DocumentError> {
         let index = self.index;
-        match self.reached.of(self.from) {
-            end if end == index => Ok(self.reached.of(self.to)),
+        match self.from.of(&self.reached) {
+            end if end == index => Ok(self.to.of(&self.reached)),
             length => Err(DocumentError::OutOfRange { index, length }),
         }
     }
 }
 
 impl Document {
-    /// A position in another unit.
+    /// A position in another unit. O(log n) while the edits since the last call are few.
     ///
     /// # Errors
     /// `OutOfRange` past the end; `NotOnBoundary` inside of a character, except that UTF-16
@@ -145,43 +114,59 @@ impl Document {
         from: TextUnit,
         to: TextUnit,
     ) -> Result<u64, DocumentError> {
-        // Everything before the first stretch with wide content counts the same in every unit.
-        let (length, skipped) = match self.plain_text(handler) {
-            Some(text) => (text.len(), text.rope().len_before_wide()),
+        let (length, has_wide) = match self.plain_text(handler) {
+            Some(text) => (text.len(), text.rope().wide() > 0),
             None => {
-                let text = self.text_state(handler)?;
-                let length = text.sequence.len_units();
-                let skipped = match text.sequence.wide_units() {
-                    0 => length,
-                    _ => text.sequence.measure_where(|_, wide| wide > 0).0,
-                };
-                (u64::from(length), skipped)
+                let sequence = &self.text_state(handler)?.sequence;
+                (u64::from(sequence.len_units()), sequence.wide_units() > 0)
             }
         };
-        let is_the_same = u64::from(skipped) == length || from == to && from == TextUnit::Utf16;
-        if is_the_same && index > length {
-            return Err(DocumentError::OutOfRange { index, length });
+        if !has_wide || from == to && from == TextUnit::Utf16 {
+            return match index > length {
+                true => Err(DocumentError::OutOfRange { index, length }),
+                false => Ok(index),
+            };
         }
-        if is_the_same || u64::from(skipped) > index {
-            return Ok(index);
+        match self.plain_text(handler) {
+            Some(text) => {
+                let is_behind = |text: &TextSums| from.of(text) > index;
+                let (_, before) = text.rope().text_where(TextSums::of, is_behind);
+                let mut walk = Walk::from(before, index, from, to);
+                let mut slices = text.rope().slices(before.utf16 as u32..u32::MAX);
+                slices
+                    .find_map(|(units, may_be_wide)| match may_be_wide {
+                        true => walk.pass(Units::Wide(units)),
+                        false => walk.pass_ascii(units.len() as u64),
+                    })
+                    .unwrap_or_else(|| walk.finish())
+            }
+            None => self.convert_fugue_index(handler, index, from, to),
         }
-        let mut walk = Walk::new(index, from, to);
-        walk.reached.step_ascii(u64::from(skipped));
-        walk.before_pair = walk.reached;
-        let found = match self.plain_text(handler) {
-            Some(text) => text
-                .rope()
-                .slices(skipped..u32::MAX)
-                .find_map(|(units, may_be_wide)| match may_be_wide {
-                    true => walk.pass(Units::Wide(units)),
-                    false => walk.pass_ascii(units.len() as u64),
-                }),
-            None => self
-                .text_state(handler)?
-                .sequence
-                .visible_from(skipped)
-                .find_map(|(content, units)| walk.pass(self.log.content.slice(content, units))),
-        };
-        found.unwrap_or_else(|| walk.finish())
+    }
+
+    fn convert_fugue_index(
+        &self,
+        handler: HandlerIdx,
+        index: u64,
+        from: TextUnit,
+        to: TextUnit,
+    ) -> Result<u64, DocumentError> {
+        let sequence = &self.text_state(handler)?.sequence;
+        let pool = &self.log.content;
+        let (_, before) = sequence.text_where(
+            |content, units| pool.sums(content, units),
+            |text| from.of(text) > index,
+        );
+        let mut walk = Walk::from(before, index, from, to);
+        let mut stretches = sequence.visible_from(before.utf16 as u32);
+        stretches
+            .find_map(|(content, units)| {
+                let (skipped, reached) = pool.skip(content, units, walk.reached, index, from);
+                if skipped > 0 {
+                    walk.jump(reached);
+                }
+                walk.pass(pool.slice(content.plus(skipped), units - skipped))
+            })
+            .unwrap_or_else(|| walk.finish())
     }
 }

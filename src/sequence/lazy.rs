@@ -37,6 +37,15 @@ impl Default for LazySequence {
     }
 }
 
+impl From<Sequence> for LazySequence {
+    fn from(built: Sequence) -> Self {
+        LazySequence {
+            built: OnceLock::from(built),
+            stored: None,
+        }
+    }
+}
+
 impl From<Stored> for LazySequence {
     fn from(stored: Stored) -> Self {
         LazySequence {

@@ -4,7 +4,7 @@
 use super::index::ElementIndex;
 use super::run::{Content, ElementKey, Place, Run, Side};
 use crate::clock::AuthorIdx;
-use crate::tree::{LeafIdx, Measure, RunPos, RunTree};
+use crate::tree::{LeafIdx, Measure, RunPos, RunTree, TextSums};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -56,6 +56,9 @@ pub struct Sequence {
     pub(super) index: ElementIndex,
     /// Where the last edit was, if it was a local insertion: typing on needs no search.
     pub(super) caret: Option<Caret>,
+    /// A place of which foreign changes spoke last: the next one often names what is there. May be
+    /// stale, or where no run is any more.
+    pub(super) hint: Option<RunPos>,
 }
 
 /// The end of a run that the local author made or extended. Invariant: the run is live, ends at
@@ -105,13 +108,20 @@ impl Sequence {
         })
     }
 
-    /// What is visible before the last leaf in which `reached(visible, wide)` is still false at
-    /// its start: visible and wide units. For index conversion.
-    pub fn measure_where(&self, reached: impl Fn(u32, u32) -> bool) -> (u32, u32) {
-        let (_, before) = self
-            .tree
-            .leaf_where(|through| reached(through.visible, through.wide));
-        (before.visible, before.wide)
+    /// The visible text before the leaf through which `reached` first holds of it; None, and the
+    /// whole text, if it never does. `of` gives the text of some content. O(log n) and the leaves
+    /// that changed since the last call.
+    pub fn text_where(
+        &self,
+        of: impl Fn(Content, u32) -> TextSums,
+        reached: impl Fn(&TextSums) -> bool,
+    ) -> (bool, TextSums) {
+        let of_run = |run: &Run| match run.is_deleted() {
+            true => TextSums::default(),
+            false => of(run.content, run.units()),
+        };
+        let (leaf, before) = self.tree.text_where(of_run, reached);
+        (leaf.is_some(), before)
     }
 
     /// The live elements in order: id, elements, place of content, units.
@@ -401,6 +411,7 @@ impl Sequence {
                 self.mark_deleted(pos, offset, count);
             }
             done += count;
+            self.hint = Some(pos);
         }
         all_known
     }
@@ -439,6 +450,20 @@ impl Sequence {
 
     /// Where an element is: its run and its offset there.
     pub(super) fn find(&self, key: ElementKey) -> Option<(RunPos, u32)> {
+        let is_there = |pos: RunPos| {
+            let run = self.tree.leaf_runs(pos.leaf).get(pos.at)?;
+            run.contains(key)
+                .then(|| (pos, key.counter - run.id.counter))
+        };
+        if let Some(hint) = self.hint {
+            let behind = RunPos {
+                at: hint.at + 1,
+                ..hint
+            };
+            if let Some(found) = is_there(hint).or_else(|| is_there(behind)) {
+                return Some(found);
+            }
+        }
         let leaf = LeafIdx(self.index.get(key.author)?.leaves.find(key.counter)?);
         let runs = self.tree.leaf_runs(leaf);
         let at = runs.iter().position(|run| run.contains(key))?;

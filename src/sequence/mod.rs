@@ -6,6 +6,7 @@
 
 mod bulk;
 mod fugue;
+mod history;
 mod index;
 mod lazy;
 mod list;
@@ -15,6 +16,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub use history::History;
 pub use lazy::{LazySequence, Stored};
 pub use list::{Chain, Inserted, Removed, Sequence};
 pub use run::{Content, ElementKey, Place, Run, Side, UNITS_MAX};

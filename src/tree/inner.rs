@@ -51,6 +51,11 @@ impl Inner {
         }
     }
 
+    /// Its children in order.
+    pub fn children(&self) -> &[u32] {
+        &self.children[..self.len]
+    }
+
     #[inline]
     pub fn slot_of(&self, child: u32) -> usize {
         let children = &self.children[..self.len];

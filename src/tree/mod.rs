@@ -7,6 +7,7 @@ mod interval_map;
 mod lazy;
 mod rope;
 mod run_tree;
+mod text_sums;
 
 pub use chunked::ChunkedVec;
 pub use inner::Measure;
@@ -14,3 +15,4 @@ pub use interval_map::IntervalMap;
 pub use lazy::{LazyMap, LazyVec, push_few};
 pub use rope::{Element, Rope};
 pub use run_tree::{LeafIdx, Run, RunPos, RunTree};
+pub use text_sums::TextSums;

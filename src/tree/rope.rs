@@ -2,7 +2,7 @@
 //! O(log n), edits move one chunk's worth of memory, and reading is a walk over slices. Knows
 //! neither text nor lists; wide elements are counted for those who skip what is not wide.
 
-use super::{Measure, Run, RunPos, RunTree};
+use super::{Measure, Run, RunPos, RunTree, TextSums};
 use std::ops::Range;
 
 /// What a rope holds.
@@ -251,12 +251,20 @@ impl<T: Element> Rope<T> {
         }
     }
 
-    /// So many elements from the start on are certainly not wide. O(log n).
-    pub fn len_before_wide(&self) -> u32 {
-        match self.tree.leaf_where(|sum| sum.wide > 0) {
-            (Some(_), before) if self.wide() > 0 => before.visible,
-            _ => self.len(),
-        }
+    /// The elements before the chunks through which `reached` first holds of the text; None, and
+    /// the whole text, if it never does. `of` gives the text of elements of which some are wide.
+    /// O(log n) and the chunks that changed since the last call, and their neighbours.
+    pub fn text_where(
+        &self,
+        of: impl Fn(&[T]) -> TextSums,
+        reached: impl Fn(&TextSums) -> bool,
+    ) -> (bool, TextSums) {
+        let of_chunk = |chunk: &Chunk| match chunk.wide {
+            0 => TextSums::ascii(u64::from(chunk.len)),
+            _ => of(&self.buffers[chunk.buffer as usize]),
+        };
+        let (leaf, before) = self.tree.text_where(of_chunk, reached);
+        (leaf.is_some(), before)
     }
 
     /// Memory held, in bytes.
@@ -362,7 +370,13 @@ mod tests {
         assert_eq!(part, plain[clip(a)..clip(b).max(clip(a))]);
         assert!(rope.slices(0..u32::MAX).all(|(slice, _)| !slice.is_empty()));
         assert_eq!(rope.get(a as u32), plain.get(a).copied());
-        let narrow = rope.len_before_wide() as usize;
-        assert_eq!(wide(&plain[..narrow]), 0);
+        let of = |part: &[u8]| TextSums {
+            utf8: u64::from(wide(part)) + part.len() as u64,
+            ..TextSums::ascii(part.len() as u64)
+        };
+        let (found, before) = rope.text_where(of, |text| text.utf8 > a as u64);
+        assert_eq!(found, of(plain).utf8 > a as u64);
+        assert_eq!(before, of(&plain[..before.utf16 as usize]));
+        assert!(before.utf8 <= a as u64 || !found);
     }
 }

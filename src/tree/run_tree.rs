@@ -5,8 +5,10 @@
 //! which is what id indexes refer to.
 
 mod bulk;
+mod kept_sums;
 
 use super::inner::{INNER_MAX, Inner, Measure, NONE};
+use kept_sums::KeptSums;
 
 /// What the tree holds.
 pub trait Run: Copy {
@@ -65,6 +67,7 @@ pub struct RunTree<R> {
     /// A leaf whose growth its ancestors have not been told of, and the growth.
     unpropagated: (u32, Measure),
     cache: Option<Cache>,
+    kept_sums: KeptSums,
 }
 
 impl<R: Run> Default for RunTree<R> {
@@ -85,6 +88,7 @@ impl<R: Run> Default for RunTree<R> {
             total: Measure::default(),
             unpropagated: (NONE, Measure::default()),
             cache: None,
+            kept_sums: KeptSums::default(),
         }
     }
 }
@@ -364,6 +368,7 @@ impl<R: Run> RunTree<R> {
         let before = run.measure();
         change(run);
         let growth = run.measure().minus(before);
+        self.forget_leaf_sum(pos.leaf.0);
         self.grow(pos.leaf.0, growth);
         self.keep_cache_before(pos);
     }
@@ -373,6 +378,7 @@ impl<R: Run> RunTree<R> {
     pub fn update_by(&mut self, pos: RunPos, growth: Measure, change: impl FnOnce(&mut R)) {
         let run = &mut self.leaves[pos.leaf.0 as usize].runs[pos.at];
         change(run);
+        self.forget_leaf_sum(pos.leaf.0);
         self.grow(pos.leaf.0, growth);
         self.keep_cache_before(pos);
     }
@@ -390,6 +396,7 @@ impl<R: Run> RunTree<R> {
         if let [first, second, ..] = runs {
             change(first, second);
         }
+        self.forget_leaf_sum(pos.leaf.0);
         self.grow(pos.leaf.0, growth);
         self.keep_cache_before(pos);
     }
@@ -428,6 +435,7 @@ impl<R: Run> RunTree<R> {
             runs.reserve_exact(LEAF_GROWTH);
         }
         runs.insert(at, run);
+        self.forget_leaf_sum(target);
         self.grow(target, run.measure());
         let pos = RunPos {
             leaf: LeafIdx(target),
@@ -442,6 +450,7 @@ impl<R: Run> RunTree<R> {
         let runs = &mut self.leaves[pos.leaf.0 as usize].runs;
         assert!(runs.len() > 1, "leaves are never emptied");
         let run = runs.remove(pos.at);
+        self.forget_leaf_sum(pos.leaf.0);
         self.grow(pos.leaf.0, Measure::default().minus(run.measure()));
         self.keep_cache_before(pos);
         run
@@ -506,6 +515,8 @@ impl<R: Run> RunTree<R> {
     fn split_leaf(&mut self, leaf: u32, keep: usize, lone: R) -> u32 {
         self.propagate();
         self.cache = None;
+        // All nodes that change are above it, or new.
+        self.forget_leaf_sum(leaf);
         let right = self.leaves.len() as u32;
         let left = &mut self.leaves[leaf as usize];
         let mut runs = Vec::with_capacity(LEAF_MAX - keep + LEAF_GROWTH);
@@ -689,111 +700,4 @@ impl<R: Run> RunTree<R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Rng;
-
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    struct Piece {
-        name: u32,
-        visible: u32,
-    }
-
-    impl Run for Piece {
-        fn measure(&self) -> Measure {
-            Measure {
-                visible: self.visible,
-                wide: self.visible / 2,
-            }
-        }
-    }
-
-    /// Oracle: a vector of runs.
-    #[test]
-    fn agrees_with_a_vector_of_runs() {
-        for seed in 0..400 {
-            let mut rng = Rng::new(seed);
-            let mut tree = RunTree::default();
-            let mut oracle: Vec<Piece> = Vec::new();
-            for name in 0..150 {
-                step(&mut rng, name, &mut tree, &mut oracle);
-                tree.check();
-                assert!(tree.iter().eq(oracle.iter()), "seed {seed}");
-                look_up(&mut rng, &mut tree, &oracle);
-                tree.check();
-            }
-        }
-    }
-
-    fn step(rng: &mut Rng, name: u32, tree: &mut RunTree<Piece>, oracle: &mut Vec<Piece>) {
-        let piece = Piece {
-            name,
-            visible: rng.below(4) as u32,
-        };
-        if oracle.is_empty() {
-            tree.insert(tree.start(), piece);
-            oracle.push(piece);
-            return;
-        }
-        // Stay near one place most of the time, as people do.
-        let at = if rng.below(3) == 0 {
-            rng.below(oracle.len())
-        } else {
-            oracle.len() / 2
-        };
-        let pos = walk(tree, at);
-        match rng.below(8) {
-            0 => {
-                tree.update(pos, |run| run.visible = piece.visible);
-                oracle[at].visible = piece.visible;
-            }
-            1 if tree.leaf_runs(pos.leaf).len() > 1 => {
-                assert_eq!(tree.remove(pos), oracle.remove(at));
-            }
-            2 | 3 => {
-                tree.insert(pos, piece);
-                oracle.insert(at, piece);
-            }
-            _ => {
-                let (place, _) = tree.insert(
-                    RunPos {
-                        at: pos.at + 1,
-                        ..pos
-                    },
-                    piece,
-                );
-                assert_eq!(*tree.run(place), piece);
-                oracle.insert(at + 1, piece);
-            }
-        }
-    }
-
-    fn look_up(rng: &mut Rng, tree: &mut RunTree<Piece>, oracle: &[Piece]) {
-        let total: u32 = oracle.iter().map(|piece| piece.visible).sum();
-        assert_eq!(tree.measure().visible, total);
-        if total == 0 {
-            return;
-        }
-        let unit = rng.below(total as usize) as u32;
-        let (pos, offset) = tree.locate(unit);
-        let mut start = 0;
-        let mut at = 0;
-        while start + oracle[at].visible <= unit {
-            start += oracle[at].visible;
-            at += 1;
-        }
-        assert_eq!((*tree.run(pos), offset), (oracle[at], unit - start));
-        assert_eq!(tree.measure_before(pos).visible, start);
-        let (leaf, before) = tree.leaf_where(|through| through.visible > unit);
-        assert_eq!(leaf, Some(pos.leaf));
-        assert!(before.visible <= unit);
-        if let Some(next) = tree.next(pos) {
-            assert_eq!(*tree.run(next), oracle[at + 1]);
-            assert_eq!(tree.previous(next), Some(pos));
-        }
-    }
-
-    fn walk(tree: &RunTree<Piece>, at: usize) -> RunPos {
-        (0..at).fold(tree.first().unwrap(), |pos, _| tree.next(pos).unwrap())
-    }
-}
+mod tests;

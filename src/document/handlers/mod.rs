@@ -15,6 +15,7 @@ pub(crate) mod inline_bytes;
 pub(crate) mod key_table;
 pub(crate) mod map;
 pub(crate) mod movable_list;
+pub(crate) mod movable_list_back;
 pub(crate) mod movable_list_body;
 pub(crate) mod movable_list_edit;
 pub(crate) mod movable_list_ids;

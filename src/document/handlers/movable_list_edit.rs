@@ -215,7 +215,7 @@ impl MovableListState {
 
 /// The clock of a write: the document's, unless that would lose (defect 13.12). None if no clock
 /// wins.
-fn winning_clock(now: Hlc, known: Hlc) -> Option<Hlc> {
+pub(super) fn winning_clock(now: Hlc, known: Hlc) -> Option<Hlc> {
     // Without wall time a local event is the next clock.
     let next = known.local_event(0);
     (next > known).then_some(now.max(next))

@@ -1,6 +1,7 @@
 //! Native changes into the document: decoded and checked as a whole, then stored and folded row by
 //! row.
 
+use super::deferred::Deferred;
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId};
 use crate::codec::native::container::open;
 use crate::codec::native::rows::{
@@ -63,6 +64,11 @@ impl Document {
         let start = self.log.change_count();
         let changes: u64 = decoded.rows.iter().map(|row| u64::from(row.changes)).sum();
         binding.begin(decoder);
+        let many = changes > RECORDED_SINGLY_MAX;
+        let deferred = match *restoring {
+            true => Vec::new(),
+            false => self.deferrable(changes),
+        };
         let mut import = RowImport {
             document: self,
             body,
@@ -70,7 +76,8 @@ impl Document {
             decoded,
             binding,
             restoring: *restoring,
-            many: changes > RECORDED_SINGLY_MAX,
+            many,
+            deferred,
             outcome: ImportOutcome::default(),
             now_ms: 0,
         };
@@ -78,6 +85,7 @@ impl Document {
         for row in &decoded.rows {
             import.take(row);
         }
+        import.fold_all_deferred();
         let outcome = import.outcome;
         if outcome.applied > 0 {
             binding.touched.sort_unstable();
@@ -183,14 +191,16 @@ impl Binding {
     }
 }
 
-struct RowImport<'a> {
-    document: &'a mut Document,
+pub(super) struct RowImport<'a> {
+    pub(super) document: &'a mut Document,
     body: &'a [u8],
     decoder: &'a RowDecoder,
     decoded: &'a Decoded,
     binding: &'a mut Binding,
     restoring: bool,
-    many: bool,
+    pub(super) many: bool,
+    /// By handler; none behind the last.
+    pub(super) deferred: Vec<Option<Deferred>>,
     outcome: ImportOutcome,
     now_ms: i64,
 }
@@ -389,10 +399,12 @@ impl RowImport<'_> {
             OpIn::Opaque(payload) => {
                 let payload = &self.body[payload.range()];
                 store_foreign(&mut self.document.log, key, &self.binding.deps, payload);
+                self.fold_all_deferred();
                 None
             }
             _ => Some(self.push(row, nth, changes, key, last_clock)),
         };
+        let deferred = slice.and_then(|slice| self.defer(slice, key, last_clock));
         let document = &mut *self.document;
         let last = ChangeKey {
             author,
@@ -403,6 +415,7 @@ impl RowImport<'_> {
         document.clock = document.clock.receive_event(self.now_ms, last_clock);
         self.outcome.applied += changes as usize;
         let handler = match slice {
+            _ if deferred.is_some() => deferred,
             Some(slice) if changes > 1 => document.fold_slice(slice, key, last_clock, self.many),
             _ => document.fold_stored(self.many),
         };
@@ -555,7 +568,7 @@ impl Document {
             Folded::InOrder | Folded::Late => {
                 handler.note_late_slice(slice, key, &self.log, self.own, queued.flatten());
                 if was_settled {
-                    self.unsettled.to_fill().push(number);
+                    self.unsettled.filled().push(number);
                 }
             }
             Folded::No => self.fold_singly(number, slice),
@@ -574,7 +587,7 @@ impl Document {
             if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
                 handler.note_late(place, key, &self.log, self.own, queued.flatten());
                 if was_settled {
-                    self.unsettled.to_fill().push(number);
+                    self.unsettled.filled().push(number);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! streams of updates, and snapshots that keep what merging needs.
 
 mod base;
+mod deferred;
 mod export;
 mod fold;
 mod import;

@@ -7,12 +7,14 @@ use super::codec::{MAGIC, VERSION};
 use super::elements::{ElementsEffect, Held, RemovedRun};
 use super::keys::{KeyEffect, KeysEffect, Written};
 use super::manager::is_storable;
+use super::movable::{Deleted, ItemEffect, MovableEffect};
 use super::positions::{Drift, PositionsEffect};
 use super::step::{Effect, Step};
 use super::tagged::{ElementEffect, TaggedEffect};
-use crate::clock::{AuthorIdx, OperationId, PeerId};
-use crate::codec::{DecodeError, Reader, Value, json};
+use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId};
+use crate::codec::{DecodeError, ElementId, Reader, Value, json};
 use crate::document::handlers::fugue_body::COUNTER_MAX;
+use crate::document::handlers::movable_list_back::Standing;
 use crate::sequence::{ElementKey, UNITS_MAX};
 use std::collections::BTreeMap;
 
@@ -195,6 +197,9 @@ impl<'b> StepReader<'_, 'b> {
                 let delta = self.delta(|reader, _| values(reader), values)?;
                 Ok(Effect::Positions(PositionsEffect::List(delta)))
             }
+            (5, Kind::MovableList | Kind::MovableListRef) => {
+                Ok(Effect::Movable(self.movable(codec)?))
+            }
             _ => Err(self.reader.error("a step did what its handler cannot do")),
         }
     }
@@ -284,6 +289,55 @@ impl<'b> StepReader<'_, 'b> {
             });
         }
         Ok(effect)
+    }
+
+    fn movable(&mut self, codec: ValueCodec) -> Result<MovableEffect, DecodeError> {
+        let mut effect = MovableEffect::default();
+        for _ in 0..self.reader.count(3)? {
+            let identity = self.movable_id()?;
+            let item = match self.reader.byte("what became of an element")? {
+                0 => ItemEffect::Made,
+                1 => {
+                    let before = self.standing(codec)?;
+                    let left = ElementId::read(&mut self.reader)?;
+                    let number = self.reader.uvarint()?.min(u64::from(u32::MAX / 2)) as u32;
+                    ItemEffect::Deleted(Deleted {
+                        before,
+                        left,
+                        number,
+                    })
+                }
+                2 => {
+                    let before = self.standing(codec)?;
+                    let after = match self.reader.byte("whether an element is there")? {
+                        0 => None,
+                        _ => Some(self.standing(codec)?),
+                    };
+                    ItemEffect::Changed { before, after }
+                }
+                _ => return Err(self.reader.error("what became of an element is unknown")),
+            };
+            if effect.items.insert(identity, item).is_some() {
+                return Err(self.reader.error("an element is listed twice"));
+            }
+        }
+        Ok(effect)
+    }
+
+    fn movable_id(&mut self) -> Result<ElementId, DecodeError> {
+        let id = ElementId::read(&mut self.reader)?;
+        id.ok_or_else(|| self.reader.error("an element without id"))
+    }
+
+    fn standing(&mut self, codec: ValueCodec) -> Result<Standing, DecodeError> {
+        Ok(Standing {
+            value: codec.canonical(self.reader.prefixed()?)?,
+            written: (
+                self.movable_id()?,
+                Hlc::from_bytes(self.reader.array("a clock")?),
+            ),
+            slot: self.movable_id()?,
+        })
     }
 
     fn keys(&mut self, codec: ValueCodec) -> Result<KeysEffect, DecodeError> {

@@ -424,7 +424,7 @@ impl Document {
                     && (*old..old.plus(*len)).contains(&key);
                 is_it.then(|| new.plus(key.counter - old.counter))
             }
-            Renamed::Stamp { .. } => None,
+            _ => None,
         });
         found.next().unwrap_or(key)
     }

@@ -5,12 +5,14 @@ use super::super::delta::Step as DeltaStep;
 use super::super::types::HandlerIdx;
 use super::elements::{ElementsEffect, Held};
 use super::keys::Written;
+use super::movable::{ItemEffect, MovableEffect};
 use super::positions::PositionsEffect;
 use super::step::{Effect, Step};
 use super::tagged::TaggedEffect;
 use crate::clock::{AuthorIdx, OperationId};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
-use crate::codec::{Value, json};
+use crate::codec::{ElementId, Value, json};
+use crate::document::handlers::movable_list_back::Standing;
 use crate::sequence::ElementKey;
 use std::collections::VecDeque;
 
@@ -99,6 +101,10 @@ impl<'a> Writer<'a> {
                     self.written(&item.before);
                     self.written(&item.after);
                 }
+            }
+            Effect::Movable(effect) => {
+                self.out.push(5);
+                self.movable(effect);
             }
             Effect::Tagged(effect) => {
                 self.out.push(2);
@@ -191,6 +197,36 @@ impl<'a> Writer<'a> {
                 }
             }
         }
+    }
+
+    fn movable(&mut self, effect: &MovableEffect) {
+        self.uvarint(effect.items.len() as u64);
+        for (identity, item) in &effect.items {
+            ElementId::write(Some(*identity), &mut self.out);
+            match item {
+                ItemEffect::Made => self.out.push(0),
+                ItemEffect::Deleted(deleted) => {
+                    self.out.push(1);
+                    self.standing(&deleted.before);
+                    ElementId::write(deleted.left, &mut self.out);
+                    self.uvarint(u64::from(deleted.number));
+                }
+                ItemEffect::Changed { before, after } => {
+                    self.out.push(2);
+                    self.standing(before);
+                    self.out.push(u8::from(after.is_some()));
+                    after.iter().for_each(|after| self.standing(after));
+                }
+            }
+        }
+    }
+
+    fn standing(&mut self, standing: &Standing) {
+        self.bytes(&standing.value);
+        let (element, clock) = standing.written;
+        ElementId::write(Some(element), &mut self.out);
+        self.out.extend_from_slice(&clock.to_bytes());
+        ElementId::write(Some(standing.slot), &mut self.out);
     }
 
     fn written(&mut self, written: &Written) {

@@ -12,6 +12,7 @@ mod elements;
 mod encode;
 mod keys;
 mod manager;
+mod movable;
 mod positions;
 mod spans;
 mod step;
@@ -181,6 +182,7 @@ impl Document {
             Effect::Elements(effect) => self.take_back_elements(*number, effect),
             Effect::Keys(effect) => self.take_back_keys(*number, effect),
             Effect::Tagged(effect) => self.take_back_tags(*number, effect),
+            Effect::Movable(effect) => self.take_back_movable(*number, effect),
             Effect::Positions(effect) => {
                 self.take_back_positions(*number, effect, step.since.get(number))
             }
@@ -212,6 +214,7 @@ impl Document {
         match self.state(number) {
             Some(State::Map(_) | State::Register(_)) => self.track_key(number, body),
             Some(State::Set(_) | State::OrMap(_)) => self.track_tags(number, kind, body),
+            Some(State::MovableList(_)) => self.track_movable(number, kind, body),
             Some(State::PlainText(_)) => self.track_text_positions(number, kind, body),
             Some(State::PlainList(_)) => self.track_list_positions(number, kind, body),
             _ => (),
@@ -259,6 +262,7 @@ impl Document {
                 Effect::Elements(_) => (),
                 Effect::Keys(effect) => self.complete_keys(*number, effect),
                 Effect::Tagged(effect) => self.complete_tags(*number, effect),
+                Effect::Movable(effect) => self.complete_movable(*number, effect),
                 Effect::Positions(_) => moved.push(*number),
             }
         }

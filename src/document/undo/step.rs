@@ -3,6 +3,7 @@
 use super::super::types::HandlerIdx;
 use super::elements::ElementsEffect;
 use super::keys::KeysEffect;
+use super::movable::{MovableEffect, MovableRenamed};
 use super::positions::{Drift, PositionsEffect};
 use super::tagged::TaggedEffect;
 use crate::clock::OperationId;
@@ -33,6 +34,8 @@ pub(in super::super) enum Effect {
     Tagged(TaggedEffect),
     /// Texts and lists by positions.
     Positions(PositionsEffect),
+    /// Movable lists.
+    Movable(MovableEffect),
 }
 
 /// Something that has another in its place since a step was taken back.
@@ -47,6 +50,11 @@ pub(in super::super) enum Renamed {
     },
     /// A write of a key, or an add.
     Stamp { old: OperationId, new: OperationId },
+    /// Something in a movable list.
+    Movable {
+        handler: HandlerIdx,
+        what: MovableRenamed,
+    },
 }
 
 impl Effect {
@@ -56,6 +64,7 @@ impl Effect {
             Effect::Keys(effect) => effect.is_empty(),
             Effect::Tagged(effect) => effect.is_empty(),
             Effect::Positions(effect) => effect.is_empty(),
+            Effect::Movable(effect) => effect.is_empty(),
         }
     }
 
@@ -65,6 +74,7 @@ impl Effect {
             (Effect::Keys(effect), Effect::Keys(later)) => effect.merge(later),
             (Effect::Tagged(effect), Effect::Tagged(later)) => effect.merge(later),
             (Effect::Positions(effect), Effect::Positions(later)) => effect.merge(later),
+            (Effect::Movable(effect), Effect::Movable(later)) => effect.merge(later),
             _ => unreachable!("a handler keeps its kind"),
         }
     }
@@ -82,6 +92,9 @@ impl Effect {
             ) if *handler == number => effect.rename(*old, *len, *new),
             (Effect::Keys(effect), Renamed::Stamp { old, new }) => effect.rename(*old, *new),
             (Effect::Tagged(effect), Renamed::Stamp { old, new }) => effect.rename(*old, *new),
+            (Effect::Movable(effect), Renamed::Movable { handler, what }) if *handler == number => {
+                effect.rename(what);
+            }
             _ => (),
         }
     }
@@ -129,7 +142,7 @@ impl Step {
     pub fn names_tag(&self, tag: OperationId) -> bool {
         self.effects.values().any(|effect| match effect {
             Effect::Tagged(effect) => effect.names(tag),
-            Effect::Elements(_) | Effect::Keys(_) | Effect::Positions(_) => false,
+            _ => false,
         })
     }
 }
