@@ -1,6 +1,6 @@
 //! Local-first documents that merge, store and sync.
 //!
-//! Layers, each knowing only those before it: `tree` and `clock`, `sequence`, `codec`, `document`,
+//! Layers, each knowing only those before it: `tree`, `clock`, `sequence`, `codec`, `document`,
 //! `replica`, `sync`, `store`, `net`, `capi`. See `docs/architecture.md`.
 #![deny(unsafe_code)]
 #![deny(clippy::undocumented_unsafe_blocks)]

@@ -26,7 +26,7 @@ allow() {
 }
 
 allow tree
-allow clock
+allow clock tree
 allow sequence clock tree
 allow codec clock
 allow replica clock codec

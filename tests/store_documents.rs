@@ -69,6 +69,11 @@ impl Rigged {
     fn fail(&self, fails: impl Fn(usize) -> Option<StoreError> + Send + 'static) {
         *self.fails.lock() = Some(Box::new(fails));
     }
+
+    fn is_closed_cleanly(&self, document: &str) -> bool {
+        let state = self.inner.load(document).unwrap();
+        state.is_some_and(|state| state.meta.closed_cleanly)
+    }
 }
 
 /// So that the store outlives the documents bound to it.
@@ -152,6 +157,36 @@ fn a_reopened_document_is_as_it_was_and_keeps_its_peer() {
     drop(store);
     let store = again(&rigged);
     assert_eq!(content(open(&store, "notes").document()), "hello world!");
+}
+
+/// The last user may go while the writer still holds the document, and the store with it.
+#[test]
+fn a_document_dropped_together_with_its_store_in_a_write_keeps_its_peer() {
+    let (rigged, store) = rigged();
+    let stored = open(&store, "notes");
+    let peer = stored.document().peer_id();
+    let handles = Arc::new(Mutex::new(None));
+    let in_callback = handles.clone();
+    let (placed, is_placed) = std::sync::mpsc::channel();
+    insert(stored.document(), 0, "hello");
+    stored.when_stored(false, move |result| {
+        result.unwrap();
+        is_placed.recv().unwrap();
+        // The store is closed on the writer's own thread, before the write has ended.
+        drop(in_callback.lock().take());
+    });
+    *handles.lock() = Some((stored, store));
+    placed.send(()).unwrap();
+    let deadline = std::time::Instant::now() + LONG;
+    while !rigged.is_closed_cleanly("notes") {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "never marked as closed"
+        );
+        std::thread::yield_now();
+    }
+    let store = again(&rigged);
+    assert_eq!(open(&store, "notes").document().peer_id(), peer);
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn damaged_stacks_are_left_out_and_replaced() {
         document: "notes",
         meta,
         content: Content::Keep,
-        attachments: &[garbage.clone()],
+        attachments: std::slice::from_ref(&garbage),
     };
     backend.commit(&[write]).unwrap();
     let manager = kept(&stored);

@@ -37,10 +37,10 @@ impl Authors {
             len if len == SEARCHED_MAX + 1 => {
                 let numbered = self.peers.iter().zip(0..);
                 let numbered = numbered.map(|(peer, number)| (*peer, AuthorIdx(number)));
-                self.numbers.to_fill().extend(numbered);
+                self.numbers.filled().extend(numbered);
             }
             _ => {
-                self.numbers.to_fill().insert(peer, number);
+                self.numbers.filled().insert(peer, number);
             }
         }
         number

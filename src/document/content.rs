@@ -105,7 +105,7 @@ impl ContentPool {
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let (bytes, ends) = (self.values.bytes.to_fill(), self.values.ends.to_fill());
+        let (bytes, ends) = (self.values.bytes.filled(), self.values.ends.filled());
         let before = bytes.len();
         write(bytes).inspect_err(|_| bytes.truncate(before))?;
         ends.push(bytes.len() as u32);
@@ -262,8 +262,8 @@ struct Values {
 
 impl Values {
     fn push(&mut self, value: &[u8]) {
-        self.bytes.to_fill().extend_from_slice(value);
-        self.ends.to_fill().push(self.bytes.len() as u32);
+        self.bytes.filled().extend_from_slice(value);
+        self.ends.filled().push(self.bytes.len() as u32);
     }
 
     fn start(&self, number: usize) -> usize {
@@ -277,8 +277,8 @@ impl Values {
 
     fn truncate(&mut self, count: usize) {
         let end = self.start(count);
-        self.bytes.to_fill().truncate(end);
-        self.ends.to_fill().truncate(count);
+        self.bytes.filled().truncate(end);
+        self.ends.filled().truncate(count);
     }
 }
 

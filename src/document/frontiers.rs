@@ -86,7 +86,7 @@ impl Frontiers {
         self.slots.push(key);
         if self.slots.len() > FEW + 1 {
             self.places
-                .to_fill()
+                .filled()
                 .insert(key, self.slots.len() as u32 - 1);
         } else if self.slots.len() == FEW + 1 {
             self.number();
@@ -102,7 +102,7 @@ impl Frontiers {
     fn number(&mut self) {
         self.places.clear();
         if self.slots.len() > FEW {
-            self.places.to_fill().extend(
+            self.places.filled().extend(
                 self.slots
                     .iter()
                     .enumerate()
@@ -164,7 +164,7 @@ impl AuthorOrder {
         if self.is_in.get(at) == Some(&true) {
             return;
         }
-        let is_in = self.is_in.to_fill();
+        let is_in = self.is_in.filled();
         if is_in.len() <= at {
             is_in.resize(at + 1, false);
         }
@@ -175,7 +175,7 @@ impl AuthorOrder {
     /// Removes authors.
     pub fn remove_all(&mut self, authors: &[AuthorIdx]) {
         for author in authors {
-            if let Some(is_in) = self.is_in.to_fill().get_mut(author.0 as usize) {
+            if let Some(is_in) = self.is_in.filled().get_mut(author.0 as usize) {
                 *is_in = false;
             }
         }

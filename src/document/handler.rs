@@ -364,7 +364,7 @@ impl Handler {
         let Some(elements) = self.fugue().map(|fugue| fugue.elements) else {
             return;
         };
-        let body = match self.bodies.to_fill().entry(key) {
+        let body = match self.bodies.filled().entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(slot) => {
                 let found = log.with_operation(place, |op| {

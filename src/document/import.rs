@@ -252,7 +252,7 @@ impl Document {
         if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
             handler.note_late(place, key, &self.log, self.own, queued.flatten());
             if was_settled {
-                self.unsettled.to_fill().push(number);
+                self.unsettled.filled().push(number);
             }
         }
         Some(number)

@@ -36,12 +36,12 @@ impl Document {
     /// the container).
     pub fn observe_deeply(&mut self, container: HandlerIdx, on: bool) {
         if on {
-            self.deeply_observed.to_fill().push(container);
+            self.deeply_observed.filled().push(container);
             return;
         }
         let mut observers = self.deeply_observed.iter();
         if let Some(at) = observers.position(|known| *known == container) {
-            self.deeply_observed.to_fill().swap_remove(at);
+            self.deeply_observed.filled().swap_remove(at);
         }
     }
 

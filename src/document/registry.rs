@@ -84,11 +84,11 @@ impl Document {
             len if len == HANDLERS_SEARCHED_MAX + 1 => {
                 let ids = self.handlers.iter().map(|handler| handler.id.clone());
                 let numbered = ids.zip((0..).map(HandlerIdx));
-                self.handler_numbers.to_fill().extend(numbered);
+                self.handler_numbers.filled().extend(numbered);
             }
             _ => {
                 let id = self.handler_ref(number).id.clone();
-                self.handler_numbers.to_fill().insert(id, number);
+                self.handler_numbers.filled().insert(id, number);
             }
         }
         if self.handler_of_name.len() <= name {
@@ -231,7 +231,7 @@ impl Document {
         let observed = self.is_observed(number) || self.tracks_positions(number);
         let handler = &mut self.handlers[number.0 as usize];
         if handler.record(observed, many, &self.log.content) {
-            self.recorded.to_fill().push(number);
+            self.recorded.filled().push(number);
         }
     }
 

@@ -90,11 +90,7 @@ impl Document {
             match self.find_handler(id) {
                 Some(handler) => self.handlers[handler.0 as usize].revision += 1,
                 None if id != manifest::KEY => {
-                    *self
-                        .early_revisions
-                        .to_fill()
-                        .entry(id.clone())
-                        .or_default() += 1;
+                    *self.early_revisions.filled().entry(id.clone()).or_default() += 1;
                 }
                 None => (),
             }

@@ -246,7 +246,7 @@ impl Document {
         for (number, before) in sequences {
             self.refold(number);
             if let Some(before) = before {
-                self.recorded.to_fill().push(number);
+                self.recorded.filled().push(number);
                 self.handlers[number.0 as usize].record_replacement(before, &self.log.content);
                 open.origin = Some(Origin::Load);
             }
@@ -381,7 +381,7 @@ impl Document {
             undo,
             paths,
         };
-        self.commits.to_fill().push(commit);
+        self.commits.filled().push(commit);
     }
 
     /// What changed of the handlers that were recorded, in order of registration.

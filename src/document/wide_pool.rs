@@ -53,7 +53,7 @@ impl WidePool {
             let block = TextSums::of(&self.units[done * STRIDE..(done + 1) * STRIDE]);
             let before = self.sums_before(done);
             let both = before.plus(block);
-            self.samples.to_fill().push(Sample {
+            self.samples.filled().push(Sample {
                 utf8: both.utf8,
                 code_points: both.code_points,
             });

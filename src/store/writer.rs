@@ -49,6 +49,8 @@ struct Queue {
     dirty_since: Option<Instant>,
     /// Documents that were dropped, with their session.
     closed: Vec<(String, u64)>,
+    /// The writer looks at nothing any more.
+    ended: bool,
     /// Somebody waits.
     urgent: bool,
     /// Not before, unless somebody waits.
@@ -153,7 +155,7 @@ impl Hub {
     /// A document was dropped.
     pub fn push_closed(&self, name: &str, session: u64) {
         let mut queue = self.queue.lock();
-        if !queue.stopped {
+        if !queue.ended {
             queue.closed.push((name.to_owned(), session));
             drop(queue);
             self.wake.notify_all();
@@ -177,7 +179,12 @@ impl Hub {
             let outcome = self.write(dirty);
             self.mark_closed(closed);
             if stopped {
-                return;
+                // The last write may have been the last user of a document.
+                let mut queue = self.queue.lock();
+                queue.ended = true;
+                let closed = std::mem::take(&mut queue.closed);
+                drop(queue);
+                return self.mark_closed(closed);
             }
             let pause = match outcome {
                 Outcome::Stored => None,

@@ -8,6 +8,10 @@ use std::hash::Hash;
 
 /// See the module. Keys may come from outside: the hasher is keyed.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::box_collection,
+    reason = "most stay empty: a pointer is smaller"
+)]
 pub struct LazyMap<K, V>(Option<Box<HashMap<K, V>>>);
 
 impl<K, V> Default for LazyMap<K, V> {
@@ -52,7 +56,7 @@ impl<K: Eq + Hash, V> LazyMap<K, V> {
     }
 
     /// The map, made now if there is none: to add to it.
-    pub fn to_fill(&mut self) -> &mut HashMap<K, V> {
+    pub fn filled(&mut self) -> &mut HashMap<K, V> {
         self.0.get_or_insert_with(Box::default)
     }
 
@@ -69,6 +73,10 @@ impl<K: Eq + Hash, V> LazyMap<K, V> {
 
 /// A vector, as [`LazyMap`] is a map.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::box_collection,
+    reason = "most stay empty: a pointer is smaller"
+)]
 pub struct LazyVec<T>(Option<Box<Vec<T>>>);
 
 impl<T> Default for LazyVec<T> {
@@ -80,7 +88,7 @@ impl<T> Default for LazyVec<T> {
 impl<T> LazyVec<T> {
     /// The vector, made now if there is none: to add to it.
     #[inline]
-    pub fn to_fill(&mut self) -> &mut Vec<T> {
+    pub fn filled(&mut self) -> &mut Vec<T> {
         self.0.get_or_insert_with(Box::default)
     }
 
@@ -122,8 +130,8 @@ mod tests {
         let mut vec: LazyVec<u32> = LazyVec::default();
         assert_eq!(size_of_val(&vec), size_of::<usize>());
         assert!(vec.is_empty() && vec.take().is_empty() && vec.capacity() == 0);
-        vec.to_fill().push(7);
-        vec.to_fill().push(8);
+        vec.filled().push(7);
+        vec.filled().push(8);
         assert_eq!((&*vec, vec.capacity() >= 2), (&[7, 8][..], true));
         assert_eq!(vec.take(), [7, 8]);
         assert!(vec.is_empty());
@@ -134,8 +142,8 @@ mod tests {
         let mut map: LazyMap<String, u32> = LazyMap::default();
         assert_eq!(size_of_val(&map), size_of::<usize>());
         assert!(map.is_empty() && map.get("a").is_none() && map.remove("a").is_none());
-        map.to_fill().insert("a".into(), 1);
-        map.to_fill().insert("b".into(), 2);
+        map.filled().insert("a".into(), 1);
+        map.filled().insert("b".into(), 2);
         assert_eq!((map.len(), map.get("b")), (2, Some(&2)));
         assert_eq!(map.iter().map(|(_, value)| value).sum::<u32>(), 3);
         assert_eq!((map.remove("b"), map.len()), (Some(2), 1));

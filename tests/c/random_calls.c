@@ -219,13 +219,65 @@ static void edit_tree(slot *s, uint64_t *random) {
   syncline_handler_free(child);
 }
 
-static void step(uint64_t *random, syncline_subscription **subscriptions, size_t count) {
+/* One undo manager per thread, now of this document, now of that one. */
+static void use_undo(slot *s, uint64_t *random, syncline_undo **undo) {
+  uint64_t number = next_random(random) % 8;
+  syncline_value value = int_value(7), *meta = NULL;
+  switch (next_random(random) % 8) {
+    case 0:
+    case 1: checked(syncline_undo_undo(*undo)); break;
+    case 2: checked(syncline_undo_redo(*undo)); break;
+    case 3: checked(syncline_undo_set_meta(*undo, number, &value)); break;
+    case 4: checked(syncline_undo_get_meta(*undo, number, &meta)); break;
+    case 5: checked(number ? syncline_undo_stop_capturing(*undo) : syncline_undo_clear(*undo)); break;
+    default: {
+      syncline_undo_options options;
+      memset(&options, 0, sizeof options);
+      options.struct_size = sizeof options;
+      options.capture_timeout_ms = 1;
+      options.persistent = number % 2;
+      syncline_undo_free(*undo);
+      *undo = NULL;
+      checked(syncline_undo_new(s->document, &options, undo));
+      break;
+    }
+  }
+  syncline_value_free(meta);
+}
+
+/* Walks through a history that another slot may show from then on. */
+static void travel(slot *s, uint64_t *random) {
+  syncline_history *history = NULL;
+  syncline_document *view = NULL;
+  syncline_event *event = NULL;
+  syncline_version_vector *version = NULL;
+  if (checked(syncline_history_new(s->document, &history)) == SYNCLINE_OK) {
+    uint64_t length = syncline_history_length(history);
+    for (int i = 0; i < 4; i++) {
+      checked(syncline_history_jump(history, next_random(random) % (length + 2)));
+      checked(syncline_history_previous(history));
+    }
+    checked(next_random(random) % 2 ? syncline_history_document(history, &view) : syncline_history_fork(history, NULL, &view));
+    checked(syncline_document_version_vector(view, &version));
+  }
+  syncline_history_free(history);
+  if (checked(syncline_document_diff(s->document, version, NULL, &event)) == SYNCLINE_OK) syncline_event_free(event);
+  if (view) {
+    syncline_text *text = NULL;
+    if (checked(syncline_document_get_text(view, S("t"), NULL, &text)) == SYNCLINE_OK) checked(syncline_text_insert(text, 0, S("v")));
+    syncline_text_free(text);
+  }
+  syncline_version_vector_free(version);
+  syncline_document_free(view);
+}
+
+static void step(uint64_t *random, syncline_subscription **subscriptions, size_t count, syncline_undo **undo) {
   slot s = borrow(random);
   syncline_value value = int_value(next_random(random) % 5);
   syncline_buffer out = {0};
   uint64_t index = next_random(random) % (syncline_text_length(s.text) + 2);
   size_t which = next_random(random) % count;
-  switch (next_random(random) % 22) {
+  switch (next_random(random) % 25) {
     case 0: checked(syncline_text_insert(s.text, index, S("\xc3\xa9\xf0\x9f\x98\x80" "b"))); break;
     case 1: checked(syncline_text_remove(s.text, index, next_random(random) % 4)); break;
     case 2: checked(syncline_text_splice(s.text, index, 1, S("xyz"))); break;
@@ -264,6 +316,7 @@ static void step(uint64_t *random, syncline_subscription **subscriptions, size_t
       else if (target & 128) checked(syncline_map_subscribe(target & 256 ? s.map : s.tree, &listener, &made));
       else if (target & 512) checked(syncline_custom_subscribe(s.custom, &listener, &made));
       else if (target & 1024) checked(syncline_list_subscribe(s.list, &listener, &made));
+      else if (target & 4096) checked(syncline_undo_subscribe(*undo, &listener, &made));
       else checked(syncline_text_subscribe(s.text, &listener, &made));
       syncline_subscription_free(subscriptions[which]);
       subscriptions[which] = made;
@@ -305,6 +358,11 @@ static void step(uint64_t *random, syncline_subscription **subscriptions, size_t
       checked(syncline_custom_read(s.custom, read_state, &count));
       break;
     }
+    case 21:
+    case 22: use_undo(&s, random, undo); break;
+    case 23:
+      if (next_random(random) % 4 == 0) travel(&s, random);
+      break;
     default:
       if (next_random(random) % 3 == 0) replace(random);
       break;
@@ -316,7 +374,9 @@ static void step(uint64_t *random, syncline_subscription **subscriptions, size_t
 static void *run(void *argument) {
   uint64_t random = *(uint64_t *)argument;
   syncline_subscription *subscriptions[6] = {0};
-  for (int i = 0; i < STEPS; i++) step(&random, subscriptions, 6);
+  syncline_undo *undo = NULL;
+  for (int i = 0; i < STEPS; i++) step(&random, subscriptions, 6, &undo);
+  syncline_undo_free(undo);
   for (int i = 0; i < 6; i++) syncline_subscription_free(subscriptions[i]);
   return NULL;
 }

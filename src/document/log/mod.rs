@@ -123,11 +123,11 @@ impl Log {
             len if len == NAMES_SEARCHED_MAX + 1 => {
                 let numbered = self.names.iter().zip(0..);
                 let numbered = numbered.map(|(name, at)| (name.prefix.clone(), NameIdx(at)));
-                self.name_numbers.to_fill().extend(numbered);
+                self.name_numbers.filled().extend(numbered);
             }
             _ => {
                 let prefix = self.name(number).prefix.clone();
-                self.name_numbers.to_fill().insert(prefix, number);
+                self.name_numbers.filled().insert(prefix, number);
             }
         }
         number
@@ -337,7 +337,7 @@ impl Log {
             [] => RowDeps::None,
             [dep] if self.last_change() == Some(*dep) => RowDeps::PreviousRow,
             _ => {
-                self.dep_pool.to_fill().push(deps.into());
+                self.dep_pool.filled().push(deps.into());
                 RowDeps::List(self.dep_pool.len() as u32 - 1)
             }
         }
@@ -373,7 +373,7 @@ impl Log {
             },
             Operation::Remove { spans } => {
                 let start = self.span_pool.len() as u32;
-                self.span_pool.to_fill().extend_from_slice(spans);
+                self.span_pool.filled().extend_from_slice(spans);
                 RowOp::RemoveSpans {
                     start,
                     count: spans.len() as u32,

@@ -568,7 +568,7 @@ impl Document {
             Folded::InOrder | Folded::Late => {
                 handler.note_late_slice(slice, key, &self.log, self.own, queued.flatten());
                 if was_settled {
-                    self.unsettled.to_fill().push(number);
+                    self.unsettled.filled().push(number);
                 }
             }
             Folded::No => self.fold_singly(number, slice),
@@ -587,7 +587,7 @@ impl Document {
             if handler.fold(place, key, &mut self.log, self.own) || queued.is_some() {
                 handler.note_late(place, key, &self.log, self.own, queued.flatten());
                 if was_settled {
-                    self.unsettled.to_fill().push(number);
+                    self.unsettled.filled().push(number);
                 }
             }
         }

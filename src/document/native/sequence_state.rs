@@ -191,7 +191,7 @@ fn before(id: ElementKey) -> Option<ElementKey> {
     Some(ElementKey { counter, ..id })
 }
 
-/// Reads what [`write`] wrote; `authors` has the document's numbers for those of the bytes. The
+/// Reads what [`write()`] wrote; `authors` has the document's numbers for those of the bytes. The
 /// content goes to the pool if all is well. The result is fit for [`Sequence::from_runs`].
 pub(super) fn read(
     reader: &mut Reader<'_>,
