@@ -21,16 +21,28 @@ pub(crate) struct ContentPool {
 }
 
 impl ContentPool {
+    /// Where the next ASCII text will be.
+    #[inline]
+    pub fn next_narrow(&self) -> Content {
+        Content::new(self.narrow.len() as u32, false)
+    }
+
+    /// Adds an ASCII character.
+    #[inline]
+    pub fn push_byte(&mut self, byte: u8) {
+        if self.narrow.len() == self.narrow.capacity() {
+            reserve(&mut self.narrow, 1);
+        }
+        self.narrow.push(byte);
+    }
+
     /// Adds text; returns where it is and its length in UTF-16 units.
     #[inline]
     pub fn push_str(&mut self, text: &str) -> (Content, u32) {
         if let [byte @ 0..0x80] = text.as_bytes() {
             // A key was pressed: no call to copy a byte.
-            let content = Content::new(self.narrow.len() as u32, false);
-            if self.narrow.len() == self.narrow.capacity() {
-                reserve(&mut self.narrow, 1);
-            }
-            self.narrow.push(*byte);
+            let content = self.next_narrow();
+            self.push_byte(*byte);
             return (content, 1);
         }
         self.push_long_str(text)

@@ -160,6 +160,14 @@ impl AuthorOrder {
     /// Adds an author at the end, unless it is there. O(1).
     #[inline]
     pub fn add(&mut self, author: AuthorIdx) {
+        // One writer: nothing else to look at.
+        if self.order.last() == Some(&author) {
+            return;
+        }
+        self.add_another(author);
+    }
+
+    fn add_another(&mut self, author: AuthorIdx) {
         let at = author.0 as usize;
         if self.is_in.get(at) == Some(&true) {
             return;

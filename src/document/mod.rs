@@ -40,6 +40,7 @@ mod text;
 mod timeline;
 mod transaction;
 mod types;
+mod typing;
 mod undo;
 mod units;
 mod values;
@@ -213,7 +214,11 @@ impl Document {
         self.closed
     }
 
+    #[inline]
     fn ensure_open(&self) -> Result<(), DocumentError> {
+        if !self.closed && self.timeline.is_none() {
+            return Ok(());
+        }
         match self.ensure_writable() {
             Ok(()) => Ok(()),
             Err(ApplyError::ReadOnly) => Err(DocumentError::ReadOnly),

@@ -34,6 +34,11 @@ impl Document {
         index_utf16: u64,
         text: &str,
     ) -> Result<(), DocumentError> {
+        if let [byte @ 0..0x80] = text.as_bytes() {
+            if self.type_on(handler, index_utf16, *byte) {
+                return Ok(());
+            }
+        }
         if self.plain_text(handler).is_some() {
             let units: Vec<u16> = text.encode_utf16().collect();
             return self.plain_text_insert(handler, index_utf16, &units);
@@ -86,6 +91,9 @@ impl Document {
         index_utf16: u64,
         count: u64,
     ) -> Result<(), DocumentError> {
+        if count == 1 && self.remove_one(number, index_utf16) {
+            return Ok(());
+        }
         if self.plain_text(number).is_some() {
             return self.plain_text_remove(number, index_utf16, count);
         }

@@ -89,6 +89,15 @@ impl LazySequence {
         })
     }
 
+    /// The sequence, if it is built and nothing else is kept.
+    #[inline]
+    pub fn built_mut(&mut self) -> Option<&mut Sequence> {
+        match self.stored {
+            None => self.built.get_mut(),
+            Some(_) => None,
+        }
+    }
+
     fn unbuilt(&self) -> Option<&Stored> {
         match self.built.get() {
             Some(_) => None,

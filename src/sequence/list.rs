@@ -69,6 +69,9 @@ pub(super) struct Caret {
     end: u32,
 }
 
+/// The short way of typing leaves room for the long one to refuse.
+const LEN_MAX: u32 = (1 << 31) - 2;
+
 impl Sequence {
     /// Visible units.
     pub fn len_units(&self) -> u32 {
@@ -213,6 +216,53 @@ impl Sequence {
             end: inserted.unit + chain.units,
         });
         inserted
+    }
+
+    /// Inserts one unit where the last local insertion ended, if it continues its run; returns its
+    /// right origin. The left one is the element before. None: nothing happened.
+    #[inline]
+    pub fn type_on(&mut self, unit: u64, id: ElementKey, content: Content) -> Option<ElementKey> {
+        let caret = self.caret.filter(|caret| u64::from(caret.end) == unit)?;
+        if self.len_units() >= LEN_MAX || id.counter >= u32::MAX - 1 {
+            return None;
+        }
+        let chain = Chain {
+            id,
+            len: 1,
+            units: 1,
+            content,
+            left: ElementKey::NULL,
+            right: ElementKey::NULL,
+        };
+        let run = self.tree.run(caret.run);
+        let right = run.right;
+        if !extends(run, &chain) {
+            return None;
+        }
+        self.extend(caret.run, &chain);
+        self.caret = Some(Caret {
+            end: caret.end + 1,
+            ..caret
+        });
+        Some(right)
+    }
+
+    /// Removes the element at a visible unit, if it has no other unit; returns it. None: nothing
+    /// happened.
+    #[inline]
+    pub fn remove_one(&mut self, unit: u64) -> Option<ElementKey> {
+        if unit >= u64::from(self.len_units()) {
+            return None;
+        }
+        let (pos, offset) = self.tree.locate(unit as u32);
+        let run = self.tree.run(pos);
+        if !run.is_dense() {
+            return None;
+        }
+        let id = run.id.plus(offset);
+        self.caret = None;
+        self.mark_deleted(pos, offset, 1);
+        Some(id)
     }
 
     /// Also returns the run that ends with the new elements.

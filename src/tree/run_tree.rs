@@ -374,7 +374,7 @@ impl<R: Run> RunTree<R> {
     }
 
     /// As [`update`](Self::update), for whoever knows by how much the run grows.
-    #[inline]
+    #[inline(always)]
     pub fn update_by(&mut self, pos: RunPos, growth: Measure, change: impl FnOnce(&mut R)) {
         let run = &mut self.leaves[pos.leaf.0 as usize].runs[pos.at];
         change(run);
