@@ -837,6 +837,11 @@ typedef struct syncline_event syncline_event;
 typedef struct syncline_handler syncline_handler;
 
 /**
+ * The changes of a document in order, and a read-only document that shows the first ones.
+ */
+typedef struct syncline_history syncline_history;
+
+/**
  * A walk over a frozen copy: edits made meanwhile do not disturb it.
  */
 typedef struct syncline_iterator syncline_iterator;
@@ -891,6 +896,12 @@ typedef struct syncline_subscription syncline_subscription;
  * Text: one that merges by characters (Fugue), or a plain one that goes by positions.
  */
 typedef struct syncline_text syncline_text;
+
+/**
+ * Steps that can be undone and redone. Notes the edits made through this document in this process,
+ * whoever is their peer; never those of others.
+ */
+typedef struct syncline_undo syncline_undo;
 
 /**
  * The latest clock of each peer: what a replica has seen.
@@ -1631,6 +1642,85 @@ typedef struct syncline_custom_type {
  * Looks at a state while it stays put.
  */
 typedef void (*syncline_custom_read_fn)(void *user_data, const void *state);
+
+/**
+ * What a HISTORY event says.
+ */
+typedef struct syncline_history_info {
+  /**
+   * Set it to the size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * How many changes are shown after the move.
+   */
+  uint64_t cursor;
+  /**
+   * How many there are.
+   */
+  uint64_t length;
+} syncline_history_info;
+
+/**
+ * Settings of an undo manager.
+ */
+typedef struct syncline_undo_options {
+  /**
+   * Set by SYNCLINE_OPTIONS.
+   */
+  size_t struct_size;
+  /**
+   * Edits closer than this form one step; 0 = 500.
+   */
+  uint32_t capture_timeout_ms;
+  /**
+   * Most steps kept, of each stack; 0 = 1000.
+   */
+  uint32_t steps_max;
+  /**
+   * Keep the stacks in the document's store. They are restored by the next persistent undo
+   * manager of the document, also after a crash.
+   */
+  bool persistent;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[7];
+} syncline_undo_options;
+
+/**
+ * What an UNDO event says. Borrowed from the event.
+ */
+typedef struct syncline_undo_info {
+  /**
+   * Set it to the size of the struct.
+   */
+  size_t struct_size;
+  /**
+   * Steps that can be undone.
+   */
+  uint64_t undo_count;
+  /**
+   * Steps that can be redone.
+   */
+  uint64_t redo_count;
+  /**
+   * Number of the step pushed or popped; never reused.
+   */
+  uint64_t step;
+  /**
+   * False: popped by undo or redo.
+   */
+  bool pushed;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[7];
+  /**
+   * What is attached to the step, or NULL.
+   */
+  const struct syncline_value *meta;
+} syncline_undo_info;
 
 /**
  * Settings of a store.
@@ -4538,6 +4628,309 @@ SYNCLINE_API
 enum syncline_status syncline_custom_read(const struct syncline_custom *custom,
                                           syncline_custom_read_fn reader,
                                           void *user_data);
+
+/* ---- History and differences ---- */
+
+/**
+ * A history of a document as it is now (Dart's toTimeTravel); the cursor stands at the end. Later
+ * edits of the document are not part of it, nor is an open transaction, and the document may go.
+ * Copies the document and sorts its changes.
+ *
+ * @param out_history  free it with syncline_history_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_history_new(struct syncline_document *document,
+                                          struct syncline_history **out_history);
+
+/**
+ * Gives a handle back. Its view stays readable, where it stands.
+ *
+ * @param history  NULL is allowed
+ */
+SYNCLINE_API void syncline_history_free(struct syncline_history *history);
+
+/**
+ * How many changes there are. 0 when the view is closed.
+ */
+SYNCLINE_API uint64_t syncline_history_length(const struct syncline_history *history);
+
+/**
+ * How many of them the view shows. 0 when it is closed.
+ */
+SYNCLINE_API uint64_t syncline_history_cursor(const struct syncline_history *history);
+
+/**
+ * Whether there are changes behind the cursor.
+ */
+SYNCLINE_API bool syncline_history_can_next(const struct syncline_history *history);
+
+/**
+ * Whether there are changes before the cursor.
+ */
+SYNCLINE_API bool syncline_history_can_previous(const struct syncline_history *history);
+
+/**
+ * One change on.
+ *
+ * @return UNCHANGED at the end
+ */
+SYNCLINE_API enum syncline_status syncline_history_next(struct syncline_history *history);
+
+/**
+ * One change back. Step after step costs little; a single step from afar as much as folding the
+ * changes from the nearest checkpoint.
+ *
+ * @return UNCHANGED at the beginning
+ */
+SYNCLINE_API enum syncline_status syncline_history_previous(struct syncline_history *history);
+
+/**
+ * Shows the first changes.
+ *
+ * @param cursor  how many
+ * @return UNCHANGED if it stands there; OUT_OF_RANGE if there are not so many
+ */
+SYNCLINE_API
+enum syncline_status syncline_history_jump(struct syncline_history *history,
+                                           uint64_t cursor);
+
+/**
+ * Shows the changes made up to a time, by the clocks of their writers.
+ *
+ * @param time_ms  in milliseconds since 1970
+ * @return UNCHANGED if the cursor stands there
+ */
+SYNCLINE_API
+enum syncline_status syncline_history_jump_to_time(struct syncline_history *history,
+                                                   int64_t time_ms);
+
+/**
+ * A change by its place.
+ *
+ * @param index       0 is the oldest one; it is shown while the cursor is above index
+ * @param out_change  free it with syncline_change_free
+ * @return OUT_OF_RANGE
+ */
+SYNCLINE_API
+enum syncline_status syncline_history_change(const struct syncline_history *history,
+                                             uint64_t index,
+                                             struct syncline_change **out_change);
+
+/**
+ * The document that follows the cursor: always the same one, with the ids and handlers of the
+ * document the history was made of. It can be read and subscribed to (CHANGE with origin
+ * HISTORY); whatever would change it gives READ_ONLY.
+ *
+ * @param out_view  free it with syncline_document_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_history_document(struct syncline_history *history,
+                                               struct syncline_document **out_view);
+
+/**
+ * A document of its own with what the view shows: its changes, snapshot and handlers.
+ *
+ * @param options       as syncline_document_new; the peer_id must not be that of a writer who goes
+ *                      on elsewhere
+ * @param out_document  free it with syncline_document_free
+ */
+SYNCLINE_API
+enum syncline_status syncline_history_fork(const struct syncline_history *history,
+                                           const struct syncline_document_options *options,
+                                           struct syncline_document **out_document);
+
+/**
+ * Asks for HISTORY events (the cursor moved), CHANGE events of the whole view, and CLOSED, which
+ * comes with the last syncline_history_free at the latest. HISTORY comes before the CHANGE of the
+ * same move.
+ *
+ * @param listener          who is told
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_history_subscribe(struct syncline_history *history,
+                                                const struct syncline_listener *listener,
+                                                struct syncline_subscription **out_subscription);
+
+/**
+ * What a HISTORY event says.
+ *
+ * @param event     a HISTORY event
+ * @param out_info  struct_size must be set
+ * @return TYPE_MISMATCH for other events
+ */
+SYNCLINE_API
+enum syncline_status syncline_event_history(const struct syncline_event *event,
+                                            struct syncline_history_info *out_info);
+
+/**
+ * What differs between two versions of a document, as an event like those of its commits: the
+ * deltas of its targets lead from what the handlers show at `from` to what they show at `to`.
+ * Handlers without a difference are no targets. What both versions have stays where it is,
+ * element by element; contents are not compared. Folds the changes of both versions anew.
+ *
+ * @param from       NULL: the empty version
+ * @param to         NULL: the present one
+ * @param out_event  a CHANGE event with origin HISTORY, of no queue: syncline_event_change,
+ *                   syncline_event_to_json; free it with syncline_event_free
+ * @return OUT_OF_SYNC if a version lacks what only the snapshot of the document has
+ */
+SYNCLINE_API
+enum syncline_status syncline_document_diff(const struct syncline_document *document,
+                                            const struct syncline_version_vector *from,
+                                            const struct syncline_version_vector *to,
+                                            struct syncline_event **out_event);
+
+/* ---- Undo and redo ---- */
+
+/**
+ * Begins to note edits. Without scopes and tags it notes all edits of the document made from here
+ * on in this process; imports, and what others undo, are not its business.
+ *
+ * With `persistent`, the stacks are written to the store in the transaction that stores the edits,
+ * so that a crash never leaves them ahead of the content, and steps are restored here that an
+ * earlier manager kept. Steps name what they are about by its ids: the user's own earlier steps
+ * can be undone although a document goes on under a new peer id after a crash. Steps on plain
+ * texts and lists are restored only if nothing changed since. Damaged stacks are left out, with a
+ * warning in the log; so are those above 16 MiB.
+ *
+ * @param options   NULL: the defaults
+ * @param out_undo  free it with syncline_undo_free
+ * @return READ_ONLY for the view of a history or (if persistent) a store that is; UNSUPPORTED if
+ *         persistent and the document is in no store; ALREADY_EXISTS if it has a persistent one
+ */
+SYNCLINE_API
+enum syncline_status syncline_undo_new(struct syncline_document *document,
+                                       const struct syncline_undo_options *options,
+                                       struct syncline_undo **out_undo);
+
+/**
+ * Gives a handle back. With the last one the manager stops to note edits; its steps are forgotten,
+ * unless it is persistent. Subscriptions get CLOSED.
+ *
+ * @param undo  NULL is allowed
+ */
+SYNCLINE_API void syncline_undo_free(struct syncline_undo *undo);
+
+/**
+ * Notes the edits of this handler; those of handlers that were never named are not noted any more.
+ *
+ * @param id  of a handler, present or not
+ */
+SYNCLINE_API
+enum syncline_status syncline_undo_add_scope(struct syncline_undo *undo,
+                                             syncline_string id);
+
+/**
+ * Notes transactions with this tag; those with tags that were never named are not noted any more.
+ *
+ * @param tag  as given to syncline_document_begin; the empty one means edits without a tag
+ */
+SYNCLINE_API
+enum syncline_status syncline_undo_add_tag(struct syncline_undo *undo,
+                                           struct syncline_bytes tag);
+
+/**
+ * Takes syncline_undo_add_tag back. When no tag is left, all transactions are noted.
+ *
+ * @return NOT_FOUND
+ */
+SYNCLINE_API
+enum syncline_status syncline_undo_remove_tag(struct syncline_undo *undo,
+                                              struct syncline_bytes tag);
+
+/**
+ * Whether there is a step to undo. It may turn out that others left nothing of it.
+ */
+SYNCLINE_API bool syncline_undo_can_undo(const struct syncline_undo *undo);
+
+/**
+ * Whether there is a step to redo.
+ */
+SYNCLINE_API bool syncline_undo_can_redo(const struct syncline_undo *undo);
+
+/**
+ * Steps that can be undone. 0 when the document is closed.
+ */
+SYNCLINE_API uint64_t syncline_undo_undo_count(const struct syncline_undo *undo);
+
+/**
+ * Steps that can be redone. 0 when the document is closed.
+ */
+SYNCLINE_API uint64_t syncline_undo_redo_count(const struct syncline_undo *undo);
+
+/**
+ * Takes the last step back, by ordinary edits in one transaction: CHANGE has origin UNDO. What
+ * others did meanwhile stays. Steps of which nothing is left are passed over.
+ *
+ * @return UNCHANGED if there is nothing to undo; BUSY inside of a transaction of this thread
+ */
+SYNCLINE_API enum syncline_status syncline_undo_undo(struct syncline_undo *undo);
+
+/**
+ * Makes the step again that was undone last; CHANGE has origin REDO.
+ *
+ * @return as syncline_undo_undo
+ */
+SYNCLINE_API enum syncline_status syncline_undo_redo(struct syncline_undo *undo);
+
+/**
+ * The next edit begins a new step.
+ */
+SYNCLINE_API enum syncline_status syncline_undo_stop_capturing(struct syncline_undo *undo);
+
+/**
+ * Forgets all steps. No event tells of it.
+ */
+SYNCLINE_API enum syncline_status syncline_undo_clear(struct syncline_undo *undo);
+
+/**
+ * Attaches a value to a step, such as the selection before the edit, as stable positions
+ * (syncline_text_position_at). It stays with the step on its way between the stacks and comes back
+ * in the UNDO events.
+ *
+ * @param step  from an UNDO event
+ * @param meta  BYTES, or what JSON has; NULL: nothing
+ * @return NOT_FOUND if there is no such step (any more)
+ */
+SYNCLINE_API
+enum syncline_status syncline_undo_set_meta(struct syncline_undo *undo,
+                                            uint64_t step,
+                                            const struct syncline_value *meta);
+
+/**
+ * What is attached to a step on one of the stacks.
+ *
+ * @param out_meta  free it with syncline_value_free
+ * @return NOT_FOUND, with *out_meta set to NULL
+ */
+SYNCLINE_API
+enum syncline_status syncline_undo_get_meta(const struct syncline_undo *undo,
+                                            uint64_t step,
+                                            struct syncline_value **out_meta);
+
+/**
+ * Asks for UNDO events (a step was pushed or popped) and CLOSED. An undo pops a step from one
+ * stack and pushes its inverse, with a new number and the same meta, to the other.
+ *
+ * @param listener          who is told
+ * @param out_subscription  free it with syncline_subscription_free to end it
+ */
+SYNCLINE_API
+enum syncline_status syncline_undo_subscribe(struct syncline_undo *undo,
+                                             const struct syncline_listener *listener,
+                                             struct syncline_subscription **out_subscription);
+
+/**
+ * What an UNDO event says.
+ *
+ * @param event     an UNDO event
+ * @param out_info  struct_size must be set; what it points to belongs to the event
+ * @return TYPE_MISMATCH for other events
+ */
+SYNCLINE_API
+enum syncline_status syncline_event_undo(const struct syncline_event *event,
+                                         struct syncline_undo_info *out_info);
 
 /* ---- Stores ---- */
 
