@@ -118,6 +118,10 @@ pub fn changes(script: &mut Script<'_>) -> Vec<Change> {
 fn body(script: &mut Script<'_>, kind: HandlerKind, operation: u8) -> Vec<u8> {
     let mut out = Vec::new();
     let is_text = matches!(kind, HandlerKind::Text | HandlerKind::FugueText);
+    let is_movable = matches!(
+        kind,
+        HandlerKind::MovableList | HandlerKind::MovableListRef
+    );
     let value = |script: &mut Script<'_>, out: &mut Vec<u8>| match is_text {
         true => write_prefixed(
             out,
@@ -162,9 +166,7 @@ fn body(script: &mut Script<'_>, kind: HandlerKind, operation: u8) -> Vec<u8> {
             value(script, &mut out);
             match operation {
                 1 => {
-                    let count = script.below(4);
-                    write_uvarint(&mut out, count as u64);
-                    (0..count).for_each(|_| tag(script, &mut out));
+                    several(script, &mut out, tag);
                     out.push(script.below(2) as u8);
                 }
                 _ => {
@@ -175,66 +177,45 @@ fn body(script: &mut Script<'_>, kind: HandlerKind, operation: u8) -> Vec<u8> {
                 }
             }
         }
-        HandlerKind::FugueText | HandlerKind::FugueList | HandlerKind::ListRef => match operation {
-            0 => {
-                element(script, &mut out);
-                element(script, &mut out);
-                let count = script.below(4);
-                write_uvarint(&mut out, count as u64);
-                for _ in 0..count {
-                    element(script, &mut out);
-                    value(script, &mut out);
-                }
-            }
-            1 => {
-                let count = script.below(4);
-                write_uvarint(&mut out, count as u64);
-                (0..count).for_each(|_| element(script, &mut out));
-            }
-            _ => {
-                let count = script.below(4);
-                write_uvarint(&mut out, count as u64);
-                for _ in 0..count {
-                    element(script, &mut out);
-                    element(script, &mut out);
-                    value(script, &mut out);
-                }
-            }
-        },
-        HandlerKind::MovableList | HandlerKind::MovableListRef => match operation {
-            0 => {
-                element(script, &mut out);
-                element(script, &mut out);
-                let count = script.below(4);
-                write_uvarint(&mut out, count as u64);
-                for _ in 0..count {
-                    element(script, &mut out);
-                    element(script, &mut out);
-                    value(script, &mut out);
-                }
-            }
-            1 => {
-                let count = script.below(4);
-                write_uvarint(&mut out, count as u64);
-                (0..count).for_each(|_| element(script, &mut out));
-            }
-            2 => {
-                clock(script, &mut out);
-                let count = script.below(3);
-                write_uvarint(&mut out, count as u64);
-                for _ in 0..count {
-                    element(script, &mut out);
-                    value(script, &mut out);
-                }
-            }
-            _ => {
-                (0..4).for_each(|_| element(script, &mut out));
-                clock(script, &mut out);
-            }
-        },
         HandlerKind::Custom => (),
+        // Insertions and removals look alike in all sequences of elements.
+        _ if operation == 0 => {
+            (0..2).for_each(|_| element(script, &mut out));
+            let ids = if is_movable { 2 } else { 1 };
+            several(script, &mut out, |script, out| {
+                (0..ids).for_each(|_| element(script, out));
+                value(script, out);
+            });
+        }
+        _ if operation == 1 => several(script, &mut out, element),
+        _ if !is_movable => several(script, &mut out, |script, out| {
+            (0..2).for_each(|_| element(script, out));
+            value(script, out);
+        }),
+        _ if operation == 2 => {
+            clock(script, &mut out);
+            several(script, &mut out, |script, out| {
+                element(script, out);
+                value(script, out);
+            });
+        }
+        _ => {
+            (0..4).for_each(|_| element(script, &mut out));
+            clock(script, &mut out);
+        }
     }
     out
+}
+
+/// A count, and so many of something.
+fn several(
+    script: &mut Script<'_>,
+    out: &mut Vec<u8>,
+    one: impl Fn(&mut Script<'_>, &mut Vec<u8>),
+) {
+    let count = script.below(4);
+    write_uvarint(out, count as u64);
+    (0..count).for_each(|_| one(script, out));
 }
 
 fn clock(script: &mut Script<'_>, out: &mut Vec<u8>) {

@@ -401,16 +401,7 @@ impl RowDecoder {
         Ok(match bits & place::LEFT {
             place::LEFT_CARET => expected.caret,
             place::LEFT_NULL => Element::NULL,
-            place::LEFT_OWN => {
-                let from = match expected.caret {
-                    caret if caret.author == author => caret.counter,
-                    _ => expected.next,
-                };
-                Element {
-                    author,
-                    counter: counter(from, reader)?,
-                }
-            }
+            place::LEFT_OWN => own_element(author, expected.caret, expected.next, reader)?,
             _ => self.read_foreign(reader)?,
         })
     }
@@ -434,16 +425,7 @@ impl RowDecoder {
                 ..left
             },
             place::RIGHT_NULL => Element::NULL,
-            place::RIGHT_OWN => {
-                let from = match expected.right {
-                    right if right.author == author => right.counter,
-                    _ => expected.next,
-                };
-                Element {
-                    author,
-                    counter: counter(from, reader)?,
-                }
-            }
+            place::RIGHT_OWN => own_element(author, expected.right, expected.next, reader)?,
             place::RIGHT_OTHER => self.read_foreign(reader)?,
             _ => return Err(reader.error("where an insertion goes is not known")),
         })
@@ -569,6 +551,25 @@ impl RowDecoder {
 }
 
 /// A counter near `from`.
+/// An element of the row's own author: counted from `near` if that is one of theirs, else from
+/// their next one.
+fn own_element(
+    author: u32,
+    near: Element,
+    next: u32,
+    reader: &mut Reader<'_>,
+) -> Result<Element, DecodeError> {
+    let from = if near.author == author {
+        near.counter
+    } else {
+        next
+    };
+    Ok(Element {
+        author,
+        counter: counter(from, reader)?,
+    })
+}
+
 fn counter(from: u32, reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
     let start = reader.clone();
     moved(from, unzigzag(reader.uvarint()?))
