@@ -1,12 +1,20 @@
 #!/usr/bin/env bash
-# The benchmark: editing traces through Rust and through C, with a plain rope in the same run.
+# The benchmarks.
 #
-#   benches/run.sh                      automerge-paper, medians of 7 runs
+#   benches/run.sh compare              Syncline beside other engines, each row against its target
+#   benches/run.sh compare --runs N --only texts|branches|values|small|huge|reference
+#   benches/run.sh                      one trace through Rust and through C (automerge-paper)
 #   benches/run.sh --trace NAME         another trace
 #   benches/run.sh --peers              yrs and cola-crdt as well (slow)
 #   benches/run.sh --runs N
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+if [ "${1:-}" = compare ]; then
+  shift
+  cargo build --quiet --release --manifest-path benches/Cargo.toml --features peers --bin compare
+  exec "$CARGO_TARGET_DIR/release/compare" "$@"
+fi
 trace=automerge-paper
 runs=7
 features=()
@@ -15,12 +23,11 @@ while [ $# -gt 0 ]; do
     --trace) trace=$2; shift 2 ;;
     --runs) runs=$2; shift 2 ;;
     --peers) features=(--features peers); shift ;;
-    *) sed -n '2,8p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10p' "$0" >&2; exit 2 ;;
   esac
 done
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 cargo build --quiet --release --lib
-cargo build --quiet --release --manifest-path benches/Cargo.toml ${features[@]+"${features[@]}"}
+cargo build --quiet --release --manifest-path benches/Cargo.toml --bin traces ${features[@]+"${features[@]}"}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -148,15 +148,16 @@ fn compare_texts(trace: &Trace, slow: bool, report: &mut Report) {
 }
 
 fn compare_small(trace: &Trace, report: &mut Report) {
-    small::documents::<Ours<CrdtLf>>(report);
+    let empty = |number| syncline::document::Document::new(engine::options(number));
+    small::documents::<Ours<CrdtLf>, _>(empty, report);
     small::our_difference(trace, report);
     small::late_changes(report);
     #[cfg(feature = "peers")]
     {
         use peers::{Diamond, Loro, Yrs};
-        small::documents::<Diamond>(report);
-        small::documents::<Yrs>(report);
-        small::documents::<Loro>(report);
+        small::documents::<Diamond, _>(|_| diamond_types::list::ListCRDT::new(), report);
+        small::documents::<Yrs, _>(|_| yrs::Doc::new(), report);
+        small::documents::<Loro, _>(|_| loro::LoroDoc::new(), report);
         small::peer_differences(trace, report);
     }
 }

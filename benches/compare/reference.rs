@@ -67,11 +67,6 @@ fn changes(report: &mut Report) {
             black_box(Change::decode(&change.encode()).expect("encoded here"));
         }
     });
-    let last = all[199].id;
-    timed(report, "DAG getAncestors chain of 200", 7.4, || {
-        let newer = document.export_changes_from(&[last]);
-        newer.expect("a known change").len()
-    });
 }
 
 fn clocks_and_ids(report: &mut Report) {

@@ -1,6 +1,6 @@
 //! Rows about many small documents, small differences, changes from the past and huge texts.
 
-use crate::engine::{Engine, Native, Ours, document_with, options};
+use crate::engine::{CrdtLf, Engine, Form as _, Native, Ours, document_with, options};
 use crate::report::{OURS, Report};
 use crate::values::Numbers;
 use bench::heap;
@@ -9,31 +9,33 @@ use bench::trace::{Edit, Trace};
 use std::hint::black_box;
 use std::time::Duration;
 use syncline::codec::Value;
-use syncline::document::{Document, DocumentOptions, HandlerKind, Origin};
+use syncline::document::{
+    Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, WallClock,
+};
 use syncline::replica::Replica as _;
 
 const DOCUMENTS: usize = 1_000;
 /// What is typed into a small document.
 const WORDS: &str = "The quick brown fox jumps over the lazy dog. ";
 
-/// What so many empty and small typed documents take.
-pub fn documents<E: Engine>(report: &mut Report) {
+/// What many empty and many small typed documents take each.
+pub fn documents<E: Engine, D>(empty: impl Fn(u32) -> D, report: &mut Report) {
+    report.size("an empty document", E::NAME, each(empty));
     let typed = typing(WORDS);
-    for (row, edits) in [
-        ("an empty document", &[][..]),
-        ("a small typed document", &typed),
-    ] {
-        let mut all: Vec<E> = Vec::with_capacity(DOCUMENTS);
-        let reserved = (DOCUMENTS * size_of::<E>()) as isize;
-        let before = heap::live() - reserved;
-        for number in 0..DOCUMENTS as u32 {
-            let mut engine = E::new(number + 1);
-            edits.iter().for_each(|edit| engine.edit(edit));
-            all.push(engine);
-        }
-        let each = (heap::live() - before) as usize / DOCUMENTS;
-        report.size(row, E::NAME, each);
-    }
+    let small = each(|number| {
+        let mut engine = E::new(number + 1);
+        typed.iter().for_each(|edit| engine.edit(edit));
+        engine
+    });
+    report.size("a small typed document", E::NAME, small);
+}
+
+fn each<D>(make: impl Fn(u32) -> D) -> usize {
+    let reserved = (DOCUMENTS * size_of::<D>()) as isize;
+    let mut all: Vec<D> = Vec::with_capacity(DOCUMENTS);
+    let before = heap::live() - reserved;
+    all.extend((0..DOCUMENTS as u32).map(make));
+    (heap::live() - before) as usize / DOCUMENTS
 }
 
 /// The same text key by key.
@@ -95,45 +97,53 @@ pub fn peer_differences(trace: &Trace, report: &mut Report) {
     difference(&mut loro, |loro| loro.since(&before), report);
 }
 
+/// Changes of a document into which a late one comes.
 const PAST: usize = 30_000;
+/// How many of them are younger than the late one, which was made somewhere else meanwhile.
+const MEANWHILE: usize = 100;
 
-/// A change that sorts before all others arrives; then everything is read.
+/// A change from the past arrives; then what is in view is read. Once behind what somebody typed
+/// meanwhile, once behind everything there is.
 pub fn late_changes(report: &mut Report) {
-    let kinds = [
-        (HandlerKind::Text, "late change into Text of 30,000, read"),
-        (HandlerKind::List, "late change into List of 30,000, read"),
-        (HandlerKind::Map, "late change into Map of 30,000, read"),
-    ];
-    for (kind, row) in kinds {
-        // Wall clocks of long ago: nothing the other document does can be older.
-        let early = DocumentOptions {
-            initial_clock: syncline::clock::Hlc::new(1, 0),
-            wall_clock: syncline::document::WallClock::Fixed(1),
-            ..options(7)
-        };
-        let mut early = Document::new(early);
-        let spec = syncline::document::HandlerSpec::new(kind);
-        let handler = early.handler("bench", &spec).expect("a new handler");
-        one_more(&mut early, handler, kind, 0);
-        let late = early.export_list();
-        let (mut document, handler) = document_with(1, kind);
-        for nth in 0..PAST {
-            one_more(&mut document, handler, kind, nth);
-        }
-        let start = Stopwatch::start();
-        let outcome = document.import_list(&late, &[], Origin::Remote);
-        read(&document, handler, kind);
-        report.time(row, OURS, start.elapsed());
-        assert_eq!(outcome.expect("exported here").applied, 1);
+    for (kind, name) in [
+        (HandlerKind::Text, "Text"),
+        (HandlerKind::List, "List"),
+        (HandlerKind::Map, "Map"),
+    ] {
+        let row = format!("late change into {name} of 30,000, read");
+        late_change(kind, PAST - MEANWHILE, &row, report);
+        let row = format!("a change older than all in {name}, read");
+        late_change(kind, 0, &row, report);
     }
 }
 
-fn one_more(
-    document: &mut Document,
-    handler: syncline::document::HandlerIdx,
-    kind: HandlerKind,
-    nth: usize,
-) {
+fn late_change(kind: HandlerKind, known: usize, row: &str, report: &mut Report) {
+    let clocked = |writer| {
+        let mut document = Document::new(DocumentOptions {
+            wall_clock: WallClock::Fixed(1),
+            ..options(writer)
+        });
+        let handler = document.handler("bench", &HandlerSpec::new(kind));
+        (document, handler.expect("a new handler"))
+    };
+    let (mut document, handler) = clocked(1);
+    let (mut other, same) = clocked(7);
+    (0..known).for_each(|nth| one_more(&mut document, handler, kind, nth));
+    let outcome = other.import_list(&document.export_list(), &[], Origin::Remote);
+    assert_eq!(outcome.expect("exported here").applied, known);
+    let position = other.log_position();
+    one_more(&mut other, same, kind, known / 2);
+    let late = CrdtLf::export_since(&mut other, position);
+    (known..PAST).for_each(|nth| one_more(&mut document, handler, kind, nth));
+    read(&document, handler, kind);
+    let start = Stopwatch::start();
+    let outcome = document.import_list(&late, &[], Origin::Remote);
+    read(&document, handler, kind);
+    report.time(row, OURS, start.elapsed());
+    assert_eq!(outcome.expect("exported here").applied, 1);
+}
+
+fn one_more(document: &mut Document, handler: HandlerIdx, kind: HandlerKind, nth: usize) {
     let done = match kind {
         HandlerKind::Text => document.text_insert(handler, nth as u64, "x"),
         HandlerKind::List => document.list_insert(handler, nth as u64, &[Value::Int(nth as i64)]),
@@ -143,7 +153,7 @@ fn one_more(
 }
 
 /// What an application looks at after a change: the text; of a list or map, what is in view.
-fn read(document: &Document, handler: syncline::document::HandlerIdx, kind: HandlerKind) {
+fn read(document: &Document, handler: HandlerIdx, kind: HandlerKind) {
     match kind {
         HandlerKind::Text => {
             black_box(document.text_string(handler));

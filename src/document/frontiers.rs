@@ -67,6 +67,12 @@ impl Frontiers {
 
     /// A change became a head that depends on `deps`. O(deps), amortised.
     pub fn replace(&mut self, deps: &[ChangeKey], key: ChangeKey) {
+        if let ([dep], [only]) = (deps, self.slots.as_mut_slice()) {
+            if dep == only {
+                *only = key;
+                return;
+            }
+        }
         if self.slots.len() > FEW {
             for dep in deps {
                 if let Some(place) = self.places.remove(dep) {

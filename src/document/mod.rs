@@ -103,7 +103,7 @@ pub struct Document {
     handler_numbers: LazyMap<Box<str>, HandlerIdx>,
     factories: Factories,
     /// By name number of the log.
-    handler_of_name: Vec<Option<HandlerIdx>>,
+    handler_of_name: LazyVec<Option<HandlerIdx>>,
     /// Revisions of ids that snapshots brought before they were registered.
     early_revisions: LazyMap<String, u64>,
     transaction: Option<Box<Transaction>>,
@@ -155,7 +155,7 @@ impl Document {
             handlers: Vec::new(),
             handler_numbers: LazyMap::default(),
             factories: Factories::new(),
-            handler_of_name: Vec::new(),
+            handler_of_name: LazyVec::default(),
             early_revisions: LazyMap::default(),
             transaction: None,
             recording: false,

@@ -91,13 +91,13 @@ impl Document {
                 self.handler_numbers.filled().insert(id, number);
             }
         }
-        if self.handler_of_name.len() <= name {
-            let more = name + 1 - self.handler_of_name.len();
-            let doubled = more.max(self.handler_of_name.len());
-            self.handler_of_name.reserve_exact(doubled);
-            self.handler_of_name.resize(name + 1, None);
+        let handler_of_name = self.handler_of_name.filled();
+        if handler_of_name.len() <= name {
+            let more = name + 1 - handler_of_name.len();
+            handler_of_name.reserve_exact(more.max(handler_of_name.len()));
+            handler_of_name.resize(name + 1, None);
         }
-        self.handler_of_name[name] = Some(number);
+        handler_of_name[name] = Some(number);
         number
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 /// See the module. Only grows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WidePool {
-    units: Vec<u16>,
+    units: LazyVec<u16>,
     /// Of the first `STRIDE` units, of twice as many, and so on.
     samples: LazyVec<Sample>,
 }
@@ -35,15 +35,15 @@ impl WidePool {
 
     /// Appends.
     pub fn extend_from_slice(&mut self, units: &[u16]) {
-        super::content::reserve(&mut self.units, units.len());
-        self.units.extend_from_slice(units);
+        super::content::reserve(self.units.filled(), units.len());
+        self.units.filled().extend_from_slice(units);
         self.sample();
     }
 
     /// Appends the UTF-16 form of a text.
     pub fn push_str(&mut self, text: &str) {
-        super::content::reserve(&mut self.units, text.len());
-        self.units.extend(text.encode_utf16());
+        super::content::reserve(self.units.filled(), text.len());
+        self.units.filled().extend(text.encode_utf16());
         self.sample();
     }
 

@@ -57,6 +57,7 @@ impl ElementIndex {
             return self.far.entry(author).or_default();
         }
         if self.near.len() <= at {
+            self.near.reserve_exact(at + 1 - self.near.len());
             self.near.resize_with(at + 1, AuthorIndex::default);
         }
         &mut self.near[at]

@@ -1,6 +1,8 @@
 //! A vector in fixed-size pieces: growing copies nothing and wastes at most one piece, where a
 //! doubling vector may hold twice what it needs.
 
+use super::push_few;
+
 /// An append-only vector. Elements are dense and numbered from 0.
 #[derive(Clone, Debug)]
 pub struct ChunkedVec<T> {
@@ -28,12 +30,17 @@ impl<T> ChunkedVec<T> {
     /// Appends. O(1); the first chunk grows by doubling, so that small vectors stay small.
     pub fn push(&mut self, value: T) {
         match self.chunks.last_mut() {
-            Some(last) if last.len() < CHUNK => last.push(value),
+            Some(last) if last.len() < CHUNK => {
+                if last.len() == last.capacity() {
+                    last.reserve_exact(last.len());
+                }
+                last.push(value);
+            }
             last => {
                 let capacity = if last.is_some() { CHUNK } else { 1 };
                 let mut chunk = Vec::with_capacity(capacity);
                 chunk.push(value);
-                self.chunks.push(chunk);
+                push_few(&mut self.chunks, chunk);
             }
         }
     }

@@ -130,14 +130,24 @@ impl IntervalMap {
             return self.assign(start, end, value);
         }
         let (before, behind) = (entries[first - 1].1, entries[after - 1].1);
-        let mut new = [(start, value), (end, behind)].into_iter();
-        if before == value {
-            new.next();
+        // Over what goes, as far as there is something; mostly nothing goes.
+        let mut at = first;
+        let mut put = |entry| {
+            match at < after {
+                true => entries[at] = entry,
+                false => entries.insert(at, entry),
+            }
+            at += 1;
+        };
+        if before != value {
+            put((start, value));
         }
-        if end == u32::MAX || behind == value {
-            new.next_back();
+        if end != u32::MAX && behind != value {
+            put((end, behind));
         }
-        entries.splice(first..after, new);
+        if at < after {
+            entries.drain(at..after);
+        }
     }
 
     /// As [`assign`](Self::assign), step by step.
@@ -224,6 +234,11 @@ impl IntervalMap {
     }
 
     fn insert_chunk(&mut self, at: usize, chunk: Vec<(u32, u32)>) {
+        if self.chunks.is_empty() {
+            // Most sequences have few elements: no room for three chunks more.
+            self.firsts.reserve_exact(1);
+            self.chunks.reserve_exact(1);
+        }
         self.firsts.insert(at, chunk[0].0);
         self.chunks.insert(at, chunk);
     }

@@ -431,8 +431,8 @@ impl<R: Run> RunTree<R> {
             }
         }
         let runs = &mut self.leaves[target as usize].runs;
-        if runs.len() == runs.capacity() && runs.len() >= LEAF_GROWTH {
-            runs.reserve_exact(LEAF_GROWTH);
+        if runs.len() == runs.capacity() {
+            runs.reserve_exact(runs.len().clamp(1, LEAF_GROWTH));
         }
         runs.insert(at, run);
         self.forget_leaf_sum(target);

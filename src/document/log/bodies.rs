@@ -3,11 +3,12 @@
 //! than itself.
 
 use crate::codec::bytes::write_uvarint;
+use crate::tree::LazyVec;
 
 /// See the module. Only grows; addressed by 32 bits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BodyPool {
-    bytes: Vec<u8>,
+    bytes: LazyVec<u8>,
 }
 
 /// Kinds below this one stand beside the length; others have a byte of their own.
@@ -21,7 +22,7 @@ impl BodyPool {
     pub fn push_plain(&mut self, bytes: &[u8]) -> u32 {
         let start = self.bytes.len() as u32;
         self.grow(bytes.len());
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.filled().extend_from_slice(bytes);
         start
     }
 
@@ -36,13 +37,13 @@ impl BodyPool {
         self.grow(HEAD_BYTES_MAX + body.len());
         let short_kind = kind.min(LONG_KIND);
         write_uvarint(
-            &mut self.bytes,
+            self.bytes.filled(),
             (body.len() as u64) << 2 | u64::from(short_kind),
         );
         if short_kind == LONG_KIND {
-            self.bytes.push(kind);
+            self.bytes.filled().push(kind);
         }
-        self.bytes.extend_from_slice(body);
+        self.bytes.filled().extend_from_slice(body);
         start
     }
 
@@ -70,7 +71,7 @@ impl BodyPool {
         const DOUBLED_MAX: usize = 1 << 16;
         let (len, capacity) = (self.bytes.len(), self.bytes.capacity());
         if len + bytes > capacity && len > DOUBLED_MAX {
-            self.bytes.reserve_exact(bytes.max(len / 8));
+            self.bytes.filled().reserve_exact(bytes.max(len / 8));
         }
     }
 
