@@ -8,6 +8,7 @@ mod fold;
 mod import;
 mod merge;
 mod merge_sequence;
+mod replica;
 mod sequence_state;
 mod snapshot;
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! is sent twice on a healthy connection, and after any accident the next report of the server
 //! puts things right.
 
-mod backoff;
 mod options;
 mod session;
 
@@ -18,7 +17,8 @@ use super::{Message, frame};
 use crate::clock::VersionVector;
 use crate::codec::Wtf8String;
 use crate::replica::Replica;
-use backoff::Backoff;
+use crate::sync::backoff::Backoff;
+
 use session::Session;
 use std::collections::VecDeque;
 
@@ -276,9 +276,9 @@ impl Client {
         }
         if let Phase::Joined(session) = &self.phase {
             self.backoff
-                .connection_ended(session.age_ms(now_ms), &self.options);
+                .connection_ended(session.age_ms(now_ms), &self.options.delays());
         }
-        let delay_ms = self.backoff.next_delay_ms(&self.options);
+        let delay_ms = self.backoff.next_delay_ms(&self.options.delays());
         let retry_at_ms = delay_ms.map(|delay_ms| now_ms.saturating_add(delay_ms));
         self.queue.event(ClientEvent::ConnectionFailed {
             reason,

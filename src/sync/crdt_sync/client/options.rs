@@ -2,6 +2,7 @@
 
 use crate::clock::{OperationId, PeerId};
 use crate::replica::ApplyError;
+use crate::sync::backoff::Delays;
 use crate::sync::crdt_sync::{Framing, Limits, MessageError, constants};
 
 /// How a client behaves. Times in milliseconds.
@@ -75,6 +76,15 @@ impl ClientOptions {
             want_acknowledgement: true,
             acknowledgement_delay_ms: 250,
             acknowledgement_delay_max_ms: 2_000,
+        }
+    }
+
+    pub(super) fn delays(&self) -> Delays {
+        Delays {
+            first_ms: self.reconnect_delay_first_ms,
+            max_ms: self.reconnect_delay_max_ms,
+            healthy_after_ms: self.reconnect_healthy_after_ms,
+            attempts_max: self.reconnect_attempts_max,
         }
     }
 }
