@@ -266,6 +266,7 @@ impl Driver<'_> {
                 reason
             }
             // The outbox has no bound of its own, and nobody closes it.
+            SocketEvent::Relieved => return,
             SocketEvent::Overflow => unreachable!("an outbox of usize::MAX bytes"),
             SocketEvent::MayClose(closing) => {
                 self.close(closing.code, &closing.reason).await;

@@ -3,6 +3,7 @@
 //! Layer: `net`. One task per connection. It reads a frame, lets the protocol core and the rooms
 //! handle it, and reads on; answers come back through the outbox.
 
+use super::native_connection;
 use super::outbox::{Outbox, Unsettled};
 use super::room::LiveRoom;
 use super::rooms::Rooms;
@@ -11,6 +12,7 @@ use super::socket::{Meter, Metered, Socket, SocketEvent, config};
 use crate::sync::crdt_sync::{
     ConnectionAction, Framing, Refusal, RoomInput, ServerConnection, SessionId, frame,
 };
+use crate::sync::native::SUBPROTOCOL;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -20,23 +22,27 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::accept_hdr_async_with_config;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 
 /// Close codes of the transport itself.
-const CLOSE_BEHIND: u16 = 1013;
-const CLOSE_NORMAL: u16 = 1000;
+pub(super) const CLOSE_BEHIND: u16 = 1013;
+pub(super) const CLOSE_NORMAL: u16 = 1000;
 pub(super) const CLOSE_STOPPING: u16 = 1001;
-const CLOSE_INTERNAL: u16 = 1011;
+pub(super) const CLOSE_INTERNAL: u16 = 1011;
 /// How often a session tries to leave a room whose document is locked, and the pause between.
-const LEAVE_ATTEMPTS_MAX: usize = 100;
-const LEAVE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LEAVE_ATTEMPTS_MAX: usize = 100;
+pub(super) const LEAVE_PAUSE: Duration = Duration::from_secs(1);
 /// The answer to a request that is no WebSocket upgrade.
 const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// How a connection ends.
-struct Goodbye {
-    code: u16,
-    reason: String,
+pub(super) struct Goodbye {
+    pub code: u16,
+    pub reason: String,
 }
 
 struct Connection {
@@ -55,13 +61,25 @@ pub(super) async fn serve(server: Arc<ServerShared>, stream: TcpStream, address:
     let mut stream = Metered::new(stream, [meter.clone(), server.counters.bytes.clone()]);
     let deadline = Duration::from_millis(server.options.handshake_timeout_ms.into());
     let config = config(server.options.message_bytes_max);
-    let upgrade = tokio_tungstenite::accept_async_with_config(&mut stream, Some(config));
+    let mut native = false;
+    let choose = |request: &Request, mut response: Response| {
+        native = asks_for_native(request);
+        if native {
+            let value = HeaderValue::from_static(SUBPROTOCOL);
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, value);
+        }
+        Ok(response)
+    };
+    let upgrade = accept_hdr_async_with_config(&mut stream, choose, Some(config));
     let mut stopping = server.stopping.subscribe();
     let upgraded = tokio::select! {
         upgraded = timeout(deadline, upgrade) => upgraded,
         _ = stopping.wait_for(|stopping| *stopping) => return,
     };
     match upgraded {
+        Ok(Ok(upgraded)) if native => {
+            native_connection::run(server, Socket::new(upgraded), address, &meter).await;
+        }
         Ok(Ok(upgraded)) => run(server, Socket::new(upgraded), address, &meter).await,
         Ok(Err(error)) => {
             log::debug!(target: "server", "{address}: no WebSocket: {error}");
@@ -71,6 +89,16 @@ pub(super) async fn serve(server: Arc<ServerShared>, stream: TcpStream, address:
         }
         Err(_) => server.refuse(address, "no WebSocket request in time"),
     }
+}
+
+/// Whether the client offers the native dialect.
+fn asks_for_native(request: &Request) -> bool {
+    let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
+    let mut names = offers
+        .iter()
+        .filter_map(|offer| offer.to_str().ok())
+        .flat_map(|offer| offer.split(','));
+    names.any(|name| name.trim() == SUBPROTOCOL)
 }
 
 async fn run<S>(
@@ -178,6 +206,7 @@ impl Connection {
                     });
                 }
                 SocketEvent::Broken { code, reason } => return Some(Goodbye { code, reason }),
+                SocketEvent::Relieved => {}
                 SocketEvent::Overflow => return Some(self.too_slow()),
                 SocketEvent::MayClose(closing) => {
                     return Some(Goodbye {
@@ -337,7 +366,7 @@ async fn leave(server: &Arc<ServerShared>, room: &Arc<LiveRoom>, session: &Sessi
 }
 
 /// Notices a peer that takes nothing of what waits for it.
-struct Stall<'a> {
+pub(super) struct Stall<'a> {
     meter: &'a Meter,
     patience: Duration,
     written: u64,
@@ -345,7 +374,7 @@ struct Stall<'a> {
 }
 
 impl<'a> Stall<'a> {
-    fn new(meter: &'a Meter, server: &ServerShared) -> Self {
+    pub fn new(meter: &'a Meter, server: &ServerShared) -> Self {
         let patience = Duration::from_millis(server.options.client_timeout_ms.into());
         Stall {
             meter,
@@ -356,7 +385,7 @@ impl<'a> Stall<'a> {
     }
 
     /// When to look again.
-    fn deadline(&mut self, outbox: &Outbox) -> Instant {
+    pub fn deadline(&mut self, outbox: &Outbox) -> Instant {
         let written = self.meter.written.load(Ordering::Relaxed);
         if written != self.written || outbox.unsent_bytes() == 0 {
             self.written = written;
@@ -365,7 +394,7 @@ impl<'a> Stall<'a> {
         self.since + self.patience
     }
 
-    fn is_stalled(&mut self, outbox: &Outbox) -> bool {
+    pub fn is_stalled(&mut self, outbox: &Outbox) -> bool {
         outbox.unsent_bytes() > 0 && self.deadline(outbox) <= Instant::now()
     }
 }

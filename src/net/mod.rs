@@ -10,6 +10,8 @@ mod client_driver;
 mod clock;
 #[cfg(feature = "server")]
 mod connection;
+#[cfg(feature = "server")]
+mod native_connection;
 mod outbox;
 #[cfg(feature = "server")]
 mod room;

@@ -5,7 +5,6 @@
 
 use super::outbox::{Closing, Outbox};
 use futures_util::{Sink, SinkExt, StreamExt, stream::Stream};
-#[cfg(feature = "client")]
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -39,6 +38,8 @@ pub(super) enum SocketEvent {
     Overflow,
     /// What [`Outbox::close`] asked for can be done.
     MayClose(Closing),
+    /// See [`Outbox::take_relief`].
+    Relieved,
 }
 
 /// A WebSocket.
@@ -76,6 +77,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         if let Some(closing) = outbox.closing() {
             return Poll::Ready(SocketEvent::MayClose(closing));
+        }
+        if outbox.take_relief() {
+            return Poll::Ready(SocketEvent::Relieved);
         }
         while outbox.may_read() {
             match Pin::new(&mut self.stream).poll_next(context) {
@@ -121,7 +125,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Writes what `outbox` holds, but not for long.
-    #[cfg(feature = "client")]
     pub async fn drain(&mut self, outbox: &Outbox) {
         let written = poll_fn(|context| match self.poll_write(context, outbox) {
             Ok(()) if outbox.unsent_bytes() > 0 => Poll::Pending,

@@ -135,6 +135,8 @@ struct Member<R: NativeReplica> {
     channel: u32,
     number: u64,
     access: Access,
+    /// It asked to write.
+    wants_write: bool,
     deflate: bool,
     /// Of its stream.
     reader: Option<R::Reader>,
@@ -354,6 +356,7 @@ impl<R: NativeReplica> Room<R> {
             channel,
             number: self.next_member,
             access: joined.access,
+            wants_write: join.write,
             deflate,
             reader: None,
             batches: 0,
@@ -588,6 +591,7 @@ impl<R: NativeReplica> Room<R> {
         };
         let channel = member.channel;
         if access.read {
+            let access = access.limited_to(member.wants_write);
             member.access = access;
             let message = Message::AccessChanged { channel, access };
             return out.send(session, channel, &message);
