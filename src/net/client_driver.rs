@@ -18,10 +18,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Bytes;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::Uri;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 
-type ClientSocket = Socket<Metered>;
-type Opening = Pin<Box<dyn Future<Output = Result<Box<ClientSocket>, String>>>>;
+pub(super) type ClientSocket = Socket<Metered>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Box<ClientSocket>, String>>>>;
 
 /// Progress is told at most so often while more than a few changes are pending: computing it lists
 /// them.
@@ -194,7 +195,7 @@ impl Driver<'_> {
         self.drop_transport();
         let url = self.link.client.options.url.clone();
         let message_bytes_max = self.link.client.options.message_bytes_max;
-        self.opening = Some(Box::pin(open(url, message_bytes_max)));
+        self.opening = Some(Box::pin(open(url, None, message_bytes_max)));
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
@@ -333,11 +334,20 @@ impl Driver<'_> {
     }
 }
 
-async fn open(url: String, message_bytes_max: usize) -> Result<Box<ClientSocket>, String> {
-    let request = url
+/// Opens a connection; an answer without the subprotocol that was asked for is an error.
+pub(super) async fn open(
+    url: String,
+    subprotocol: Option<&'static str>,
+    message_bytes_max: usize,
+) -> Result<Box<ClientSocket>, String> {
+    let mut request = url
         .as_str()
         .into_client_request()
         .map_err(|error| error.to_string())?;
+    if let Some(subprotocol) = subprotocol {
+        let value = HeaderValue::from_static(subprotocol);
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, value);
+    }
     let host = request
         .uri()
         .host()

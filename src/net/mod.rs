@@ -10,8 +10,12 @@ mod client_driver;
 mod clock;
 #[cfg(feature = "server")]
 mod connection;
+#[cfg(feature = "client")]
+mod native_client;
 #[cfg(feature = "server")]
 mod native_connection;
+#[cfg(feature = "client")]
+mod native_driver;
 mod outbox;
 #[cfg(feature = "server")]
 mod room;
@@ -22,8 +26,14 @@ mod server;
 #[cfg(feature = "server")]
 mod server_shared;
 mod socket;
+#[cfg(feature = "client")]
+mod sync_record;
 
 #[cfg(feature = "client")]
 pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgress, ClientState};
+#[cfg(feature = "client")]
+pub use native_client::{
+    AttachOptions, NativeClient, NativeClientObserver, NativeClientOptions, NativeClientState,
+};
 #[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};

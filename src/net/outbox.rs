@@ -19,6 +19,8 @@ const UNSETTLED_BYTES_MAX: usize = 4 << 20;
 /// Outgoing frames of one socket.
 pub(super) struct Outbox {
     bytes_max: usize,
+    /// Unsent bytes at which it says that it is full.
+    full_at: usize,
     state: Mutex<State>,
 }
 
@@ -53,6 +55,17 @@ impl Outbox {
     pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Outbox {
             bytes_max,
+            full_at: bytes_max / 2,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Of a client that fills it as far as it is not full: then reading never stops.
+    #[cfg(feature = "client")]
+    pub fn unbounded(full_at: usize) -> Arc<Self> {
+        Arc::new(Outbox {
+            bytes_max: usize::MAX,
+            full_at,
             state: Mutex::default(),
         })
     }
@@ -86,11 +99,11 @@ impl Outbox {
         }
     }
 
-    /// Whether so much waits that rooms send no more; they are told when that is over.
-    #[cfg(any(feature = "server", test))]
+    /// Whether so much waits that nothing more should come; whoever asked is told when that is
+    /// over, see [`take_relief`](Self::take_relief).
     pub fn is_full(&self) -> bool {
         let mut state = self.state.lock();
-        let full = state.unsent() > self.bytes_max / 2;
+        let full = state.unsent() > self.full_at;
         state.starved |= full;
         full
     }
@@ -98,7 +111,7 @@ impl Outbox {
     /// Whether something was left out, and most of what waited has left since. Once.
     pub fn take_relief(&self) -> bool {
         let mut state = self.state.lock();
-        let relieved = state.starved && state.unsent() <= self.bytes_max / 4;
+        let relieved = state.starved && state.unsent() <= self.full_at / 2;
         state.starved &= !relieved;
         relieved
     }

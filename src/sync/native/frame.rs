@@ -7,9 +7,9 @@
 use super::message::{
     Access, Code, Hello, Join, Joined, Level, Message, PresenceEntry, StateKind, Welcome,
 };
-use crate::clock::{Hlc, PeerId, VersionVector};
+use crate::clock::{PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
-use crate::codec::{DecodeError, Reader};
+use crate::codec::{DecodeError, Reader, version_vector};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
@@ -420,17 +420,11 @@ fn prefixed(
 }
 
 fn vector(input: &mut Reader<'_>, limits: &Limits) -> Result<VersionVector, FrameError> {
-    let count = input.count(PeerId::BYTES + 8)?;
-    if count > limits.authors_max {
-        return Err(FrameError::Limit("authors_max"));
+    let vector = version_vector::read(input)?;
+    match vector.len() <= limits.authors_max {
+        true => Ok(vector),
+        false => Err(FrameError::Limit("authors_max")),
     }
-    let mut vector = VersionVector::new();
-    for _ in 0..count {
-        let peer = PeerId::from_bytes(input.array("a peer id")?);
-        let clock = Hlc::from_u64(u64::from_be_bytes(input.array("a clock")?));
-        vector.update(peer, clock);
-    }
-    Ok(vector)
 }
 
 /// A message as a frame.
@@ -656,9 +650,5 @@ fn write_join(join: &Join, out: &mut Vec<u8>) {
 }
 
 fn write_vector(vector: &VersionVector, out: &mut Vec<u8>) {
-    write_uvarint(out, vector.len() as u64);
-    for (peer, clock) in vector.iter() {
-        out.extend_from_slice(peer.bytes());
-        out.extend_from_slice(&clock.to_u64().to_be_bytes());
-    }
+    out.extend_from_slice(&version_vector::encode(vector));
 }

@@ -468,16 +468,16 @@ impl<R: NativeReplica> Client<R> {
         }
     }
 
-    /// A document that something can be done for: call [`step`](Self::step).
-    pub fn due(&self, now_ms: i64) -> Option<DocumentKey> {
+    /// The documents that something can be done for: call [`step`](Self::step) for each.
+    pub fn due(&self, now_ms: i64) -> Vec<DocumentKey> {
         if !self.has_transport() || matches!(self.phase, Phase::Opening { .. }) {
-            return None;
+            return Vec::new();
         }
         let room = self.line.queue.bytes() < self.options.queue_bytes_max;
         let channel = self.line.free_channel().is_some();
-        let mut documents = self.documents.iter();
-        let due = documents.find(|(_, document)| document.is_due(now_ms, room, channel));
-        due.map(|(key, _)| *key)
+        let documents = self.documents.iter();
+        let due = documents.filter(|(_, document)| document.is_due(now_ms, room, channel));
+        due.map(|(key, _)| *key).collect()
     }
 
     /// Does what is due for a document.
