@@ -297,6 +297,11 @@ impl Assembly {
         Ok(Some(whole))
     }
 
+    /// Bytes of a channel that wait for the last part.
+    pub fn waiting(&self, channel: u32) -> usize {
+        self.parts.get(&channel).map_or(0, Vec::len)
+    }
+
     /// Drops what is not complete of a channel.
     pub fn forget(&mut self, channel: u32) {
         self.bytes -= self.parts.remove(&channel).map_or(0, |part| part.len());

@@ -173,9 +173,10 @@ impl ServerConnection {
             } => (channel, last, bytes),
             message => return Ok(Some(message)),
         };
-        if !self.channels.contains_key(&channel) {
-            // What is left of a document that was left.
-            return Ok(None);
+        // Of a channel that is not joined it can only be a join.
+        let waiting = self.assembly.waiting(channel).saturating_add(part.len());
+        if !self.channels.contains_key(&channel) && waiting > limits.frame_bytes_max {
+            return Err(FrameError::Limit("frame_bytes_max"));
         }
         match self.assembly.add(channel, last, &part, limits)? {
             None => Ok(None),

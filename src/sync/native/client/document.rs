@@ -627,9 +627,14 @@ impl<R: NativeReplica> Document<R> {
         }
         match result {
             Ok(0) => {
-                // All of it came from the server, or was acknowledged.
-                if current && session.batches.is_empty() {
-                    self.acknowledged = replica.version_vector();
+                // What is here came from the server or was sent to it: it has all of it when it has
+                // the last batch.
+                if current {
+                    let vector = replica.version_vector();
+                    match session.batches.back_mut() {
+                        Some(last) => *last = Some(vector),
+                        None => self.acknowledged = vector,
+                    }
                 }
                 line.event(ClientEvent::RemoteChanges {
                     key: self.key,
