@@ -1,179 +1,97 @@
-//! One connection of a server that speaks the native dialect, from the upgrade to its end.
+//! A connection that speaks the native dialect.
 //!
-//! Layer: `net`. As `connection`: one task, which reads a frame, lets the protocol core and the rooms
-//! handle it, and reads on; answers come back through the outbox, in turns.
+//! Layer: `net`. Reads a frame, lets the protocol core and the rooms handle it, and reads on;
+//! answers come back through the outbox, in turns.
 
-use super::connection::{
-    CLOSE_BEHIND, CLOSE_INTERNAL, CLOSE_NORMAL, CLOSE_STOPPING, Goodbye, LEAVE_ATTEMPTS_MAX,
-    LEAVE_PAUSE, Stall,
-};
-use super::outbox::{Outbox, Unsettled};
+use super::authorize::{Permission, Revoked, admit};
+use super::dialect::Dialect;
+use super::link::{CLOSE_BEHIND, Goodbye, Link, LinkEvent};
+use super::outbox::Unsettled;
 use super::room::LiveRoom;
 use super::rooms::Rooms;
 use super::server_shared::{ServerShared, Session};
-use super::socket::{Meter, Socket, SocketEvent};
-use crate::sync::crdt_sync::{Refusal, ServerEvent, SessionId};
-use crate::sync::native::{Access, Code, ConnectionAction, Join, RoomInput, ServerConnection};
+use crate::sync::crdt_sync::{Refusal, SessionId};
+use crate::sync::native::{
+    Access, Code, ConnectionAction, Join, Outgoing, RoomInput, ServerConnection,
+};
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, sleep_until};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// When a client may try again to join a room that could not be opened.
 const RETRY_AFTER_MS: u64 = 1_000;
+/// How often a session tries to leave a room whose document is locked, and the pause between.
+const LEAVE_ATTEMPTS_MAX: usize = 100;
+const LEAVE_PAUSE: Duration = Duration::from_secs(1);
 
-struct Connection {
+struct Connection<'a> {
+    link: &'a mut Link,
     server: Arc<ServerShared>,
     session: Arc<Session>,
     protocol: ServerConnection,
     /// Whether frames to the client may be deflated.
     deflate: bool,
-    /// The rooms of this connection, by channel; holding them keeps them loaded.
-    rooms: HashMap<u32, Arc<LiveRoom>>,
+    /// By channel; holding the rooms keeps them loaded.
+    joined: HashMap<u32, Joined>,
+    /// The last words are in the outbox: nothing more is taken.
+    ends: bool,
 }
 
-pub(super) async fn run<S>(
-    server: Arc<ServerShared>,
-    mut socket: Socket<S>,
-    address: SocketAddr,
-    meter: &Meter,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut random = [0; 16];
-    if getrandom::fill(&mut random).is_err() {
-        return socket.close(CLOSE_INTERNAL, "no random numbers").await;
-    }
-    let part_bytes = server.native.part_bytes;
-    let session = Arc::new(Session {
-        id: SessionId::from_random(random),
-        address,
-        outbox: Outbox::fair(server.options.outbound_bytes_max, part_bytes),
-        framing: OnceLock::new(),
-    });
+struct Joined {
+    document_id: Arc<str>,
+    room: Arc<LiveRoom>,
+    permission: Arc<Permission>,
+    /// What the room was told of the permission.
+    access: Access,
+}
+
+/// Serves a client until the connection is over.
+pub(super) async fn serve(link: &mut Link) -> Goodbye {
+    let (server, session) = (link.server.clone(), link.session.clone());
+    session.outbox.take_turns(server.native.part_bytes);
     let now_ms = server.clock.now_ms();
     let protocol = ServerConnection::new(server.native.clone(), session.id.clone(), now_ms);
     let mut connection = Connection {
+        link,
         server,
         session,
         protocol,
         deflate: false,
-        rooms: HashMap::new(),
+        joined: HashMap::new(),
+        ends: false,
     };
-    connection.open();
-    let goodbye = connection.serve(&mut socket, meter).await;
+    let goodbye = connection.serve().await;
     connection.end().await;
-    if let Some(Goodbye { code, reason }) = goodbye {
-        socket.drain(&connection.session.outbox).await;
-        socket.close(code, &reason).await;
-    }
+    goodbye
 }
 
-impl Connection {
-    fn open(&mut self) {
-        let id = self.session.id.clone();
-        let mut sessions = self.server.sessions.write();
-        sessions.insert(id.clone(), self.session.clone());
-        drop(sessions);
-        // Whoever stops the server tells the sessions that it finds; this one came later.
-        if *self.server.stopping.borrow() {
-            let outbox = &self.session.outbox;
-            outbox.close(CLOSE_STOPPING, "the server stops");
-        }
-        self.server.count(|counters| &counters.connections_total);
-        self.server
-            .event(&ServerEvent::ClientConnected { session: id });
-    }
-
-    /// Until the connection ends; how to say goodbye if the peer still listens.
-    async fn serve<S>(&mut self, socket: &mut Socket<S>, meter: &Meter) -> Option<Goodbye>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut stall = Stall::new(meter, &self.server);
-        let outbox = self.session.outbox.clone();
+impl Connection<'_> {
+    async fn serve(&mut self) -> Goodbye {
         loop {
-            let deadline = match outbox.may_read() {
-                true => {
-                    let clock = &self.server.clock;
-                    let idle = clock.instant(self.protocol.next_deadline());
-                    idle.min(stall.deadline(&outbox))
+            match self.link.next(self.protocol.next_deadline()).await {
+                LinkEvent::Frame(_) if self.ends => {}
+                LinkEvent::Frame(frame) => {
+                    let unsettled = self.session.outbox.unsettled(frame.len());
+                    let actions = self.protocol.receive(&frame, self.server.clock.now_ms());
+                    self.act(actions, Some(unsettled)).await;
                 }
-                // What the peer sends is not read, so its silence means nothing.
-                false => stall.deadline(&outbox),
-            };
-            let event = tokio::select! {
-                biased;
-                event = poll_fn(|context| socket.poll(context, &outbox)) => event,
-                () = sleep_until(deadline) => {
-                    if stall.is_stalled(&outbox) {
-                        return Some(self.too_slow());
-                    }
-                    if outbox.may_read() {
-                        let actions = self.protocol.tick(self.server.clock.now_ms());
-                        if let Some(goodbye) = self.act(actions, None).await {
-                            return Some(goodbye);
-                        }
-                    }
-                    continue;
+                LinkEvent::Deadline => {
+                    let actions = self.protocol.tick(self.server.clock.now_ms());
+                    self.act(actions, None).await;
                 }
-            };
-            match event {
-                SocketEvent::Frame(frame) => {
-                    if let Some(goodbye) = self.receive(&frame).await {
-                        return Some(goodbye);
-                    }
-                }
-                SocketEvent::Relieved => self.relieved(),
-                SocketEvent::Closed { reason } => {
-                    log::debug!(target: "server", "{}: {reason}", self.session.address);
-                    return Some(Goodbye {
-                        code: CLOSE_NORMAL,
-                        reason: String::new(),
-                    });
-                }
-                SocketEvent::Broken { code, reason } => return Some(Goodbye { code, reason }),
-                SocketEvent::Overflow => return Some(self.too_slow()),
-                SocketEvent::MayClose(closing) => {
-                    return Some(Goodbye {
-                        code: closing.code,
-                        reason: closing.reason,
-                    });
-                }
+                LinkEvent::Revoked(revoked) => self.revoked(&revoked),
+                LinkEvent::Relieved => self.relieved(),
+                LinkEvent::End(goodbye) => return goodbye,
             }
         }
     }
 
-    fn too_slow(&self) -> Goodbye {
-        self.server.count(|counters| &counters.slow_clients_dropped);
-        Goodbye {
-            code: CLOSE_BEHIND,
-            reason: "too slow".to_owned(),
-        }
-    }
-
-    async fn receive(&mut self, frame: &[u8]) -> Option<Goodbye> {
-        self.server.count(|counters| &counters.messages_in);
-        let unsettled = self.session.outbox.unsettled(frame.len());
-        let actions = self.protocol.receive(frame, self.server.clock.now_ms());
-        self.act(actions, Some(unsettled)).await
-    }
-
-    async fn act(
-        &mut self,
-        actions: Vec<ConnectionAction>,
-        unsettled: Option<Unsettled>,
-    ) -> Option<Goodbye> {
+    async fn act(&mut self, actions: Vec<ConnectionAction>, unsettled: Option<Unsettled>) {
         let mut unsettled = unsettled;
         for action in actions {
             match action {
-                ConnectionAction::Send(outgoing) => {
-                    if self.session.outbox.push_outgoing(outgoing) {
-                        self.server.count(|counters| &counters.messages_out);
-                    }
-                }
+                ConnectionAction::Send(outgoing) => self.send(outgoing),
                 ConnectionAction::Greeted {
                     frame_bytes_max,
                     deflate,
@@ -186,26 +104,28 @@ impl Connection {
                     document_id,
                     join,
                 } => {
-                    let refused = self
-                        .join(channel, &document_id, join, unsettled.take())
-                        .await;
-                    if let Err(code) = refused {
+                    let joined = self.join(channel, document_id, join, unsettled.take());
+                    if let Err(code) = joined.await {
                         let retry_after_ms = match code {
                             Code::Unavailable => RETRY_AFTER_MS,
                             _ => 0,
                         };
-                        let refusal = ServerConnection::refuse(channel, code, retry_after_ms);
-                        self.answer(refusal);
+                        self.answer(ServerConnection::refuse(channel, code, retry_after_ms));
                     }
                 }
+                ConnectionAction::ToRoom {
+                    channel,
+                    input: RoomInput::Leave,
+                    ..
+                } => self.leave(channel).await,
                 ConnectionAction::ToRoom { channel, input, .. } => {
-                    self.to_room(channel, input, unsettled.take()).await;
+                    self.to_room(channel, input, unsettled.take());
                 }
-                // Every session may do everything; a token changes nothing.
-                ConnectionAction::Token { channel, .. } => {
-                    let input = RoomInput::Access(Access::ALL);
-                    self.to_room(channel, input, unsettled.take()).await;
-                }
+                ConnectionAction::Token {
+                    channel,
+                    document_id,
+                    token,
+                } => self.refresh(channel, &document_id, token).await,
                 ConnectionAction::Application {
                     document_id,
                     message_type,
@@ -217,63 +137,139 @@ impl Connection {
                 ConnectionAction::Skipped { message_type } => {
                     log::debug!(target: "server", "{}: message of type {message_type} skipped", self.session.id);
                 }
-                ConnectionAction::Close { code, reason } => return Some(Goodbye { code, reason }),
+                ConnectionAction::Close { code, reason } => {
+                    self.ends = true;
+                    self.session.outbox.close(code, &reason);
+                }
             }
         }
-        None
+    }
+
+    fn send(&self, outgoing: Outgoing) {
+        if self.session.outbox.push_outgoing(outgoing) {
+            self.server.count(|counters| &counters.messages_out);
+        }
     }
 
     fn answer(&self, action: ConnectionAction) {
         if let ConnectionAction::Send(outgoing) = action {
-            if self.session.outbox.push_outgoing(outgoing) {
-                self.server.count(|counters| &counters.messages_out);
-            }
+            self.send(outgoing);
         }
     }
 
     async fn join(
         &mut self,
         channel: u32,
-        document_id: &Arc<str>,
+        document_id: Arc<str>,
         join: Join,
         unsettled: Option<Unsettled>,
     ) -> Result<(), Code> {
-        let create = self.server.protocol.create_documents && join.write;
-        let room = Rooms::get(&self.server, document_id, create)
-            .await
-            .map_err(|refusal| match refusal {
-                Refusal::NotFound => Code::NotFound,
-                Refusal::Forbidden => Code::Forbidden,
-                _ => Code::Unavailable,
-            })?;
+        let permission = self.admit(&document_id, &join.token).await?;
+        let access = access_of(&permission, self.server.clock.now_ms());
+        let create = access.write && join.write && self.server.protocol.create_documents;
+        let room = Rooms::get(&self.server, &document_id, create).await;
+        let room = room.map_err(|refusal| {
+            self.session.permissions.forget(&document_id);
+            code_of(refusal)
+        })?;
+        let deflate = self.deflate;
         let input = RoomInput::Join {
             join,
-            access: Access::ALL,
-            deflate: self.deflate,
+            access,
+            deflate,
         };
+        let (server, session) = (&self.server, &self.session.id);
+        // The document may be locked by a transaction of the application.
         let handled = tokio::task::block_in_place(|| {
-            room.handle_native(&self.server, &self.session.id, channel, input, unsettled)
+            room.handle_native(server, session, channel, input, unsettled)
         });
         handled.map_err(|_| Code::Unavailable)?;
-        self.rooms.insert(channel, room);
+        let joined = Joined {
+            document_id,
+            room,
+            permission,
+            access,
+        };
+        self.joined.insert(channel, joined);
         Ok(())
     }
 
-    async fn to_room(&mut self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
-        let leaves = matches!(input, RoomInput::Leave);
-        let Some(room) = self.rooms.get(&channel).cloned() else {
-            if leaves {
-                self.answer(ServerConnection::left(channel));
+    async fn admit(&self, document_id: &Arc<str>, token: &[u8]) -> Result<Arc<Permission>, Code> {
+        let token = String::from_utf8_lossy(token);
+        let token = (!token.is_empty()).then(|| token.into_owned());
+        let permission = admit(
+            &self.server,
+            &self.session,
+            Dialect::Native,
+            document_id,
+            token,
+        );
+        permission.await.map_err(code_of)
+    }
+
+    /// A fresh token: what it allows counts from now on. One that allows nothing ends the
+    /// membership, as a revocation does.
+    async fn refresh(&mut self, channel: u32, document_id: &Arc<str>, token: Vec<u8>) {
+        let admitted = self.admit(document_id, &token).await;
+        match (admitted, self.joined.get_mut(&channel)) {
+            (Ok(permission), Some(joined)) => {
+                joined.permission = permission;
+                self.tell_access(channel, true);
             }
+            (Err(Code::Unavailable), _) | (_, None) => {}
+            (Err(_), Some(_)) => self.deny(channel),
+        }
+    }
+
+    /// Tells the room what the session may do, if that changed, or the client waits for it.
+    fn tell_access(&mut self, channel: u32, always: bool) {
+        let now_ms = self.server.clock.now_ms();
+        let Some(joined) = self.joined.get_mut(&channel) else {
             return;
         };
-        if leaves {
-            self.rooms.remove(&channel);
-            return leave(&self.server, &room, &self.session.id, channel).await;
+        let access = access_of(&joined.permission, now_ms);
+        // What is revoked altogether comes as an event.
+        if access.read && (always || access != joined.access) {
+            joined.access = access;
+            self.give(channel, RoomInput::Access(access), None);
         }
+    }
+
+    fn deny(&mut self, channel: u32) {
+        let access = Access {
+            read: false,
+            write: false,
+        };
+        self.give(channel, RoomInput::Access(access), None);
+    }
+
+    fn revoked(&mut self, revoked: &Revoked) {
+        let channels = self.joined.iter();
+        let channels = channels.filter(|(_, joined)| joined.document_id == revoked.room);
+        let channels: Vec<u32> = channels.map(|(channel, _)| *channel).collect();
+        for channel in channels {
+            self.deny(channel);
+        }
+    }
+
+    fn to_room(&mut self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
+        self.tell_access(channel, false);
+        let now_ms = self.server.clock.now_ms();
+        let readable = |joined: &Joined| joined.permission.can_read(now_ms);
+        if self.joined.get(&channel).is_some_and(readable) {
+            self.give(channel, input, unsettled);
+        }
+    }
+
+    fn give(&self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
+        let Some(joined) = self.joined.get(&channel) else {
+            return;
+        };
         let (server, session) = (&self.server, &self.session.id);
         let handled = tokio::task::block_in_place(|| {
-            room.handle_native(server, session, channel, input, unsettled)
+            joined
+                .room
+                .handle_native(server, session, channel, input, unsettled)
         });
         if handled.is_err() {
             // What was not handled is not acknowledged; a new connection compares.
@@ -283,30 +279,44 @@ impl Connection {
 
     /// The socket took what waited for it: what rooms left out is sent.
     fn relieved(&self) {
-        for (channel, room) in &self.rooms {
-            let (server, session) = (&self.server, &self.session.id);
-            let handled = tokio::task::block_in_place(|| {
-                room.handle_native(server, session, *channel, RoomInput::Ready, None)
-            });
-            if handled.is_err() {
-                self.session.outbox.close(CLOSE_BEHIND, "try again later");
-            }
+        for channel in self.joined.keys() {
+            self.give(*channel, RoomInput::Ready, None);
         }
     }
 
+    async fn leave(&mut self, channel: u32) {
+        let Some(joined) = self.joined.remove(&channel) else {
+            // It never reached its room.
+            return self.answer(ServerConnection::left(channel));
+        };
+        self.session.permissions.forget(&joined.document_id);
+        leave(&self.server, &joined.room, &self.session.id, channel).await;
+    }
+
     async fn end(&mut self) {
-        self.server.sessions.write().remove(&self.session.id);
         for action in self.protocol.closed() {
             let ConnectionAction::ToRoom { channel, .. } = action else {
                 continue;
             };
-            if let Some(room) = self.rooms.remove(&channel) {
-                leave(&self.server, &room, &self.session.id, channel).await;
+            if let Some(joined) = self.joined.remove(&channel) {
+                leave(&self.server, &joined.room, &self.session.id, channel).await;
             }
         }
-        self.server.event(&ServerEvent::ClientDisconnected {
-            session: self.session.id.clone(),
-        });
+    }
+}
+
+fn access_of(permission: &Permission, now_ms: i64) -> Access {
+    Access {
+        read: permission.can_read(now_ms),
+        write: permission.can_write(now_ms),
+    }
+}
+
+fn code_of(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::NotFound => Code::NotFound,
+        Refusal::Forbidden => Code::Forbidden,
+        _ => Code::Unavailable,
     }
 }
 

@@ -70,12 +70,11 @@ impl Outbox {
         })
     }
 
-    /// Of a connection of the native dialect, whose rooms look at [`is_full`](Self::is_full).
+    /// The connection speaks the native dialect: its rooms look at [`is_full`](Self::is_full).
     #[cfg(any(feature = "server", test))]
-    pub fn fair(bytes_max: usize, part_bytes: usize) -> Arc<Self> {
-        let outbox = Self::new(bytes_max);
-        outbox.state.lock().fair = Some(FairQueue::new(part_bytes));
-        outbox
+    pub fn take_turns(&self, part_bytes: usize) {
+        let fair = &mut self.state.lock().fair;
+        fair.get_or_insert_with(|| FairQueue::new(part_bytes));
     }
 
     /// Queues something of the native dialect. False: the connection ends.
@@ -146,6 +145,12 @@ impl Outbox {
             reason: reason.to_owned(),
         });
         wake(state);
+    }
+
+    /// Has the socket's task look around: something else happened to the session.
+    #[cfg(feature = "server")]
+    pub fn wake(&self) {
+        wake(self.state.lock());
     }
 
     /// Remembers whom to wake, before looking at anything else.

@@ -5,6 +5,7 @@
 
 use super::outbox::{Closing, Outbox};
 use futures_util::{Sink, SinkExt, StreamExt, stream::Stream};
+#[cfg(feature = "client")]
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -125,6 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Writes what `outbox` holds, but not for long.
+    #[cfg(feature = "client")]
     pub async fn drain(&mut self, outbox: &Outbox) {
         let written = poll_fn(|context| match self.poll_write(context, outbox) {
             Ok(()) if outbox.unsent_bytes() > 0 => Poll::Pending,
