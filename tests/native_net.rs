@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use syncline::document::SharedDocument;
 use syncline::net::{AttachOptions, NativeClient, NativeClientOptions, ServerOptions};
-use syncline::sync::native::{DocumentKey, DocumentPhase};
+use syncline::sync::native::{Code, DocumentKey, DocumentPhase};
 
 fn options(address: SocketAddr) -> NativeClientOptions {
     let mut options = NativeClientOptions::new(format!("ws://{address}/any/path"));
@@ -62,6 +62,126 @@ fn edits_reach_the_disk_and_the_others_in_both_dialects() {
     client.wait_synced(key, LONG).unwrap();
     assert_eq!(content(&late), expected);
     assert_eq!(client.document_phase(key), Some(DocumentPhase::Live));
+    drop(client);
+    drop(server);
+}
+
+#[test]
+fn one_connection_carries_many_documents_through_a_restart_of_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("server.db");
+    let (server, address) = serve(ServerOptions::default(), Some(sqlite(&path)));
+    let documents: Vec<_> = (0..20).map(|at| document(&format!("doc {at}"))).collect();
+    let client = NativeClient::new(options(address)).unwrap();
+    let attach = |document| client.attach(document, AttachOptions::default()).unwrap();
+    let keys: Vec<_> = documents.iter().cloned().map(attach).collect();
+    client.connect().unwrap();
+    for (document, key) in documents.iter().zip(&keys) {
+        insert(document, 0, "first ");
+        client.wait_acknowledged(*key, LONG).unwrap();
+    }
+    assert_eq!(server.stats().connections, 1);
+    assert_eq!(server.rooms().len(), 20);
+    drop(server);
+    insert(&documents[3], 0, "meanwhile ");
+    let options = ServerOptions {
+        port: address.port(),
+        ..ServerOptions::default()
+    };
+    let (server, _) = serve(options, Some(sqlite(&path)));
+    client.network_changed();
+    client.wait_acknowledged(keys[3], LONG).unwrap();
+    let stored = server.document("doc 3", false).unwrap();
+    assert_eq!(content(&stored), "meanwhile first ");
+    drop(client);
+    drop(server);
+}
+
+#[test]
+fn what_the_server_has_is_known_before_connecting() {
+    let (server, address) = serve(ServerOptions::default(), None);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("client.db");
+    let open = |store: &syncline::store::DocumentStore| {
+        store
+            .open(ROOM, &syncline::store::OpenOptions::default())
+            .unwrap()
+    };
+    let epoch = {
+        let store = sqlite(&path);
+        let stored = open(&store);
+        let client = NativeClient::new(options(address)).unwrap();
+        let key = client
+            .attach_stored(&stored, AttachOptions::default())
+            .unwrap();
+        client.connect().unwrap();
+        insert(stored.document(), 0, "safe");
+        client.wait_acknowledged(key, LONG).unwrap();
+        client.suspend(LONG).unwrap();
+        insert(stored.document(), 0, "not ");
+        assert_eq!(client.progress(key).unwrap().pending, 1);
+        client.epoch(key).unwrap()
+    };
+    let store = sqlite(&path);
+    let stored = open(&store);
+    let client = NativeClient::new(options(address)).unwrap();
+    let key = client
+        .attach_stored(&stored, AttachOptions::default())
+        .unwrap();
+    assert_eq!(
+        client.progress(key).unwrap().pending,
+        1,
+        "before connecting"
+    );
+    assert_eq!(client.epoch(key), Some(epoch));
+    client.connect().unwrap();
+    client.wait_synced(key, LONG).unwrap();
+    assert_eq!(content(&server.document(ROOM, false).unwrap()), "not safe");
+    drop((client, stored, store));
+    drop(server);
+}
+
+#[test]
+fn rights_come_and_go_while_connected() {
+    use syncline::net::{Access, Authorizer, Authorizing, Grant, JoinRequest};
+    struct ByToken;
+    impl Authorizer for ByToken {
+        fn authorize(&self, request: JoinRequest) -> Authorizing<'_> {
+            let access = match request.token.as_deref() {
+                Some("write") => Access::Write,
+                Some("read") => Access::Read,
+                _ => Access::Deny,
+            };
+            Box::pin(async move { Ok(Grant::new(access)) })
+        }
+    }
+    let (server, address) = serve(ServerOptions::default(), None);
+    server.set_authorizer(Some(Arc::new(ByToken)));
+    drop(server.document(ROOM, true).unwrap());
+    let mine = document(ROOM);
+    insert(&mine, 0, "mine");
+    let client = NativeClient::new(options(address)).unwrap();
+    let key = client
+        .attach(mine.clone(), AttachOptions::default())
+        .unwrap();
+    client.connect().unwrap();
+    let phase = |phase: DocumentPhase| {
+        eventually("the phase", || client.document_phase(key) == Some(phase));
+    };
+    phase(DocumentPhase::Stopped(Code::Forbidden));
+    client.set_token(key, b"write".to_vec());
+    client.wait_acknowledged(key, LONG).unwrap();
+    client.set_token(key, b"read".to_vec());
+    eventually("the edit is refused or kept", || {
+        insert(&mine, 0, "x");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        client.progress(key).unwrap().pending > 0
+            && client.document_phase(key) != Some(DocumentPhase::Joining)
+    });
+    client.set_token(key, b"write".to_vec());
+    client.wait_acknowledged(key, LONG).unwrap();
+    let text = content(&mine);
+    assert_eq!(content(&server.document(ROOM, false).unwrap()), text);
     drop(client);
     drop(server);
 }

@@ -84,7 +84,7 @@ impl Default for ServerOptions {
             handshake_timeout_ms: 10_000,
             header_bytes_max: 16 << 10,
             authorize_timeout_ms: 10_000,
-            dialects: vec![Dialect::CrdtSync],
+            dialects: vec![Dialect::CrdtSync, Dialect::Native],
             room_idle_ms: 60_000,
             lock_timeout_ms: 10_000,
             document: DocumentOptions::default(),
