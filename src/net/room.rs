@@ -21,9 +21,6 @@ use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 use tokio_tungstenite::tungstenite::Bytes;
 
-/// Key of the attachment with the room's epoch.
-const EPOCH_KEY: &str = "syncline.epoch";
-
 /// A room in memory.
 pub(super) struct LiveRoom {
     pub document_id: Arc<str>,
@@ -285,7 +282,9 @@ impl LiveRoom {
     fn prepare_native(&self, server: &ServerShared) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if state.native.is_none() {
-            let epoch = self.epoch()?;
+            // Clients keep the epoch: it has to outlive a crash.
+            self.stored.establish()?;
+            let epoch = self.stored.epoch();
             let mut seed = [0; 8];
             // Numbers of states: a repeated one is noticed by its version.
             let _ = getrandom::fill(&mut seed);
@@ -294,21 +293,6 @@ impl LiveRoom {
             state.native = Some(native::Room::new(options, epoch, seed));
         }
         Ok(())
-    }
-
-    /// Names the room's history: made when it is first asked for, gone with the stored document.
-    fn epoch(&self) -> Result<u64, StoreError> {
-        let stored = self.stored.attachment(EPOCH_KEY)?;
-        if let Some(epoch) = stored.and_then(|bytes| bytes.try_into().ok()) {
-            return Ok(u64::from_be_bytes(epoch));
-        }
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).map_err(|error| StoreError::Io {
-            code: 0,
-            message: error.to_string(),
-        })?;
-        self.stored.attach(EPOCH_KEY, Some(bytes.to_vec()))?;
-        Ok(u64::from_be_bytes(bytes))
     }
 
     /// Tells the sessions what was committed outside of the room. May block on the document's lock.

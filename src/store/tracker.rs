@@ -222,18 +222,30 @@ impl Tracker {
         self.hub.backend().attachment(&self.name, key)
     }
 
+    /// Stores that there is the document, if that is not stored yet.
+    pub fn establish(&self) -> Result<(), StoreError> {
+        let backend = self.hub.backend();
+        match backend.contains(&self.name)? {
+            true => Ok(()),
+            false => {
+                let write = Write::new(&self.name, self.meta(), Content::Keep);
+                backend.commit(&[write]).map(drop)
+            }
+        }
+    }
+
     /// Stores an attachment at once.
     pub fn attach(&self, key: &str, content: Option<Vec<u8>>) -> Result<(), StoreError> {
         let attachment = Attachment {
             key: key.to_owned(),
             content,
         };
-        self.hub.backend().commit(&[Write {
-            document: &self.name,
-            meta: self.meta(),
-            content: Content::Keep,
-            attachments: &[attachment],
-        }])
+        let attachments = [attachment];
+        let write = Write {
+            attachments: &attachments,
+            ..Write::new(&self.name, self.meta(), Content::Keep)
+        };
+        self.hub.backend().commit(&[write]).map(drop)
     }
 
     /// Puts the document on the writer's list although no commit told so.
