@@ -119,7 +119,7 @@ impl Connection<'_> {
                     ..
                 } => self.leave(channel).await,
                 ConnectionAction::ToRoom { channel, input, .. } => {
-                    self.to_room(channel, input, unsettled.take());
+                    self.give_checked(channel, input, unsettled.take());
                 }
                 ConnectionAction::Token {
                     channel,
@@ -183,7 +183,9 @@ impl Connection<'_> {
         let handled = tokio::task::block_in_place(|| {
             room.handle_native(server, session, channel, input, unsettled)
         });
-        handled.map_err(|_| Code::Unavailable)?;
+        if !handled {
+            return Err(Code::Unavailable);
+        }
         let joined = Joined {
             document_id,
             room,
@@ -252,7 +254,7 @@ impl Connection<'_> {
         }
     }
 
-    fn to_room(&mut self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
+    fn give_checked(&mut self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
         self.tell_access(channel, false);
         let now_ms = self.server.clock.now_ms();
         let readable = |joined: &Joined| joined.permission.can_read(now_ms);
@@ -271,7 +273,7 @@ impl Connection<'_> {
                 .room
                 .handle_native(server, session, channel, input, unsettled)
         });
-        if handled.is_err() {
+        if !handled {
             // What was not handled is not acknowledged; a new connection compares.
             self.session.outbox.close(CLOSE_BEHIND, "try again later");
         }
@@ -332,7 +334,7 @@ async fn leave(
         let left = tokio::task::block_in_place(|| {
             room.handle_native(server, session, channel, RoomInput::Leave, None)
         });
-        if left.is_ok() || room.is_broken() {
+        if left || room.is_broken() {
             return;
         }
         sleep(LEAVE_PAUSE).await;

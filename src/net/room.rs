@@ -224,10 +224,7 @@ impl LiveRoom {
     }
 
     /// Handles one message of a session of the native dialect. May block on the document's lock,
-    /// and, once per room, on the device.
-    ///
-    /// # Errors
-    /// Gives the message back.
+    /// and, once per room, on the device. False: it was not handled.
     pub fn handle_native(
         self: &Arc<Self>,
         server: &Arc<ServerShared>,
@@ -235,10 +232,10 @@ impl LiveRoom {
         channel: u32,
         input: native::RoomInput,
         unsettled: Option<Unsettled>,
-    ) -> Result<(), native::RoomInput> {
+    ) -> bool {
         if let Err(error) = self.prepare_native(server) {
             log::error!(target: "server", "room {:?} has no epoch: {error}", self.document_id);
-            return Err(input);
+            return false;
         }
         let mut input = Some(input);
         let mut events = Vec::new();
@@ -273,10 +270,7 @@ impl LiveRoom {
             outcome
         });
         events.iter().for_each(|event| server.event(event));
-        match (done, input) {
-            (true, _) | (false, None) => Ok(()),
-            (false, Some(input)) => Err(input),
-        }
+        done || input.is_none()
     }
 
     fn prepare_native(&self, server: &ServerShared) -> Result<(), StoreError> {
