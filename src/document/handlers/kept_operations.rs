@@ -267,7 +267,11 @@ mod tests {
             let done = [0, 1].map(|at| states[at].join_native(&bytes[1 - at]).unwrap());
             for (at, state) in states.iter().enumerate() {
                 state.check();
-                let expected = if done[at] { oracle.value() } else { shown[at].clone() };
+                let expected = if done[at] {
+                    oracle.value()
+                } else {
+                    shown[at].clone()
+                };
                 assert_eq!(state.value(), expected, "seed {seed}");
             }
             // Few operations are always kept.
@@ -275,7 +279,10 @@ mod tests {
             joined_count += usize::from(done[0]);
             refused_count += usize::from(!done[0]);
         }
-        assert!(joined_count > 200 && refused_count > 20, "{joined_count}, {refused_count}");
+        assert!(
+            joined_count > 200 && refused_count > 20,
+            "{joined_count}, {refused_count}"
+        );
     }
 
     #[test]
@@ -310,9 +317,16 @@ mod tests {
         seeded.seed(b"abc").unwrap();
         let bytes = seeded.native_state(true).unwrap();
         let mut other = PlainTextState::default();
-        fold(&mut other, &[(order(1, 5), PlainTextState::insert(0, &[0x78]))]);
+        fold(
+            &mut other,
+            &[(order(1, 5), PlainTextState::insert(0, &[0x78]))],
+        );
         assert!(!other.join_native(&bytes).unwrap());
-        assert!(!seeded.join_native(&other.native_state(true).unwrap()).unwrap());
+        assert!(
+            !seeded
+                .join_native(&other.native_state(true).unwrap())
+                .unwrap()
+        );
         assert_eq!(other.to_utf8(), "x");
         assert_eq!(seeded.to_utf8(), "abc");
         let mut untouched = PlainTextState::default();

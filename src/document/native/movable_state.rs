@@ -105,9 +105,7 @@ impl Writer {
         let mut rivals: Vec<(u32, &[(AuthorIdx, Hlc)])> = list
             .rivals
             .all()
-            .map(|(element, rivals)| {
-                (numbers[&list.elements[element as usize].identity], rivals)
-            })
+            .map(|(element, rivals)| (numbers[&list.elements[element as usize].identity], rivals))
             .collect();
         rivals.sort_unstable();
         self.number(rivals.len() as u64);

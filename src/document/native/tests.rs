@@ -82,7 +82,9 @@ pub(super) fn edit(document: &mut Document, rng: &mut Rng) {
             match rng.below(5) {
                 0 if is_there => document.list_remove(list, at, 1).unwrap(),
                 1 if is_there => document.list_update(list, at, &value).unwrap(),
-                2 | 3 if is_there && document.handler_ref(list).kind == HandlerKind::MovableList => {
+                2 | 3
+                    if is_there && document.handler_ref(list).kind == HandlerKind::MovableList =>
+                {
                     let to = rng.below(len) as u64;
                     document.list_move(list, at, to).unwrap();
                 }
