@@ -10,6 +10,7 @@ mod merge;
 mod merge_movable;
 mod merge_sequence;
 mod movable_state;
+mod removals;
 mod sequence_state;
 mod snapshot;
 #[cfg(test)]

@@ -271,9 +271,10 @@ impl Document {
             .iter()
             .map(|peer| document.log.authors.intern(*peer))
             .collect();
-        if let Some(log) = parts.log {
-            document.restore_log(log)?;
-        }
+        let rows = match parts.log {
+            Some(log) => document.restore_log(log)?,
+            None => Incoming::default(),
+        };
         document.clock = document.clock.max(parts.clock);
         document.pruned = match parts.pruned.is_empty() {
             true => None,
@@ -285,10 +286,18 @@ impl Document {
         }
         document.restore_frontiers(&parts.frontiers)?;
         document.restore_handlers(&parts.handlers, &authors, body, parts.whole)?;
-        Ok(document)
+        let log = parts.log.unwrap_or_default();
+        let names = &rows.decoder.names;
+        match document.removable(&rows.decoded, names, log.len()) {
+            u64::MAX => Ok(document),
+            _ => {
+                let error = Reader::EMPTY.error("no more elements are removed than there are");
+                Err(NativeError::from(error).into())
+            }
+        }
     }
 
-    fn restore_log(&mut self, log: &[u8]) -> Result<(), DocumentError> {
+    fn restore_log(&mut self, log: &[u8]) -> Result<Incoming, DocumentError> {
         let mut rows = Incoming::default();
         let mut reader = Reader::new(log);
         rows.decoder
@@ -297,7 +306,7 @@ impl Document {
             .map_err(NativeError::from)?;
         rows.restoring = true;
         self.import_rows(log, &mut rows, &[], Origin::Load)?;
-        Ok(())
+        Ok(rows)
     }
 
     fn restore_frontiers(&mut self, heads: &[OperationId]) -> Result<(), DocumentError> {
