@@ -14,6 +14,8 @@ mod clock;
 mod connection;
 #[cfg(feature = "server")]
 mod crdt_connection;
+#[cfg(feature = "client")]
+mod dial;
 #[cfg(feature = "server")]
 mod dialect;
 #[cfg(feature = "server")]
@@ -30,7 +32,10 @@ mod server;
 #[cfg(feature = "server")]
 mod server_shared;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "server")]
+mod tokens;
 mod transport;
 
 #[cfg(feature = "server")]
@@ -43,3 +48,9 @@ pub use dialect::Dialect;
 pub use http::RequestHead;
 #[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};
+#[cfg(all(feature = "tls", feature = "server"))]
+pub use tls::TlsIdentity;
+#[cfg(feature = "tls")]
+pub use tls::{TlsError, TlsRoots};
+#[cfg(feature = "server")]
+pub use tokens::{Claims, ShortSecret, TokenAuthorizer, TokenError};
