@@ -69,6 +69,8 @@ pub mod error_code {
     pub const INTERNAL_ERROR: &str = "INTERNAL_ERROR";
     /// The server does not have the document.
     pub const DOCUMENT_NOT_FOUND: &str = "DOCUMENT_NOT_FOUND";
+    /// The client may not edit the document. Not known to Dart peers.
+    pub const FORBIDDEN: &str = "FORBIDDEN";
     /// A change lacks a dependency: ask for the status.
     pub const OUT_OF_SYNC: &str = "OUT_OF_SYNC";
 }

@@ -291,7 +291,10 @@ impl ServerConnection {
         if self.closed || matches!(input, RoomInput::Leave) {
             return Vec::new();
         }
-        self.rooms.remove(document_id);
+        // Who may only read stays in the room.
+        if refusal != Refusal::Forbidden || !matches!(input, RoomInput::Changes(_)) {
+            self.rooms.remove(document_id);
+        }
         let wire_id = Wtf8String::from(&**document_id);
         self.refusal(
             &wire_id,
@@ -350,6 +353,11 @@ impl ServerConnection {
                     session: self.session.clone(),
                 }),
             ],
+            // A Dart client shows an error that it does not know as its status.
+            RoomInput::Changes(_) if matches!(error, ServerError::Forbidden) => {
+                let message = "You may only read this document".to_owned();
+                vec![reply(error_code::FORBIDDEN, message), report]
+            }
             RoomInput::Changes(_)
             | RoomInput::Presence(_)
             | RoomInput::PresenceQuery
