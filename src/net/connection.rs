@@ -49,13 +49,14 @@ struct Upgraded {
 }
 
 /// Reads the request and agrees to the WebSocket. `None`: it was something else, and answered.
-async fn upgrade(
-    server: &ServerShared,
-    mut stream: Transport,
-    address: SocketAddr,
-) -> Option<Upgraded> {
+async fn upgrade(server: &ServerShared, stream: Metered, address: SocketAddr) -> Option<Upgraded> {
     let patience = Duration::from_millis(server.options.handshake_timeout_ms.into());
     let deadline = Instant::now() + patience;
+    let secured = timeout_at(deadline, secure(server, stream)).await;
+    let Ok(Ok(mut stream)) = secured else {
+        server.refuse(address, "no TLS handshake");
+        return None;
+    };
     let reading = http::read_head(&mut stream, server.options.header_bytes_max);
     let received = match timeout_at(deadline, reading).await {
         Ok(Ok(received)) => received,
@@ -100,6 +101,16 @@ async fn upgrade(
         head,
         dialect,
     })
+}
+
+/// TLS, if the server has a certificate.
+async fn secure(server: &ServerShared, stream: Metered) -> std::io::Result<Transport> {
+    #[cfg(feature = "tls")]
+    if let Some(identity) = &server.options.tls {
+        return identity.accept(stream).await;
+    }
+    let _ = server;
+    Ok(Transport::Plain(stream))
 }
 
 async fn run(

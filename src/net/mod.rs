@@ -14,6 +14,8 @@ mod clock;
 mod connection;
 #[cfg(feature = "server")]
 mod crdt_connection;
+#[cfg(feature = "client")]
+mod dial;
 #[cfg(feature = "server")]
 mod dialect;
 #[cfg(feature = "server")]
@@ -38,7 +40,10 @@ mod server_shared;
 mod socket;
 #[cfg(feature = "client")]
 mod sync_record;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "server")]
+mod tokens;
 mod transport;
 
 #[cfg(feature = "server")]
@@ -55,3 +60,9 @@ pub use native_client::{
 };
 #[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};
+#[cfg(all(feature = "tls", feature = "server"))]
+pub use tls::TlsIdentity;
+#[cfg(feature = "tls")]
+pub use tls::{TlsError, TlsRoots};
+#[cfg(feature = "server")]
+pub use tokens::{Claims, ShortSecret, TokenAuthorizer, TokenError};

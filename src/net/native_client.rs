@@ -5,10 +5,12 @@
 //! ask about is published by the thread after each step.
 
 use super::client::ClientError;
-use super::client_driver::check_url;
 use super::clock::SteadyClock;
+use super::dial::check_url;
 use super::native_driver;
 use super::sync_record::SyncRecord;
+#[cfg(feature = "tls")]
+use super::tls::TlsRoots;
 use crate::clock::VersionVector;
 use crate::document::{Commit, Document, DocumentObserver, ObserverId, Origin, SharedDocument};
 use crate::replica::Replica;
@@ -28,8 +30,13 @@ use tokio::sync::Notify;
 /// How a client works.
 #[derive(Clone, Debug)]
 pub struct NativeClientOptions {
-    /// `ws://host:port/anything`.
+    /// `ws://host:port/anything` or `wss://`.
     pub url: String,
+    /// More headers of the request, as `Authorization`.
+    pub headers: Vec<(String, String)>,
+    /// Whom to believe with `wss://`; `None`: the machine's trust store.
+    #[cfg(feature = "tls")]
+    pub tls_roots: Option<TlsRoots>,
     /// The protocol's own options.
     pub protocol: ProtocolOptions,
 }
@@ -39,6 +46,9 @@ impl NativeClientOptions {
     pub fn new(url: impl Into<String>) -> Self {
         NativeClientOptions {
             url: url.into(),
+            headers: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls_roots: None,
             protocol: ProtocolOptions::default(),
         }
     }

@@ -4,7 +4,8 @@
 //! commit or the application, whichever comes first. A document is locked for one step at a time;
 //! what arrives for one that another thread keeps locked waits, and the others go on.
 
-use super::client_driver::{ClientSocket, Opening, open};
+use super::client_driver::Opening;
+use super::dial::{ClientSocket, Target, dial};
 use super::native_client::{Attached, Link};
 use super::outbox::Outbox;
 use super::socket::SocketEvent;
@@ -206,9 +207,15 @@ impl Driver<'_> {
     fn open(&mut self) {
         self.drop_transport();
         self.link.publish_socket(true);
-        let url = self.link.options.url.clone();
-        let bytes_max = self.link.options.protocol.limits.frame_bytes_max;
-        self.opening = Some(Box::pin(open(url, Some(SUBPROTOCOL), bytes_max)));
+        let options = &self.link.options;
+        self.opening = Some(Box::pin(dial(Target {
+            url: options.url.clone(),
+            subprotocol: Some(SUBPROTOCOL),
+            headers: options.headers.clone(),
+            #[cfg(feature = "tls")]
+            roots: options.tls_roots.clone(),
+            message_bytes_max: options.protocol.limits.frame_bytes_max,
+        })));
     }
 
     async fn close(&mut self, code: u16, reason: &str) {

@@ -10,6 +10,8 @@ use super::dialect::Dialect;
 use super::link::CLOSE_STOPPING;
 use super::rooms::Rooms;
 use super::server_shared::{Counters, ServerShared};
+#[cfg(feature = "tls")]
+use super::tls::TlsIdentity;
 use crate::document::{DocumentOptions, SharedDocument};
 use crate::store::{DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError};
 use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions, SessionId};
@@ -51,6 +53,9 @@ pub struct ServerOptions {
     pub header_bytes_max: usize,
     /// Time for an [`Authorizer`]'s answer; a client that waited longer is told to try again.
     pub authorize_timeout_ms: u32,
+    /// The certificate of `wss://`; `None`: no TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<TlsIdentity>>,
     /// The protocols that are served, the preferred ones first.
     pub dialects: Vec<Dialect>,
     /// How long an empty room stays loaded.
@@ -84,6 +89,8 @@ impl Default for ServerOptions {
             handshake_timeout_ms: 10_000,
             header_bytes_max: 16 << 10,
             authorize_timeout_ms: 10_000,
+            #[cfg(feature = "tls")]
+            tls: None,
             dialects: vec![Dialect::CrdtSync, Dialect::Native],
             room_idle_ms: 60_000,
             lock_timeout_ms: 10_000,
