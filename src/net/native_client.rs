@@ -6,7 +6,7 @@
 
 use super::client::ClientError;
 use super::clock::SteadyClock;
-use super::dial::check_url;
+use super::dial::{check_headers, check_url};
 use super::native_driver;
 use super::sync_record::SyncRecord;
 #[cfg(feature = "tls")]
@@ -30,11 +30,11 @@ use tokio::sync::Notify;
 /// How a client works.
 #[derive(Clone, Debug)]
 pub struct NativeClientOptions {
-    /// `ws://host:port/anything` or `wss://`.
+    /// `ws://host:port/anything`, or `wss://`.
     pub url: String,
     /// More headers of the request, as `Authorization`.
     pub headers: Vec<(String, String)>,
-    /// Whom to believe with `wss://`; `None`: the machine's trust store.
+    /// Whom to believe; `None`: the machine's trust store.
     #[cfg(feature = "tls")]
     pub tls_roots: Option<TlsRoots>,
     /// The protocol's own options.
@@ -157,6 +157,7 @@ impl NativeClient {
     /// [`ClientError::Url`].
     pub fn new(options: NativeClientOptions) -> Result<Self, ClientError> {
         check_url(&options.url)?;
+        check_headers(&options.headers)?;
         let mut seed = [0; 8];
         // Only spreads reconnects: any number will do where there is no randomness.
         let _ = getrandom::fill(&mut seed);

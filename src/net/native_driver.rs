@@ -4,8 +4,7 @@
 //! commit or the application, whichever comes first. A document is locked for one step at a time;
 //! what arrives for one that another thread keeps locked waits, and the others go on.
 
-use super::client_driver::Opening;
-use super::dial::{ClientSocket, Target, dial};
+use super::dial::{ClientSocket, Opening, Target, dial};
 use super::native_client::{Attached, Link};
 use super::outbox::Outbox;
 use super::socket::SocketEvent;
