@@ -15,7 +15,7 @@ use super::tls::TlsIdentity;
 use crate::document::{DocumentOptions, SharedDocument};
 use crate::store::{DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError};
 use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions, SessionId};
-use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
+use crate::sync::native::{Code, Message, Outgoing, RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -192,6 +192,9 @@ struct Running {
 const UNLOAD_PERIOD: Duration = Duration::from_secs(1);
 /// Pause after a failed accept (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long clients of the native dialect stay away from a server that stops, before their own
+/// random delay.
+const GO_AWAY_MS: u64 = 500;
 /// What is left of a stop when its time is up.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -333,7 +336,15 @@ impl Server {
         shared.stopping.send_replace(true);
         let left = || deadline.saturating_duration_since(Instant::now());
         let flushed = self.store.flush(left());
+        let go_away = Message::GoAway {
+            code: Code::GoingAway,
+            delay_ms: GO_AWAY_MS,
+            text: "the server stops".to_owned(),
+        };
         for session in shared.sessions.read().values() {
+            // Outboxes of other dialects do not take it.
+            let outgoing = Outgoing::message(0, &go_away);
+            session.outbox.push_outgoing(outgoing);
             session.outbox.close(CLOSE_STOPPING, "the server stops");
         }
         let all = u32::try_from(shared.options.connections_max).unwrap_or(u32::MAX);
