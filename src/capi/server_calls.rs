@@ -153,6 +153,17 @@ fn report(event: &ServerEvent) -> ServerReport {
             Some(document_id),
             change.to_string(),
         ),
+        ServerEvent::RelayPushed {
+            session,
+            document_id,
+            seq,
+            ..
+        } => with(
+            SYNCLINE_SERVER_CLIENT_CHANGE_APPLIED,
+            Some(session.as_str()),
+            Some(document_id),
+            seq.to_string(),
+        ),
         ServerEvent::ClientPingRequest { session } => with(
             SYNCLINE_SERVER_CLIENT_PING_REQUEST,
             Some(session.as_str()),

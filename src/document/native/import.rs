@@ -25,7 +25,7 @@ const RECORDED_SINGLY_MAX: u64 = 256;
 impl Document {
     /// Imports changes in the native form, as [`import_list`](Self::import_list) does from the
     /// crdt_lf form: what is known already is skipped, be it a part of a row; what lacks a
-    /// dependency is counted and forgotten. Rows stand in the order in which they can be stored.
+    /// dependency, or removes more than there is, is counted and forgotten. Rows stand in the order in which they can be stored.
     /// O(rows), and O(log n) for each.
     ///
     /// # Errors
@@ -70,6 +70,11 @@ impl Document {
             true => Vec::new(),
             false => self.deferrable(changes),
         };
+        let removable = match *restoring {
+            // What they remove is in states that are read afterwards.
+            true => u64::MAX,
+            false => self.removable(decoded, &decoder.names, body.len()),
+        };
         let mut import = RowImport {
             document: self,
             body,
@@ -79,6 +84,7 @@ impl Document {
             restoring: *restoring,
             many,
             deferred,
+            removable,
             outcome: ImportOutcome::default(),
             now_ms: 0,
         };
@@ -202,6 +208,8 @@ pub(super) struct RowImport<'a> {
     pub(super) many: bool,
     /// By handler; none behind the last.
     pub(super) deferred: Vec<Option<Deferred>>,
+    /// How many elements may still be removed.
+    removable: u64,
     outcome: ImportOutcome,
     now_ms: i64,
 }
@@ -222,7 +230,7 @@ impl RowImport<'_> {
         if known == row.changes {
             return false;
         }
-        if !self.find_deps(row, known) {
+        if !self.find_deps(row, known) || !self.may_remove(row) {
             self.outcome.not_ready += (row.changes - known) as usize;
             return false;
         }
@@ -250,6 +258,21 @@ impl RowImport<'_> {
             _ => self.store(row, known, row.changes - known),
         }
         true
+    }
+
+    /// Whether there is as much as the row removes.
+    fn may_remove(&mut self, row: &RowIn) -> bool {
+        let removed = match row.op {
+            OpIn::Remove { step, .. } => u64::from(step.unsigned_abs()) * u64::from(row.changes),
+            OpIn::RemoveSpans(spans) => {
+                let spans = &self.decoded.spans[spans.range()];
+                spans.iter().map(|span| u64::from(span.len)).sum()
+            }
+            OpIn::Insert { .. } | OpIn::Bodies(_) | OpIn::Opaque(_) => return true,
+        };
+        let left = self.removable.checked_sub(removed);
+        self.removable = left.unwrap_or(self.removable);
+        left.is_some()
     }
 
     fn author(&mut self, number: u32) -> AuthorIdx {
@@ -341,13 +364,20 @@ impl RowImport<'_> {
         }
     }
 
-    fn find_dep(&mut self, author: u32, clock: Hlc) -> bool {
-        let id = OperationId::new(self.decoder.authors[author as usize], clock);
+    fn find_dep(&mut self, number: u32, clock: Hlc) -> bool {
         if self.restoring {
-            let author = self.author(author);
+            let author = self.author(number);
             self.binding.deps.push(ChangeKey { author, clock });
             return true;
         }
+        if let Some(author) = self.binding.authors[number as usize].author {
+            let key = ChangeKey { author, clock };
+            if self.document.log.find(key).is_some() {
+                self.binding.deps.push(key);
+                return true;
+            }
+        }
+        let id = OperationId::new(self.decoder.authors[number as usize], clock);
         match self.document.ready_key(&id) {
             Ok(key) => {
                 self.binding.deps.push(key);
