@@ -3,7 +3,6 @@
 use super::bytes::{write_prefixed, write_uvarint};
 use super::{DecodeError, Reader, manifest, version_vector};
 use crate::clock::VersionVector;
-use crate::tree::sorted_places;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -173,8 +172,9 @@ fn joined_manifests(older: &Snapshot, newer: &Snapshot) -> Option<Vec<u8>> {
 }
 
 fn sorted(entries: &[(String, Vec<u8>)]) -> Box<[u32]> {
-    let key = |place: u32| &entries[place as usize].0;
-    sorted_places(entries.len(), &mut |a, b| key(a).cmp(key(b))).into()
+    let mut places: Vec<u32> = (0..entries.len() as u32).collect();
+    places.sort_unstable_by_key(|place| &entries[*place as usize].0);
+    places.into()
 }
 
 /// A map that keeps the order of first appearance.

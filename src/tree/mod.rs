@@ -16,5 +16,5 @@ pub use interval_map::IntervalMap;
 pub use lazy::{LazyMap, LazyVec, push_few};
 pub use rope::{Element, Rope};
 pub use run_tree::{LeafIdx, Run, RunPos, RunTree};
-pub use sort::{sort_by_key, sorted_places};
+pub use sort::sort_by_key;
 pub use text_sums::TextSums;

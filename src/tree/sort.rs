@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 /// # Panics
 /// If there are more than a `u32` counts.
 #[inline(never)]
-pub fn sorted_places(len: usize, compare: &mut dyn FnMut(u32, u32) -> Ordering) -> Vec<u32> {
+fn sorted_places(len: usize, compare: &mut dyn FnMut(u32, u32) -> Ordering) -> Vec<u32> {
     let mut places: Vec<u32> = (0..u32::try_from(len).expect("memory ends before")).collect();
     places.sort_unstable_by(|&a, &b| compare(a, b).then(a.cmp(&b)));
     places
