@@ -5,7 +5,9 @@
 //! memory. It also counts what this peer sent and is not settled yet (waits for the disk), so that
 //! reading stops before that grows.
 
-use crate::sync::native::{FairQueue, Outgoing};
+use crate::sync::native::FairQueue;
+#[cfg(any(feature = "server", test))]
+use crate::sync::native::Outgoing;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
