@@ -363,13 +363,20 @@ impl RowImport<'_> {
         }
     }
 
-    fn find_dep(&mut self, author: u32, clock: Hlc) -> bool {
-        let id = OperationId::new(self.decoder.authors[author as usize], clock);
+    fn find_dep(&mut self, number: u32, clock: Hlc) -> bool {
         if self.restoring {
-            let author = self.author(author);
+            let author = self.author(number);
             self.binding.deps.push(ChangeKey { author, clock });
             return true;
         }
+        if let Some(author) = self.binding.authors[number as usize].author {
+            let key = ChangeKey { author, clock };
+            if self.document.log.find(key).is_some() {
+                self.binding.deps.push(key);
+                return true;
+            }
+        }
+        let id = OperationId::new(self.decoder.authors[number as usize], clock);
         match self.document.ready_key(&id) {
             Ok(key) => {
                 self.binding.deps.push(key);
