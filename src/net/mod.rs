@@ -3,6 +3,8 @@
 //! Layer: above `store`, below `capi`. Moves bytes, keeps time, and holds what must wait for the
 //! disk; every decision about the protocol is made in `sync`.
 
+#[cfg(feature = "server")]
+mod authorize;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "client")]
@@ -10,6 +12,16 @@ mod client_driver;
 mod clock;
 #[cfg(feature = "server")]
 mod connection;
+#[cfg(feature = "server")]
+mod crdt_connection;
+#[cfg(feature = "client")]
+mod dial;
+#[cfg(feature = "server")]
+mod dialect;
+#[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
+mod link;
 mod outbox;
 #[cfg(feature = "server")]
 mod room;
@@ -20,8 +32,25 @@ mod server;
 #[cfg(feature = "server")]
 mod server_shared;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "server")]
+mod tokens;
+mod transport;
 
+#[cfg(feature = "server")]
+pub use authorize::{Access, Authorizer, Authorizing, Grant, JoinRequest};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgress, ClientState};
 #[cfg(feature = "server")]
+pub use dialect::Dialect;
+#[cfg(feature = "server")]
+pub use http::RequestHead;
+#[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};
+#[cfg(all(feature = "tls", feature = "server"))]
+pub use tls::TlsIdentity;
+#[cfg(feature = "tls")]
+pub use tls::{TlsError, TlsRoots};
+#[cfg(feature = "server")]
+pub use tokens::{Claims, ShortSecret, TokenAuthorizer, TokenError};

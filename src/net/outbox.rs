@@ -84,6 +84,12 @@ impl Outbox {
         wake(state);
     }
 
+    /// Has the socket's task look around: something else happened to the session.
+    #[cfg(feature = "server")]
+    pub fn wake(&self) {
+        wake(self.state.lock());
+    }
+
     /// Remembers whom to wake, before looking at anything else.
     pub fn register(&self, context: &Context<'_>) {
         let mut state = self.state.lock();

@@ -361,6 +361,8 @@ fn address(server: &ServerShared, output: RoomOutput, deliveries: &mut Vec<Deliv
                 deliveries.push(Delivery::Frame(session.outbox.clone(), frame));
             }
         }
+        // Only rooms of a relay have logs.
+        RoomOutput::Behind { .. } => {}
         RoomOutput::Event(event) => deliveries.push(Delivery::Event(event)),
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Layer: `net`.
 
+use super::authorize::{Access, Authorizer, Permissions};
 use super::clock::SteadyClock;
+use super::dialect::Dialect;
+use super::http::RequestHead;
 use super::outbox::Outbox;
 use super::rooms::Rooms;
 use super::server::{ServerObserver, ServerOptions};
@@ -31,6 +34,8 @@ pub(super) struct ServerShared {
     pub unpacking: Semaphore,
     pub counters: Counters,
     pub observers: RwLock<Vec<Arc<dyn ServerObserver>>>,
+    /// `None`: everybody may do everything.
+    pub authorizer: RwLock<Option<Arc<dyn Authorizer>>>,
     /// True: accept nothing more.
     pub stopping: watch::Sender<bool>,
     pub runtime: tokio::runtime::Handle,
@@ -40,12 +45,31 @@ pub(super) struct ServerShared {
 pub(super) struct Session {
     pub id: SessionId,
     pub address: SocketAddr,
+    /// The request that it came with.
+    pub head: Arc<RequestHead>,
     pub outbox: Arc<Outbox>,
+    /// What it may do in the rooms that it joined.
+    pub permissions: Permissions,
+    /// Known after the first message at the latest.
+    pub dialect: OnceLock<Dialect>,
     /// Known before the first message of a room can go out: rooms answer frames.
     pub framing: OnceLock<Framing>,
 }
 
 impl Session {
+    /// [`Permissions::set_access`], told to the connection.
+    pub fn set_access(
+        &self,
+        room: Option<&str>,
+        access: Access,
+        reason: &str,
+        concerns: impl Fn(Option<&str>) -> bool,
+    ) -> bool {
+        let changed = self.permissions.set_access(room, access, reason, concerns);
+        self.outbox.wake();
+        changed
+    }
+
     pub fn framing(&self) -> Framing {
         self.framing.get().copied().unwrap_or_default()
     }

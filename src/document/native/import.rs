@@ -24,7 +24,7 @@ const RECORDED_SINGLY_MAX: u64 = 256;
 impl Document {
     /// Imports changes in the native form, as [`import_list`](Self::import_list) does from the
     /// crdt_lf form: what is known already is skipped, be it a part of a row; what lacks a
-    /// dependency is counted and forgotten. Rows stand in the order in which they can be stored.
+    /// dependency, or removes more than there is, is counted and forgotten. Rows stand in the order in which they can be stored.
     /// O(rows), and O(log n) for each.
     ///
     /// # Errors
@@ -69,6 +69,11 @@ impl Document {
             true => Vec::new(),
             false => self.deferrable(changes),
         };
+        let removable = match *restoring {
+            // What they remove is in states that are read afterwards.
+            true => u64::MAX,
+            false => self.removable(decoded, &decoder.names, body.len()),
+        };
         let mut import = RowImport {
             document: self,
             body,
@@ -78,6 +83,7 @@ impl Document {
             restoring: *restoring,
             many,
             deferred,
+            removable,
             outcome: ImportOutcome::default(),
             now_ms: 0,
         };
@@ -201,6 +207,8 @@ pub(super) struct RowImport<'a> {
     pub(super) many: bool,
     /// By handler; none behind the last.
     pub(super) deferred: Vec<Option<Deferred>>,
+    /// How many elements may still be removed.
+    removable: u64,
     outcome: ImportOutcome,
     now_ms: i64,
 }
@@ -221,7 +229,7 @@ impl RowImport<'_> {
         if known == row.changes {
             return false;
         }
-        if !self.find_deps(row, known) {
+        if !self.find_deps(row, known) || !self.may_remove(row) {
             self.outcome.not_ready += (row.changes - known) as usize;
             return false;
         }
@@ -249,6 +257,21 @@ impl RowImport<'_> {
             _ => self.store(row, known, row.changes - known),
         }
         true
+    }
+
+    /// Whether there is as much as the row removes.
+    fn may_remove(&mut self, row: &RowIn) -> bool {
+        let removed = match row.op {
+            OpIn::Remove { step, .. } => u64::from(step.unsigned_abs()) * u64::from(row.changes),
+            OpIn::RemoveSpans(spans) => {
+                let spans = &self.decoded.spans[spans.range()];
+                spans.iter().map(|span| u64::from(span.len)).sum()
+            }
+            OpIn::Insert { .. } | OpIn::Bodies(_) | OpIn::Opaque(_) => return true,
+        };
+        let left = self.removable.checked_sub(removed);
+        self.removable = left.unwrap_or(self.removable);
+        left.is_some()
     }
 
     fn author(&mut self, number: u32) -> AuthorIdx {

@@ -82,7 +82,7 @@ impl NativeWriter {
             write_stream_head(&mut self.scratch);
         }
         let pending = std::mem::take(&mut self.pending);
-        self.slices.rows = 0;
+        self.slices.begin_body();
         match pending.as_slice() {
             // Most updates: the count is known to be one.
             [slice] if slice.changes == 1 => {

@@ -32,7 +32,7 @@ impl Room {
                 Ok(true) => {
                     out.event(ServerEvent::ClientChangeApplied {
                         session: session.clone(),
-                        document_id: self.document_id.clone(),
+                        document_id: self.lobby.document_id.clone(),
                         change: id,
                     });
                     applied.push(change);
