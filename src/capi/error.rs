@@ -508,7 +508,7 @@ mod tests {
         assert_eq!(last_message(), "first\u{fffd}second");
     }
 
-    fn guard(body: impl FnOnce() -> super::super::guard::Answer) -> syncline_status {
+    fn guard(mut body: impl FnMut() -> super::super::guard::Answer) -> syncline_status {
         super::super::guard::guard!(|_| body())
     }
 }

@@ -22,6 +22,12 @@ mod dialect;
 mod http;
 #[cfg(feature = "server")]
 mod link;
+#[cfg(feature = "client")]
+mod native_client;
+#[cfg(feature = "server")]
+mod native_connection;
+#[cfg(feature = "client")]
+mod native_driver;
 mod outbox;
 #[cfg(feature = "server")]
 mod room;
@@ -32,6 +38,8 @@ mod server;
 #[cfg(feature = "server")]
 mod server_shared;
 mod socket;
+#[cfg(feature = "client")]
+mod sync_record;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "server")]
@@ -46,6 +54,10 @@ pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgr
 pub use dialect::Dialect;
 #[cfg(feature = "server")]
 pub use http::RequestHead;
+#[cfg(feature = "client")]
+pub use native_client::{
+    AttachOptions, NativeClient, NativeClientObserver, NativeClientOptions, NativeClientState,
+};
 #[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};
 #[cfg(all(feature = "tls", feature = "server"))]

@@ -41,14 +41,23 @@ impl Document {
         if position.generation != self.generation {
             return None;
         }
-        let mut slices: &[Slice] = &self.log.slices_from(position.index);
+        Some(self.pack_in_parts(&self.log.slices_from(position.index), bytes_target))
+    }
+
+    /// As [`export_native`](Self::export_native), in parts of about `bytes_target`, each on its own,
+    /// to be taken in in this order; none if nothing is new.
+    pub fn export_native_parts(&self, since: &VersionVector, bytes_target: usize) -> Vec<Vec<u8>> {
+        self.pack_in_parts(&self.log.slices_newer_than(since), bytes_target)
+    }
+
+    fn pack_in_parts(&self, mut slices: &[Slice], bytes_target: usize) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
         while !slices.is_empty() {
             let (part, taken) = self.pack(slices, bytes_target);
             parts.push(part);
             slices = &slices[taken..];
         }
-        Some(parts)
+        parts
     }
 
     /// Slices in one container, until it reaches `bytes_target`; and how many they were.

@@ -8,7 +8,7 @@ use crate::codec::native::rows::{
     ClocksIn, ContentIn, DepsIn, Element, NO_NAME, OpIn, RowIn, read_step_at,
 };
 use crate::codec::native::{Decoded, Kind, NativeError, RowDecoder, sections};
-use crate::codec::{Reader, wtf8};
+use crate::codec::{Envelope, Reader, wtf8};
 use crate::document::log::{
     ChangeKey, NameIdx, NewRow, Operation, Slice, SliceClocks, SliceOp, Span,
 };
@@ -20,6 +20,8 @@ use crate::sequence::{Content, ElementKey};
 
 /// Imports of more changes record text by comparing before and after.
 const RECORDED_SINGLY_MAX: u64 = 256;
+/// Dependencies of one change from a peer that is not trusted.
+const DEPENDENCIES_MAX: usize = 4096;
 
 impl Document {
     /// Imports changes in the native form, as [`import_list`](Self::import_list) does from the
@@ -36,8 +38,21 @@ impl Document {
         tag: &[u8],
         origin: Origin,
     ) -> Result<ImportOutcome, DocumentError> {
+        self.import_container(bytes, false, tag, origin)
+    }
+
+    pub(super) fn import_container(
+        &mut self,
+        bytes: &[u8],
+        strict: bool,
+        tag: &[u8],
+        origin: Origin,
+    ) -> Result<ImportOutcome, DocumentError> {
         let opened = open(bytes, Kind::Changes)?;
-        let mut rows = Incoming::default();
+        let mut rows = Incoming {
+            strict,
+            ..Incoming::default()
+        };
         let mut reader = Reader::new(&opened.body);
         rows.decoder
             .read_body(&mut reader, &opened.body, opened.columns, &mut rows.decoded)
@@ -54,8 +69,12 @@ impl Document {
         tag: &[u8],
         origin: Origin,
     ) -> Result<ImportOutcome, DocumentError> {
+        if rows.strict {
+            ensure_sound(body, rows)?;
+        }
         let Incoming {
             restoring,
+            strict: _,
             decoder,
             decoded,
             binding,
@@ -152,11 +171,36 @@ impl Document {
     }
 }
 
+/// Whether every peer can read the rows: crdt_lf stores a change that is not sound, and every later
+/// reader of the document fails on it.
+fn ensure_sound(body: &[u8], rows: &Incoming) -> Result<(), NativeError> {
+    let refuse = |what| Err(NativeError::Malformed(Reader::EMPTY.error(what)));
+    let new_authors = &rows.decoder.authors[rows.binding.authors.len()..];
+    if !new_authors.iter().all(PeerId::is_uuid_v4) {
+        return refuse("a peer id is not a UUID version 4");
+    }
+    for row in &rows.decoded.rows {
+        if let DepsIn::List(list) = row.deps {
+            if list.len as usize > DEPENDENCIES_MAX {
+                return refuse("too many dependencies");
+            }
+        }
+        if let OpIn::Opaque(payload) = row.op {
+            if Envelope::decode(&body[payload.range()]).is_err() {
+                return refuse("the operation envelope does not decode");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Rows on their way in, and what is remembered from body to body of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     /// The rows are those of a log that is opened: all are taken, whatever they depend on.
     pub restoring: bool,
+    /// What peers of other dialects could not read is refused.
+    pub strict: bool,
     pub decoder: RowDecoder,
     pub decoded: Decoded,
     pub binding: Binding,

@@ -11,6 +11,7 @@ mod merge_movable;
 mod merge_sequence;
 mod movable_state;
 mod removals;
+mod replica;
 mod sequence_state;
 mod snapshot;
 #[cfg(test)]
