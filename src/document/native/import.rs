@@ -416,7 +416,7 @@ impl RowImport<'_> {
         }
         if let Some(author) = self.binding.authors[number as usize].author {
             let key = ChangeKey { author, clock };
-            if self.document.log.find(key).is_some() {
+            if self.document.frontiers.contains(key) || self.document.log.find(key).is_some() {
                 self.binding.deps.push(key);
                 return true;
             }
