@@ -4,6 +4,8 @@
 //! disk; every decision about the protocol is made in `sync`.
 
 #[cfg(feature = "server")]
+mod accept;
+#[cfg(feature = "server")]
 mod authorize;
 #[cfg(feature = "client")]
 mod client;
@@ -21,8 +23,16 @@ mod dialect;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
+mod limits;
+#[cfg(feature = "server")]
 mod link;
+#[cfg(feature = "server")]
+mod metrics;
 mod outbox;
+#[cfg(feature = "server")]
+mod pages;
+#[cfg(feature = "server")]
+mod refusal;
 #[cfg(feature = "server")]
 mod room;
 #[cfg(feature = "server")]
@@ -46,6 +56,10 @@ pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgr
 pub use dialect::Dialect;
 #[cfg(feature = "server")]
 pub use http::RequestHead;
+#[cfg(feature = "server")]
+pub use limits::ServerLimits;
+#[cfg(feature = "server")]
+pub use refusal::RefusalReason;
 #[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};
 #[cfg(all(feature = "tls", feature = "server"))]
