@@ -96,6 +96,12 @@ async fn upgrade(server: &ServerShared, stream: Metered, address: SocketAddr) ->
         let _ = timeout_at(deadline, http::answer(&mut stream, &response)).await;
         return None;
     }
+    if server.is_draining() {
+        server.refuse(address, RefusalReason::Draining, "the server stops");
+        let response = http::refusal(503, "Service Unavailable");
+        let _ = timeout_at(deadline, http::answer(&mut stream, &response)).await;
+        return None;
+    }
     let dialect = Dialect::of_request(&head, &server.options.dialects);
     let subprotocol = dialect.and_then(Dialect::subprotocol);
     let agreed = http::accept_upgrade(&head, subprotocol);

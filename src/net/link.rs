@@ -26,6 +26,8 @@ pub(super) const CLOSE_UNSUPPORTED: u16 = 1003;
 pub(super) const CLOSE_TEXT: u16 = 1007;
 pub(super) const CLOSE_TOO_BIG: u16 = 1009;
 pub(super) const CLOSE_INTERNAL: u16 = 1011;
+/// The server restarts: come back later.
+pub(super) const CLOSE_RESTART: u16 = 1012;
 pub(super) const CLOSE_BEHIND: u16 = 1013;
 /// A permission was revoked or has expired.
 pub(super) const CLOSE_FORBIDDEN: u16 = 4403;

@@ -21,6 +21,8 @@ mod dial;
 #[cfg(feature = "server")]
 mod dialect;
 #[cfg(feature = "server")]
+mod drain;
+#[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
 mod limits;

@@ -24,6 +24,8 @@ pub enum RefusalReason {
     RequestSize,
     /// Not a request for a WebSocket or a page.
     Request,
+    /// The server is about to stop.
+    Draining,
     /// A page without the administrator's token.
     AdminToken,
     /// A protocol that is not served.
@@ -50,7 +52,7 @@ pub enum RefusalReason {
 
 impl RefusalReason {
     /// All there are.
-    pub const ALL: [RefusalReason; 18] = [
+    pub const ALL: [RefusalReason; 19] = [
         RefusalReason::Connections,
         RefusalReason::AddressConnections,
         RefusalReason::AddressRate,
@@ -58,6 +60,7 @@ impl RefusalReason {
         RefusalReason::RequestTime,
         RefusalReason::RequestSize,
         RefusalReason::Request,
+        RefusalReason::Draining,
         RefusalReason::AdminToken,
         RefusalReason::Dialect,
         RefusalReason::Unauthorized,
@@ -81,6 +84,7 @@ impl RefusalReason {
             RefusalReason::RequestTime => "request_time",
             RefusalReason::RequestSize => "request_size",
             RefusalReason::Request => "request",
+            RefusalReason::Draining => "draining",
             RefusalReason::AdminToken => "admin_token",
             RefusalReason::Dialect => "dialect",
             RefusalReason::Unauthorized => "unauthorized",

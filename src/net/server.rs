@@ -7,6 +7,7 @@ use super::accept;
 use super::authorize::{Access, Authorizer};
 use super::clock::SteadyClock;
 use super::dialect::Dialect;
+use super::drain;
 use super::limits::{ServerLimits, or_endless};
 use super::link::CLOSE_STOPPING;
 use super::refusal::RefusalReason;
@@ -304,6 +305,26 @@ impl Server {
             stopping: watch::Sender::new(false),
             runtime: runtime.handle().clone(),
         })
+    }
+
+    /// Begins to send the clients away: not ready any more, no new ones, and those that are there
+    /// are told (close code 1012) at random moments of `window`, each with a delay after which to
+    /// come back. Returns at once; [`is_drained`](Self::is_drained) tells when it is time to
+    /// [`stop`](Self::stop), which may also be done before.
+    pub fn drain(&self, window: Duration) {
+        if let Some(Running {
+            shared, runtime, ..
+        }) = &*self.running.lock()
+        {
+            shared.draining.store(true, Ordering::SeqCst);
+            runtime.spawn(drain::run(shared.clone(), window));
+        }
+    }
+
+    /// Whether nobody is connected any more.
+    pub fn is_drained(&self) -> bool {
+        self.shared_if_running()
+            .is_none_or(|shared| shared.sessions.read().is_empty())
     }
 
     /// Stops: accepts nothing more, stores everything, says goodbye to the clients (1001), and ends
