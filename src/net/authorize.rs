@@ -297,7 +297,10 @@ pub(super) async fn admit(
     }
     let refuse = |refusal: Refusal, reason: RefusalReason, why: &str| {
         server.refuse(session.address, reason, &format!("room {room:?}: {why}"));
-        session.set_access(Some(room), Access::Deny, why, |_| true);
+        // A permission that stands outlives an authorizer that is away for a moment.
+        if refusal == Refusal::Forbidden {
+            session.set_access(Some(room), Access::Deny, why, |_| true);
+        }
         Err(refusal)
     };
     let authorizer = server.authorizer.read().clone();

@@ -4,21 +4,18 @@
 //! commit or the application, whichever comes first. The document is locked for one step at a time.
 
 use super::client::Link;
-use super::dial::{ClientSocket, Target, dial};
+use super::dial::{ClientSocket, Opening, Target, dial};
 use super::outbox::Outbox;
 use super::socket::SocketEvent;
 use crate::clock::VersionVector;
 use crate::document::LockError;
 use crate::sync::crdt_sync::{ClientAction, ClientEvent, ClientStatus};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Bytes;
-
-type Opening = Pin<Box<dyn Future<Output = Result<Box<ClientSocket>, String>>>>;
 
 /// Progress is told at most so often while more than a few changes are pending: computing it lists
 /// them.
@@ -256,6 +253,7 @@ impl Driver<'_> {
                 reason
             }
             // The outbox has no bound of its own, and nobody closes it.
+            SocketEvent::Relieved => return,
             SocketEvent::Overflow => unreachable!("an outbox of usize::MAX bytes"),
             SocketEvent::MayClose(closing) => {
                 self.close(closing.code, &closing.reason).await;

@@ -8,6 +8,7 @@ use super::crdt_connection;
 use super::dialect::Dialect;
 use super::http::{self, HeadError, RequestHead};
 use super::link::{CLOSE_INTERNAL, CLOSE_STOPPING, CLOSE_UNSUPPORTED, Goodbye, Link, LinkEvent};
+use super::native_connection;
 use super::outbox::Outbox;
 use super::pages;
 use super::refusal::RefusalReason;
@@ -226,9 +227,8 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
     log::debug!(target: "server", "{}: speaks {}", link.session.address, dialect.name());
     match dialect {
         Dialect::CrdtSync => crdt_connection::serve(link, first).await,
-        Dialect::CrdtRelay | Dialect::Native => {
-            Goodbye::new(CLOSE_UNSUPPORTED, "not served by this version")
-        }
+        Dialect::Native => native_connection::serve(link).await,
+        Dialect::CrdtRelay => Goodbye::new(CLOSE_UNSUPPORTED, "not served by this version"),
     }
 }
 
@@ -239,6 +239,8 @@ async fn first_frame(link: &mut Link) -> Result<Bytes, Goodbye> {
     match link.next(deadline_ms).await {
         LinkEvent::Frame(frame) => Ok(frame),
         LinkEvent::End(goodbye) => Err(goodbye),
-        LinkEvent::Deadline | LinkEvent::Revoked(_) => Err(Goodbye::new(CLOSE_STOPPING, "idle")),
+        LinkEvent::Deadline | LinkEvent::Revoked(_) | LinkEvent::Relieved => {
+            Err(Goodbye::new(CLOSE_STOPPING, "idle"))
+        }
     }
 }

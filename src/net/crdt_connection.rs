@@ -71,6 +71,7 @@ impl Connection<'_> {
                 LinkEvent::Revoked(revoked) => {
                     Some(Goodbye::new(CLOSE_FORBIDDEN, &*revoked.reason))
                 }
+                LinkEvent::Relieved => None,
                 LinkEvent::End(goodbye) => Some(goodbye),
             };
             if let Some(goodbye) = goodbye {

@@ -8,6 +8,7 @@ use super::socket::{Meter, Metered, Socket, config};
 #[cfg(feature = "tls")]
 use super::tls::TlsRoots;
 use super::transport::Transport;
+use std::pin::Pin;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async_with_config;
@@ -17,6 +18,9 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Uri};
 
 /// A socket of a client.
 pub(super) type ClientSocket = Socket<Transport>;
+
+/// A connection that is being opened.
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Box<ClientSocket>, String>>>>;
 
 /// Where to connect to, and what to say first.
 #[derive(Clone, Debug)]

@@ -30,6 +30,12 @@ mod limits;
 mod link;
 #[cfg(feature = "server")]
 mod metrics;
+#[cfg(feature = "client")]
+mod native_client;
+#[cfg(feature = "server")]
+mod native_connection;
+#[cfg(feature = "client")]
+mod native_driver;
 mod outbox;
 #[cfg(feature = "server")]
 mod pages;
@@ -44,6 +50,8 @@ mod server;
 #[cfg(feature = "server")]
 mod server_shared;
 mod socket;
+#[cfg(feature = "client")]
+mod sync_record;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "server")]
@@ -60,6 +68,10 @@ pub use dialect::Dialect;
 pub use http::RequestHead;
 #[cfg(feature = "server")]
 pub use limits::ServerLimits;
+#[cfg(feature = "client")]
+pub use native_client::{
+    AttachOptions, NativeClient, NativeClientObserver, NativeClientOptions, NativeClientState,
+};
 #[cfg(feature = "server")]
 pub use refusal::RefusalReason;
 #[cfg(feature = "server")]

@@ -19,7 +19,8 @@ use crate::document::{DocumentOptions, SharedDocument};
 use crate::store::{
     DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError, StoreObserver,
 };
-use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions};
+use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions, SessionId};
+use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -76,6 +77,11 @@ pub struct ServerOptions {
     /// The protocol's own options. `limits.frame_bytes_max`, `limits.text_bytes_max` and
     /// `idle_timeout_ms` are replaced by those above.
     pub protocol: ProtocolOptions,
+    /// Options of the native dialect; `idle_timeout_ms` and `limits.message_bytes_max` are replaced
+    /// by those above.
+    pub native: NativeOptions,
+    /// Options of rooms of the native dialect.
+    pub native_rooms: RoomOptions,
 }
 
 impl Default for ServerOptions {
@@ -97,7 +103,7 @@ impl Default for ServerOptions {
             admin_token: None,
             #[cfg(feature = "tls")]
             tls: None,
-            dialects: vec![Dialect::CrdtSync],
+            dialects: vec![Dialect::CrdtSync, Dialect::Native],
             room_idle_ms: 60_000,
             lock_timeout_ms: 10_000,
             document: DocumentOptions::default(),
@@ -105,6 +111,8 @@ impl Default for ServerOptions {
                 create_documents: true,
                 ..ProtocolOptions::default()
             },
+            native: NativeOptions::default(),
+            native_rooms: RoomOptions::default(),
         }
     }
 }
@@ -122,6 +130,16 @@ pub trait ServerObserver: Send + Sync {
 
     /// Somebody was refused something; the detail is for people.
     fn refused(&self, _address: SocketAddr, _reason: RefusalReason, _detail: &str) {}
+    /// A client of the native dialect sent a message of the application's own (types 64 to 127),
+    /// about a document or about none.
+    fn application_message(
+        &self,
+        _session: &SessionId,
+        _room: Option<&str>,
+        _message_type: u8,
+        _bytes: &[u8],
+    ) {
+    }
 }
 
 /// Numbers since the start.
@@ -284,9 +302,14 @@ impl Server {
         protocol.limits.text_bytes_max = self.options.message_bytes_max;
         protocol.rooms_max = or_endless(self.options.limits.connection_rooms_max);
         protocol.idle_timeout_ms = self.options.client_timeout_ms.into();
+        let mut native = self.options.native.clone();
+        native.limits.message_bytes_max = self.options.message_bytes_max;
+        native.idle_timeout_ms = self.options.client_timeout_ms.into();
         Arc::new(ServerShared {
             options: self.options.clone(),
             protocol: Arc::new(protocol),
+            native: Arc::new(native),
+            native_rooms: Arc::new(self.options.native_rooms.clone()),
             store: self.store.clone(),
             clock: SteadyClock::new(),
             rooms: Rooms::default(),
