@@ -4,6 +4,8 @@
 //! disk; every decision about the protocol is made in `sync`.
 
 #[cfg(feature = "server")]
+mod accept;
+#[cfg(feature = "server")]
 mod authorize;
 #[cfg(feature = "client")]
 mod client;
@@ -19,9 +21,15 @@ mod dial;
 #[cfg(feature = "server")]
 mod dialect;
 #[cfg(feature = "server")]
+mod drain;
+#[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
+mod limits;
+#[cfg(feature = "server")]
 mod link;
+#[cfg(feature = "server")]
+mod metrics;
 #[cfg(feature = "client")]
 mod native_client;
 #[cfg(feature = "server")]
@@ -29,6 +37,10 @@ mod native_connection;
 #[cfg(feature = "client")]
 mod native_driver;
 mod outbox;
+#[cfg(feature = "server")]
+mod pages;
+#[cfg(feature = "server")]
+mod refusal;
 #[cfg(feature = "server")]
 mod room;
 #[cfg(feature = "server")]
@@ -54,10 +66,14 @@ pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgr
 pub use dialect::Dialect;
 #[cfg(feature = "server")]
 pub use http::RequestHead;
+#[cfg(feature = "server")]
+pub use limits::ServerLimits;
 #[cfg(feature = "client")]
 pub use native_client::{
     AttachOptions, NativeClient, NativeClientObserver, NativeClientOptions, NativeClientState,
 };
+#[cfg(feature = "server")]
+pub use refusal::RefusalReason;
 #[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};
 #[cfg(all(feature = "tls", feature = "server"))]

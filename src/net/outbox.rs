@@ -12,6 +12,10 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+#[cfg(feature = "server")]
+use std::time::Duration;
+#[cfg(any(feature = "server", test))]
+use std::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 /// Frames of one peer that may wait for the disk before reading from it stops.
@@ -42,6 +46,8 @@ struct State {
     overflowed: bool,
     unsettled_frames: usize,
     unsettled_bytes: usize,
+    /// The peer sent more than it may: the rest is read later.
+    paused: bool,
     /// Of the socket's task.
     waker: Option<Waker>,
 }
@@ -203,9 +209,22 @@ impl Outbox {
     /// Whether more of this peer may be read: it reads what it gets, and the disk keeps up.
     pub fn may_read(&self) -> bool {
         let state = self.state.lock();
-        state.unsent() <= self.bytes_max / 2
+        !state.paused
+            && state.unsent() <= self.bytes_max / 2
             && state.unsettled_frames < UNSETTLED_FRAMES_MAX
             && state.unsettled_bytes < UNSETTLED_BYTES_MAX
+    }
+
+    /// Stops or resumes reading. For the socket's own task, which looks again anyway.
+    #[cfg(feature = "server")]
+    pub fn set_paused(&self, paused: bool) {
+        self.state.lock().paused = paused;
+    }
+
+    /// Bytes that were received and are not settled.
+    #[cfg(feature = "server")]
+    pub fn unsettled_bytes(&self) -> usize {
+        self.state.lock().unsettled_bytes
     }
 
     /// Counts a received frame until the result is dropped.
@@ -217,6 +236,7 @@ impl Outbox {
         Unsettled {
             outbox: self.clone(),
             bytes,
+            since: Instant::now(),
         }
     }
 }
@@ -242,6 +262,15 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 pub(super) struct Unsettled {
     outbox: Arc<Outbox>,
     bytes: usize,
+    since: Instant,
+}
+
+#[cfg(feature = "server")]
+impl Unsettled {
+    /// How long ago the frame was received.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
 }
 
 #[cfg(any(feature = "server", test))]

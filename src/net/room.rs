@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
+use std::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 /// A room in memory.
@@ -410,9 +411,13 @@ impl LiveRoom {
     fn await_store(self: &Arc<Self>, server: &Arc<ServerShared>, number: u64) {
         // A snapshot prunes without a commit; then the store must be told.
         self.stored.touch();
-        let (room, server) = (self.clone(), Arc::downgrade(server));
-        self.stored
-            .when_stored(true, move |result| room.stored(number, result, &server));
+        let (room, server, since) = (self.clone(), Arc::downgrade(server), Instant::now());
+        self.stored.when_stored(true, move |result| {
+            if let Some(server) = server.upgrade().filter(|_| result.is_ok()) {
+                server.counters.commit.record(since.elapsed());
+            }
+            room.stored(number, result, &server);
+        });
     }
 
     fn stored(&self, number: u64, result: Result<(), StoreError>, server: &Weak<ServerShared>) {
@@ -454,7 +459,9 @@ impl LiveRoom {
                     .deliveries
                     .into_iter()
                     .for_each(|delivery| deliver(server, delivery));
-                drop(batch.unsettled);
+                if let Some(unsettled) = batch.unsettled {
+                    server.counters.settled.record(unsettled.age());
+                }
             }
             self.releases.lock().delivering = false;
         }

@@ -107,6 +107,13 @@ impl Rooms {
         self.cells.lock().len()
     }
 
+    /// How many are in memory, and in how many of them is somebody.
+    pub fn counts(&self) -> (usize, usize) {
+        let cells = self.cells.lock();
+        let occupied = cells.values().filter(|cell| !is_unused(cell)).count();
+        (cells.len(), occupied)
+    }
+
     /// Unloads rooms in which nobody was for `idle`.
     pub fn unload_idle(&self, server: &ServerShared, idle: Duration) {
         let closed = remove_idle(&mut self.cells.lock(), idle);

@@ -3,24 +3,29 @@
 //! Layer: `net`. The object is a handle; the work is done on a small runtime of its own, which
 //! starts with [`Server::start`] and is gone when [`Server::stop`] returns.
 
+use super::accept;
 use super::authorize::{Access, Authorizer};
 use super::clock::SteadyClock;
-use super::connection;
 use super::dialect::Dialect;
+use super::drain;
+use super::limits::{ServerLimits, or_endless};
 use super::link::CLOSE_STOPPING;
+use super::refusal::RefusalReason;
 use super::rooms::Rooms;
 use super::server_shared::{Counters, ServerShared};
 #[cfg(feature = "tls")]
 use super::tls::TlsIdentity;
 use crate::document::{DocumentOptions, SharedDocument};
-use crate::store::{DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError};
+use crate::store::{
+    DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError, StoreObserver,
+};
 use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions, SessionId};
 use crate::sync::native::{Code, Message, Outgoing, RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -53,6 +58,11 @@ pub struct ServerOptions {
     pub header_bytes_max: usize,
     /// Time for an [`Authorizer`]'s answer; a client that waited longer is told to try again.
     pub authorize_timeout_ms: u32,
+    /// What one peer may have.
+    pub limits: ServerLimits,
+    /// Whoever wants to see the pages (`/`, `/status.json`, `/healthz`, `/metrics`) has to show
+    /// it; `None`: everybody sees them.
+    pub admin_token: Option<String>,
     /// The certificate of `wss://`; `None`: no TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<Arc<TlsIdentity>>,
@@ -89,6 +99,8 @@ impl Default for ServerOptions {
             handshake_timeout_ms: 10_000,
             header_bytes_max: 16 << 10,
             authorize_timeout_ms: 10_000,
+            limits: ServerLimits::default(),
+            admin_token: None,
             #[cfg(feature = "tls")]
             tls: None,
             dialects: vec![Dialect::CrdtSync, Dialect::Native],
@@ -116,6 +128,8 @@ pub trait ServerObserver: Send + Sync {
     /// A document was unloaded.
     fn room_closed(&self, _room: &str) {}
 
+    /// Somebody was refused something; the detail is for people.
+    fn refused(&self, _address: SocketAddr, _reason: RefusalReason, _detail: &str) {}
     /// A client of the native dialect sent a message of the application's own (types 64 to 127),
     /// about a document or about none.
     fn application_message(
@@ -126,9 +140,6 @@ pub trait ServerObserver: Send + Sync {
         _bytes: &[u8],
     ) {
     }
-
-    /// A connection was not served.
-    fn refused(&self, _address: SocketAddr, _reason: &str) {}
 }
 
 /// Numbers since the start.
@@ -185,13 +196,10 @@ struct Running {
     shared: Arc<ServerShared>,
     runtime: Runtime,
     address: SocketAddr,
-    started: Instant,
 }
 
 /// How often empty rooms are looked for.
 const UNLOAD_PERIOD: Duration = Duration::from_secs(1);
-/// Pause after a failed accept (no file descriptors left).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long clients of the native dialect stay away from a server that stops, before their own
 /// random delay.
 const GO_AWAY_MS: u64 = 500;
@@ -277,16 +285,16 @@ impl Server {
         {
             let _context = runtime.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            runtime.spawn(accept(shared.clone(), listener));
+            runtime.spawn(accept::run(shared.clone(), listener));
             runtime.spawn(unload(shared.clone()));
         }
+        self.store.add_observer(shared.counters.store.clone());
         log::info!(target: "server", "listening on {address}");
         shared.event(&ServerEvent::Started);
         *running = Some(Running {
             shared,
             runtime,
             address,
-            started: Instant::now(),
         });
         Ok(address)
     }
@@ -295,6 +303,7 @@ impl Server {
         let mut protocol = self.options.protocol.clone();
         protocol.limits.frame_bytes_max = self.options.message_bytes_max;
         protocol.limits.text_bytes_max = self.options.message_bytes_max;
+        protocol.rooms_max = or_endless(self.options.limits.connection_rooms_max);
         protocol.idle_timeout_ms = self.options.client_timeout_ms.into();
         let mut native = self.options.native.clone();
         native.limits.message_bytes_max = self.options.message_bytes_max;
@@ -311,6 +320,10 @@ impl Server {
             connections: Arc::new(Semaphore::new(
                 self.options.connections_max.min(Semaphore::MAX_PERMITS),
             )),
+            addresses: Arc::default(),
+            seats: Arc::default(),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
             unpacking: Semaphore::new(self.options.unpacking_max.clamp(1, Semaphore::MAX_PERMITS)),
             counters: Counters::default(),
             observers: RwLock::new(self.observers.read().clone()),
@@ -318,6 +331,26 @@ impl Server {
             stopping: watch::Sender::new(false),
             runtime: runtime.handle().clone(),
         })
+    }
+
+    /// Begins to send the clients away: not ready any more, no new ones, and those that are there
+    /// are told (close code 1012) at random moments of `window`, each with a delay after which to
+    /// come back. Returns at once; [`is_drained`](Self::is_drained) tells when it is time to
+    /// [`stop`](Self::stop), which may also be done before.
+    pub fn drain(&self, window: Duration) {
+        if let Some(Running {
+            shared, runtime, ..
+        }) = &*self.running.lock()
+        {
+            shared.draining.store(true, Ordering::SeqCst);
+            runtime.spawn(drain::run(shared.clone(), window));
+        }
+    }
+
+    /// Whether nobody is connected any more.
+    pub fn is_drained(&self) -> bool {
+        self.shared_if_running()
+            .is_none_or(|shared| shared.sessions.read().is_empty())
     }
 
     /// Stops: accepts nothing more, stores everything, says goodbye to the clients (1001), and ends
@@ -365,6 +398,8 @@ impl Server {
         shared.rooms.clear();
         // What connections did while they ended.
         let flushed = flushed.and(self.store.flush(left().max(STOP_GRACE)));
+        let counters: Arc<dyn StoreObserver> = shared.counters.store.clone();
+        self.store.remove_observer(&counters);
         shared.event(&ServerEvent::Stopped);
         flushed
     }
@@ -540,10 +575,7 @@ impl Server {
     /// Numbers since the start; all zero while it does not run.
     pub fn stats(&self) -> ServerStats {
         let running = self.running.lock();
-        let Some(Running {
-            shared, started, ..
-        }) = &*running
-        else {
+        let Some(Running { shared, .. }) = &*running else {
             return ServerStats::default();
         };
         let counters = &shared.counters;
@@ -556,10 +588,16 @@ impl Server {
             bytes_in: counters.bytes.read.load(Ordering::Relaxed),
             bytes_out: counters.bytes.written.load(Ordering::Relaxed),
             changes_applied: counters.changes_applied.load(Ordering::Relaxed),
-            refused: counters.refused.load(Ordering::Relaxed),
+            refused: counters.refusals.total(),
             slow_clients_dropped: counters.slow_clients_dropped.load(Ordering::Relaxed),
-            uptime_ms: started.elapsed().as_millis() as u64,
+            uptime_ms: shared.uptime_ms(),
         }
+    }
+
+    /// How often somebody was refused for this reason since the start.
+    pub fn refusals(&self, reason: RefusalReason) -> u64 {
+        self.shared_if_running()
+            .map_or(0, |shared| shared.counters.refusals.get(reason))
     }
 
     fn shared_if_running(&self) -> Option<Arc<ServerShared>> {
@@ -575,33 +613,6 @@ impl Drop for Server {
         if let Err(error) = self.stop(STOP_GRACE) {
             log::error!(target: "server", "stopped with unstored changes: {error}");
         }
-    }
-}
-
-async fn accept(shared: Arc<ServerShared>, listener: tokio::net::TcpListener) {
-    let mut stopping = shared.stopping.subscribe();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                log::warn!(target: "server", "accept failed: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
-            shared.refuse(address, "too many connections");
-            continue;
-        };
-        let shared = shared.clone();
-        tokio::spawn(async move {
-            connection::serve(shared, stream, address).await;
-            drop(permit);
-        });
     }
 }
 

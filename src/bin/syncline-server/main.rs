@@ -6,6 +6,8 @@
 mod arguments;
 mod logging;
 mod serve;
+mod settings;
+mod token;
 
 use arguments::{Arguments, Failure};
 use std::io::Write;
@@ -15,6 +17,7 @@ const USAGE: &str = "\
 Usage: syncline-server [serve] [OPTIONS]
 
   serve     serves documents over WebSocket (the default)
+  token     makes a token for a client
 
   --help     print this; behind a subcommand: what it takes
   --version  print the version
@@ -25,7 +28,10 @@ Exit codes: 0 done, 1 failed, 2 arguments not understood.
 type Subcommand = fn(Arguments) -> Result<(), Failure>;
 
 /// Name, what to print for `--help`, and what to do.
-const SUBCOMMANDS: [(&str, &str, Subcommand); 1] = [("serve", serve::USAGE, serve::run)];
+const SUBCOMMANDS: [(&str, &str, Subcommand); 2] = [
+    ("serve", serve::USAGE, serve::run),
+    ("token", token::USAGE, token::run),
+];
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
