@@ -175,7 +175,10 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
         }
     };
     let dialect = *link.session.dialect.get_or_init(|| dialect);
-    if !link.server.options.dialects.contains(&dialect) {
+    let served = &link.server.options.dialects;
+    // Either mode of crdt_socket_sync has an answer for clients of the other.
+    let is_crdt = |dialect: &Dialect| matches!(dialect, Dialect::CrdtSync | Dialect::CrdtRelay);
+    if !served.contains(&dialect) && !(is_crdt(&dialect) && served.iter().any(is_crdt)) {
         link.server
             .refuse(link.session.address, "dialect not served");
         let reason = format!("{} is not served here", dialect.name());
@@ -183,10 +186,8 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
     }
     log::debug!(target: "server", "{}: speaks {}", link.session.address, dialect.name());
     match dialect {
-        Dialect::CrdtSync => crdt_connection::serve(link, first).await,
-        Dialect::CrdtRelay | Dialect::Native => {
-            Goodbye::new(CLOSE_UNSUPPORTED, "not served by this version")
-        }
+        Dialect::CrdtSync | Dialect::CrdtRelay => crdt_connection::serve(link, first).await,
+        Dialect::Native => Goodbye::new(CLOSE_UNSUPPORTED, "not served by this version"),
     }
 }
 
@@ -197,6 +198,8 @@ async fn first_frame(link: &mut Link) -> Result<Bytes, Goodbye> {
     match link.next(deadline_ms).await {
         LinkEvent::Frame(frame) => Ok(frame),
         LinkEvent::End(goodbye) => Err(goodbye),
-        LinkEvent::Deadline | LinkEvent::Revoked(_) => Err(Goodbye::new(CLOSE_STOPPING, "idle")),
+        LinkEvent::Deadline | LinkEvent::Revoked(_) | LinkEvent::Behind(..) => {
+            Err(Goodbye::new(CLOSE_STOPPING, "idle"))
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! here: a peer that stops reading, a broken frame, the end of a permission.
 
 use super::authorize::Revoked;
-use super::outbox::Outbox;
+use super::outbox::{Missed, Outbox};
 use super::server_shared::{ServerShared, Session};
 use super::socket::{Meter, Socket, SocketEvent};
 use super::transport::Transport;
@@ -50,6 +50,8 @@ pub(super) enum LinkEvent {
     Deadline,
     /// The session has to leave a room.
     Revoked(Revoked),
+    /// The client has read everything, and broadcasts of this room had passed it by.
+    Behind(Arc<str>, Missed),
     /// The connection is over, or has to be.
     End(Goodbye),
 }
@@ -98,7 +100,13 @@ impl Link {
                 outbox.register(context);
                 match session.permissions.take_revoked(clock.now_ms()) {
                     Some(revoked) => Poll::Ready(LinkEvent::Revoked(revoked)),
-                    None => socket.poll(context, &outbox).map(from_socket),
+                    None => match socket.poll(context, &outbox) {
+                        Poll::Ready(event) => Poll::Ready(from_socket(event)),
+                        Poll::Pending => match outbox.take_behind() {
+                            Some((room, missed)) => Poll::Ready(LinkEvent::Behind(room, missed)),
+                            None => Poll::Pending,
+                        },
+                    },
                 }
             });
             tokio::select! {

@@ -9,11 +9,15 @@ mod authorize;
 mod client;
 #[cfg(feature = "client")]
 mod client_driver;
+#[cfg(feature = "client")]
+mod client_protocol;
 mod clock;
 #[cfg(feature = "server")]
 mod connection;
 #[cfg(feature = "server")]
 mod crdt_connection;
+#[cfg(feature = "server")]
+mod crdt_relay_rooms;
 #[cfg(feature = "server")]
 mod dialect;
 #[cfg(feature = "server")]
@@ -21,6 +25,10 @@ mod http;
 #[cfg(feature = "server")]
 mod link;
 mod outbox;
+#[cfg(feature = "server")]
+mod relay_room;
+#[cfg(feature = "server")]
+mod releases;
 #[cfg(feature = "server")]
 mod room;
 #[cfg(feature = "server")]
@@ -37,6 +45,8 @@ mod transport;
 pub use authorize::{Access, Authorizer, Authorizing, Grant, JoinRequest};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgress, ClientState};
+#[cfg(feature = "client")]
+pub use client_protocol::ClientMode;
 #[cfg(feature = "server")]
 pub use dialect::Dialect;
 #[cfg(feature = "server")]

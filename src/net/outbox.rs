@@ -5,7 +5,11 @@
 //! memory. It also counts what this peer sent and is not settled yet (waits for the disk), so that
 //! reading stops before that grows.
 
+#[cfg(feature = "server")]
+use crate::clock::VersionVector;
 use parking_lot::Mutex;
+#[cfg(feature = "server")]
+use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -21,20 +25,61 @@ pub(super) struct Outbox {
     state: Mutex<State>,
 }
 
+/// What a session has of a room, when broadcasts of the room passed it by.
+#[cfg(feature = "server")]
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Missed {
+    /// Everything up to this version of the document.
+    After(Arc<VersionVector>),
+    /// Every entry of the log up to this one.
+    AfterSeq(u64),
+}
+
+/// Where a broadcast belongs.
+#[cfg(feature = "server")]
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub room: Arc<str>,
+    /// What a session has that got everything before it.
+    pub before: Missed,
+}
+
 #[derive(Default)]
 struct State {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Queued>,
     /// Bytes of `frames`.
     queued: usize,
     /// Bytes the socket took, but has not written.
     in_socket: usize,
     close: Option<Closing>,
+    /// Rooms whose broadcasts are not queued, because some were dropped, and whether somebody is
+    /// at work to make up for them.
+    #[cfg(feature = "server")]
+    behind: HashMap<Arc<str>, (Missed, bool)>,
     /// A frame did not fit: the connection is to be closed.
     overflowed: bool,
     unsettled_frames: usize,
     unsettled_bytes: usize,
     /// Of the socket's task.
     waker: Option<Waker>,
+}
+
+/// A frame that waits.
+struct Queued {
+    frame: Bytes,
+    /// Of frames that can be made up for.
+    #[cfg(feature = "server")]
+    origin: Option<Origin>,
+}
+
+impl Queued {
+    fn new(frame: Bytes) -> Self {
+        Queued {
+            frame,
+            #[cfg(feature = "server")]
+            origin: None,
+        }
+    }
 }
 
 /// How a connection is to end.
@@ -59,11 +104,14 @@ impl Outbox {
         if state.overflowed || state.close.is_some() {
             return false;
         }
-        let unsent = state.queued + state.in_socket;
-        let fits = unsent == 0 || unsent.saturating_add(frame.len()) <= self.bytes_max;
+        #[cfg(feature = "server")]
+        if !state.has_room_for(frame.len(), self.bytes_max) {
+            state.drop_broadcasts();
+        }
+        let fits = state.has_room_for(frame.len(), self.bytes_max);
         if fits {
             state.queued += frame.len();
-            state.frames.push_back(frame);
+            state.frames.push_back(Queued::new(frame));
         } else {
             state.overflowed = true;
             state.frames.clear();
@@ -71,6 +119,56 @@ impl Outbox {
         }
         wake(state);
         fits
+    }
+
+    /// Queues a broadcast. If there is no room for it, all broadcasts that wait are forgotten, and
+    /// further ones of their rooms pass until somebody has made up for them. False: it passed.
+    #[cfg(feature = "server")]
+    pub fn push_broadcast(&self, frame: Bytes, origin: Origin) -> bool {
+        let mut state = self.state.lock();
+        if state.overflowed || state.close.is_some() || state.behind.contains_key(&origin.room) {
+            return false;
+        }
+        let fits = state.has_room_for(frame.len(), self.bytes_max);
+        if fits {
+            state.queued += frame.len();
+            let origin = Some(origin);
+            state.frames.push_back(Queued { frame, origin });
+        } else {
+            state.drop_broadcasts();
+            let Origin { room, before } = origin;
+            state.behind.entry(room).or_insert((before, false));
+        }
+        wake(state);
+        fits
+    }
+
+    /// From now on broadcasts of the room pass: the session has to be sent what it lacks.
+    #[cfg(feature = "server")]
+    pub fn fall_behind(&self, room: Arc<str>, missed: Missed) {
+        let mut state = self.state.lock();
+        state.behind.insert(room, (missed, false));
+        wake(state);
+    }
+
+    /// A room for which the session has to be sent what it lacks, now that it has read what was
+    /// sent. Each is told once; [`fall_behind`](Self::fall_behind) or
+    /// [`caught_up`](Self::caught_up) has to follow.
+    #[cfg(feature = "server")]
+    pub fn take_behind(&self) -> Option<(Arc<str>, Missed)> {
+        let mut state = self.state.lock();
+        if state.queued + state.in_socket > 0 {
+            return None;
+        }
+        let (room, (missed, told)) = state.behind.iter_mut().find(|(_, (_, told))| !*told)?;
+        *told = true;
+        Some((room.clone(), missed.clone()))
+    }
+
+    /// The session was sent what it lacked: broadcasts of the room are queued again.
+    #[cfg(feature = "server")]
+    pub fn caught_up(&self, room: &str) {
+        self.state.lock().behind.remove(room);
     }
 
     /// Ends the connection once what is queued was sent.
@@ -102,7 +200,7 @@ impl Outbox {
     /// The next frame for the socket.
     pub fn pop(&self) -> Option<Bytes> {
         let mut state = self.state.lock();
-        let frame = state.frames.pop_front()?;
+        let frame = state.frames.pop_front()?.frame;
         state.queued -= frame.len();
         state.in_socket += frame.len();
         Some(frame)
@@ -148,6 +246,33 @@ impl Outbox {
             outbox: self.clone(),
             bytes,
         }
+    }
+}
+
+impl State {
+    /// A lone frame may exceed the bound: a document larger than it can still be joined.
+    fn has_room_for(&self, bytes: usize, bytes_max: usize) -> bool {
+        let unsent = self.queued + self.in_socket;
+        unsent == 0 || unsent.saturating_add(bytes) <= bytes_max
+    }
+
+    /// Forgets the broadcasts that wait; the first of each room tells what is missed.
+    #[cfg(feature = "server")]
+    fn drop_broadcasts(&mut self) {
+        let State {
+            frames,
+            behind,
+            queued,
+            ..
+        } = self;
+        frames.retain_mut(|waiting| {
+            let Some(Origin { room, before }) = waiting.origin.take() else {
+                return true;
+            };
+            *queued -= waiting.frame.len();
+            behind.entry(room).or_insert((before, false));
+            false
+        });
     }
 }
 
@@ -208,6 +333,39 @@ mod tests {
         assert!(outbox.push(frame(100)));
         assert!(!outbox.push(frame(0)) || outbox.unsent_bytes() <= 100);
         assert!(outbox.is_overflowed());
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn broadcasts_are_made_up_for_when_the_peer_has_read_the_rest() {
+        let outbox = Outbox::new(10);
+        let push = |seq, len| {
+            let origin = Origin {
+                room: "r".into(),
+                before: Missed::AfterSeq(seq),
+            };
+            outbox.push_broadcast(frame(len), origin)
+        };
+        assert!(outbox.push(frame(2)));
+        assert!(push(1, 4));
+        assert!(push(2, 4));
+        assert!(!push(3, 1), "over the bound");
+        assert_eq!(outbox.unsent_bytes(), 2, "answers stay");
+        assert!(!push(4, 1), "the room is behind");
+        assert!(outbox.push(frame(3)), "answers go on");
+        assert_eq!(outbox.take_behind(), None, "not before it has read");
+        while outbox.pop().is_some() {}
+        outbox.flushed();
+        let missed = Some(("r".into(), Missed::AfterSeq(1)));
+        assert_eq!(outbox.take_behind(), missed, "the first that was dropped");
+        assert_eq!(outbox.take_behind(), None, "told once");
+        assert!(!push(5, 1));
+        outbox.caught_up("r");
+        assert!(push(6, 1));
+        assert!(!outbox.is_overflowed());
+        // An answer that needs the room of broadcasts gets it.
+        assert!(outbox.push(frame(10 - 1)) && outbox.push(frame(1)));
+        assert_eq!(outbox.unsent_bytes(), 10);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use super::clock::SteadyClock;
 use super::dialect::Dialect;
 use super::http::RequestHead;
 use super::outbox::Outbox;
+use super::relay_room::LiveRelay;
+use super::room::LiveRoom;
 use super::rooms::Rooms;
 use super::server::{ServerObserver, ServerOptions};
 use super::socket::Meter;
@@ -26,7 +28,8 @@ pub(super) struct ServerShared {
     pub protocol: Arc<ProtocolOptions>,
     pub store: Arc<DocumentStore>,
     pub clock: SteadyClock,
-    pub rooms: Rooms,
+    pub rooms: Rooms<LiveRoom>,
+    pub relays: Rooms<LiveRelay>,
     pub sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
     /// One permit per connection.
     pub connections: Arc<Semaphore>,
@@ -95,6 +98,11 @@ impl ServerShared {
                 self.counters
                     .changes_applied
                     .fetch_add(1, Ordering::Relaxed);
+            }
+            ServerEvent::RelayPushed { count, .. } => {
+                self.counters
+                    .changes_applied
+                    .fetch_add(*count, Ordering::Relaxed);
             }
             ServerEvent::Error { error, .. } => {
                 log::debug!(target: "server", "{event:?}: {error:?}")

@@ -89,6 +89,12 @@ pub enum RoomOutput {
         /// The number of the last entry that it was sent.
         after_seq: u64,
     },
+    /// What was sent to the session makes up for the broadcasts that passed it by: it gets them
+    /// again from now on.
+    CaughtUp {
+        /// The session.
+        session: SessionId,
+    },
     /// Tell the application.
     Event(ServerEvent),
 }
@@ -339,6 +345,9 @@ impl Room {
         };
         out.send(session, message);
         self.lobby.tell_presences(session, out);
+        out.outputs.push(RoomOutput::CaughtUp {
+            session: session.clone(),
+        });
     }
 
     fn ping(
