@@ -7,13 +7,13 @@ use super::authorize::{Permission, admit};
 use super::crdt_relay_rooms::JoinedRelay;
 use super::dialect::Dialect;
 use super::link::{CLOSE_BEHIND, CLOSE_FORBIDDEN, Goodbye, Link, LinkEvent};
-use super::outbox::{Missed, Unsettled};
+use super::outbox::Unsettled;
 use super::room::LiveRoom;
 use super::rooms::{Live as _, Rooms};
 use super::server_shared::{ServerShared, Session};
 use crate::sync::crdt_relay::RelayInput;
 use crate::sync::crdt_sync::{
-    ConnectionAction, Framing, Refusal, RoomInput, ServerConnection, SessionId, frame,
+    ConnectionAction, Framing, Missed, Refusal, RoomInput, ServerConnection, SessionId, frame,
 };
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,10 +4,11 @@
 //! here: a peer that stops reading, a broken frame, the end of a permission.
 
 use super::authorize::Revoked;
-use super::outbox::{Missed, Outbox};
+use super::outbox::Outbox;
 use super::server_shared::{ServerShared, Session};
 use super::socket::{Meter, Socket, SocketEvent};
 use super::transport::Transport;
+use crate::sync::crdt_sync::Missed;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

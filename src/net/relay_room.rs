@@ -3,7 +3,7 @@
 //! Layer: `net`. The store numbers records when it has them; the room numbers them before, which
 //! is the same because a room is the only writer of its log and hands records over in order.
 
-use super::outbox::{Missed, Origin, Unsettled};
+use super::outbox::{Origin, Unsettled};
 use super::releases::Releases;
 use super::rooms::{Live, Rooms, refusal};
 use super::server_shared::ServerShared;
@@ -11,7 +11,7 @@ use crate::store::{Generation, RawLog, StoreError};
 use crate::sync::crdt_relay::{
     Blob, RelayInput, RelayLog, RelayLogError, RelayRoom, RelaySnapshot,
 };
-use crate::sync::crdt_sync::{Refusal, SessionId};
+use crate::sync::crdt_sync::{Missed, Refusal, SessionId};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

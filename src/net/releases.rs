@@ -4,9 +4,9 @@
 //!
 //! Layer: `net`; shared by the rooms of all kinds. Lock order: room, document, releases.
 
-use super::outbox::{Missed, Origin, Outbox, Unsettled};
+use super::outbox::{Origin, Outbox, Unsettled};
 use super::server_shared::ServerShared;
-use crate::sync::crdt_sync::{RoomOutput, RoomOutputs, ServerEvent, frame};
+use crate::sync::crdt_sync::{Missed, RoomOutput, RoomOutputs, ServerEvent, frame};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -164,9 +164,8 @@ fn address(
                 deliveries.push(Delivery::Broadcast(outbox, frame, origin.clone()));
             }
         }
-        RoomOutput::Behind { session, after_seq } => {
+        RoomOutput::Behind { session, missed } => {
             if let Some(session) = server.session(&session) {
-                let missed = Missed::AfterSeq(after_seq);
                 let room = origin.room.clone();
                 deliveries.push(Delivery::Behind(session.outbox.clone(), room, missed));
             }

@@ -4,7 +4,7 @@
 //! the document is stored, in order. While the disk works, further messages are handled, so a slow
 //! sync costs delay, not throughput. Lock order: room, document, releases.
 
-use super::outbox::{Missed, Origin, Unsettled};
+use super::outbox::{Origin, Unsettled};
 use super::releases::Releases;
 use super::rooms::{Live, Rooms, refusal};
 use super::server_shared::ServerShared;
@@ -15,7 +15,7 @@ use crate::document::{
 use crate::replica::Replica;
 use crate::store::{OpenOptions, StoreError, StoredDocument};
 use crate::sync::crdt_sync::{
-    Refusal, Room, RoomInput, RoomOutput, RoomOutputs, ServerEvent, SessionId,
+    Missed, Refusal, Room, RoomInput, RoomOutput, RoomOutputs, ServerEvent, SessionId,
 };
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -12,8 +12,8 @@ use crate::clock::PeerId;
 use crate::codec::{Value, Wtf8String};
 use crate::sync::crdt_sync::lobby::Lobby;
 use crate::sync::crdt_sync::{
-    Message, RelayWelcome, RoomOutput, RoomOutputs, ServerError, ServerEvent, ServerOptions,
-    SessionId,
+    Message, Missed, RelayWelcome, RoomOutput, RoomOutputs, ServerError, ServerEvent,
+    ServerOptions, SessionId,
 };
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
@@ -210,7 +210,7 @@ impl RelayRoom {
         if !complete {
             out.outputs.push(RoomOutput::Behind {
                 session: session.clone(),
-                after_seq: seq,
+                missed: Missed::AfterSeq(seq),
             });
         }
         Ok(complete)
@@ -331,7 +331,7 @@ impl RelayRoom {
             if seq < log.last_seq() {
                 out.outputs.push(RoomOutput::Behind {
                     session: session.clone(),
-                    after_seq: seq,
+                    missed: Missed::AfterSeq(seq),
                 });
                 return Ok(());
             }
