@@ -355,11 +355,7 @@ fn io_error(error: std::io::Error) -> Error {
         Some(_) => syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OS,
         None => syncline_error_domain::SYNCLINE_ERROR_DOMAIN_NONE,
     };
-    Error {
-        domain,
-        code: code.unwrap_or(0).into(),
-        ..Error::new(status, error.to_string())
-    }
+    Error::new(status, error.to_string()).coded(domain, code.unwrap_or(0).into())
 }
 
 /// Stops serving: no new clients, everything is stored, goodbye to the clients. Can be started

@@ -6,6 +6,9 @@
 use super::client_driver;
 use super::client_protocol::{ClientMode, Protocol};
 use super::clock::SteadyClock;
+use super::dial::{check_headers, check_url};
+#[cfg(feature = "tls")]
+use super::tls::TlsRoots;
 use crate::clock::VersionVector;
 use crate::codec::Value;
 use crate::document::{
@@ -27,10 +30,15 @@ use tokio::sync::Notify;
 /// How a client works. Sizes in bytes, times in milliseconds.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// `ws://host:port/anything`.
+    /// `ws://host:port/anything` or `wss://`.
     pub url: String,
     /// What is spoken.
     pub mode: ClientMode,
+    /// More headers of the request, as `Authorization`.
+    pub headers: Vec<(String, String)>,
+    /// Whom to believe with `wss://`; `None`: the machine's trust store.
+    #[cfg(feature = "tls")]
+    pub tls_roots: Option<TlsRoots>,
     /// Sends gzip; both kinds are received.
     pub gzip: bool,
     /// Time for name, TCP and WebSocket upgrade.
@@ -66,6 +74,9 @@ impl ClientOptions {
         ClientOptions {
             url: url.into(),
             mode: ClientMode::Sync,
+            headers: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls_roots: None,
             gzip: false,
             connect_timeout_ms: 10_000,
             handshake_timeout_ms: 5_000,
@@ -232,9 +243,10 @@ impl Client {
     /// A client for an address.
     ///
     /// # Errors
-    /// [`ClientError::Url`]: anything but `ws://`.
+    /// [`ClientError::Url`]: anything but `ws://` and `wss://`, or a header that cannot be sent.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
-        client_driver::check_url(&options.url)?;
+        check_url(&options.url)?;
+        check_headers(&options.headers)?;
         let shared = Arc::new(ClientShared {
             options,
             observers: RwLock::default(),

@@ -8,6 +8,7 @@ use super::crdt_connection;
 use super::dialect::Dialect;
 use super::http::{self, HeadError, RequestHead};
 use super::link::{CLOSE_INTERNAL, CLOSE_STOPPING, CLOSE_UNSUPPORTED, Goodbye, Link, LinkEvent};
+use super::native_connection;
 use super::outbox::Outbox;
 use super::server_shared::{ServerShared, Session};
 use super::socket::{Meter, Metered, Socket, config};
@@ -48,13 +49,14 @@ struct Upgraded {
 }
 
 /// Reads the request and agrees to the WebSocket. `None`: it was something else, and answered.
-async fn upgrade(
-    server: &ServerShared,
-    mut stream: Transport,
-    address: SocketAddr,
-) -> Option<Upgraded> {
+async fn upgrade(server: &ServerShared, stream: Metered, address: SocketAddr) -> Option<Upgraded> {
     let patience = Duration::from_millis(server.options.handshake_timeout_ms.into());
     let deadline = Instant::now() + patience;
+    let secured = timeout_at(deadline, secure(server, stream)).await;
+    let Ok(Ok(mut stream)) = secured else {
+        server.refuse(address, "no TLS handshake");
+        return None;
+    };
     let reading = http::read_head(&mut stream, server.options.header_bytes_max);
     let received = match timeout_at(deadline, reading).await {
         Ok(Ok(received)) => received,
@@ -99,6 +101,16 @@ async fn upgrade(
         head,
         dialect,
     })
+}
+
+/// TLS, if the server has a certificate.
+async fn secure(server: &ServerShared, stream: Metered) -> std::io::Result<Transport> {
+    #[cfg(feature = "tls")]
+    if let Some(identity) = &server.options.tls {
+        return identity.accept(stream).await;
+    }
+    let _ = server;
+    Ok(Transport::Plain(stream))
 }
 
 async fn run(
@@ -178,7 +190,8 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
     let served = &link.server.options.dialects;
     // Either mode of crdt_socket_sync has an answer for clients of the other.
     let is_crdt = |dialect: &Dialect| matches!(dialect, Dialect::CrdtSync | Dialect::CrdtRelay);
-    if !served.contains(&dialect) && !(is_crdt(&dialect) && served.iter().any(is_crdt)) {
+    let is_served = served.contains(&dialect) || is_crdt(&dialect) && served.iter().any(is_crdt);
+    if !is_served {
         link.server
             .refuse(link.session.address, "dialect not served");
         let reason = format!("{} is not served here", dialect.name());
@@ -187,7 +200,7 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
     log::debug!(target: "server", "{}: speaks {}", link.session.address, dialect.name());
     match dialect {
         Dialect::CrdtSync | Dialect::CrdtRelay => crdt_connection::serve(link, first).await,
-        Dialect::Native => Goodbye::new(CLOSE_UNSUPPORTED, "not served by this version"),
+        Dialect::Native => native_connection::serve(link).await,
     }
 }
 
@@ -198,8 +211,9 @@ async fn first_frame(link: &mut Link) -> Result<Bytes, Goodbye> {
     match link.next(deadline_ms).await {
         LinkEvent::Frame(frame) => Ok(frame),
         LinkEvent::End(goodbye) => Err(goodbye),
-        LinkEvent::Deadline | LinkEvent::Revoked(_) | LinkEvent::Behind(..) => {
-            Err(Goodbye::new(CLOSE_STOPPING, "idle"))
-        }
+        LinkEvent::Deadline
+        | LinkEvent::Revoked(_)
+        | LinkEvent::Behind(..)
+        | LinkEvent::Relieved => Err(Goodbye::new(CLOSE_STOPPING, "idle")),
     }
 }

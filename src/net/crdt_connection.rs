@@ -85,6 +85,7 @@ impl Connection<'_> {
                     self.give_to_relay(room, input, None).await;
                     None
                 }
+                LinkEvent::Relieved => None,
                 LinkEvent::End(goodbye) => Some(goodbye),
             };
             if let Some(goodbye) = goodbye {

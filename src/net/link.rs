@@ -53,6 +53,8 @@ pub(super) enum LinkEvent {
     Revoked(Revoked),
     /// The client has read everything, and broadcasts of this room had passed it by.
     Behind(Arc<str>, Missed),
+    /// Most of what waited has left: rooms may send what they left out.
+    Relieved,
     /// The connection is over, or has to be.
     End(Goodbye),
 }
@@ -162,6 +164,7 @@ fn from_socket(event: SocketEvent) -> LinkEvent {
         // Answers the peer's close frame, if that is what it was.
         SocketEvent::Closed { reason } => LinkEvent::End(Goodbye::new(CLOSE_NORMAL, reason)),
         SocketEvent::Broken { code, reason } => LinkEvent::End(Goodbye { code, reason }),
+        SocketEvent::Relieved => LinkEvent::Relieved,
         SocketEvent::Overflow => too_slow(),
         SocketEvent::MayClose(closing) => {
             LinkEvent::End(Goodbye::new(closing.code, closing.reason))

@@ -18,12 +18,20 @@ mod connection;
 mod crdt_connection;
 #[cfg(feature = "server")]
 mod crdt_relay_rooms;
+#[cfg(feature = "client")]
+mod dial;
 #[cfg(feature = "server")]
 mod dialect;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
 mod link;
+#[cfg(feature = "client")]
+mod native_client;
+#[cfg(feature = "server")]
+mod native_connection;
+#[cfg(feature = "client")]
+mod native_driver;
 mod outbox;
 #[cfg(feature = "server")]
 mod relay_room;
@@ -38,7 +46,12 @@ mod server;
 #[cfg(feature = "server")]
 mod server_shared;
 mod socket;
+#[cfg(feature = "client")]
+mod sync_record;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(feature = "server")]
+mod tokens;
 mod transport;
 
 #[cfg(feature = "server")]
@@ -51,5 +64,15 @@ pub use client_protocol::ClientMode;
 pub use dialect::Dialect;
 #[cfg(feature = "server")]
 pub use http::RequestHead;
+#[cfg(feature = "client")]
+pub use native_client::{
+    AttachOptions, NativeClient, NativeClientObserver, NativeClientOptions, NativeClientState,
+};
 #[cfg(feature = "server")]
 pub use server::{ClientInfo, RoomInfo, Server, ServerObserver, ServerOptions, ServerStats};
+#[cfg(all(feature = "tls", feature = "server"))]
+pub use tls::TlsIdentity;
+#[cfg(feature = "tls")]
+pub use tls::{TlsError, TlsRoots};
+#[cfg(feature = "server")]
+pub use tokens::{Claims, ShortSecret, TokenAuthorizer, TokenError};

@@ -4,7 +4,7 @@
 //! is the same because a room is the only writer of its log and hands records over in order.
 
 use super::outbox::{Origin, Unsettled};
-use super::releases::Releases;
+use super::releases::{Outcome, Releases};
 use super::rooms::{Live, Rooms, refusal};
 use super::server_shared::ServerShared;
 use crate::store::{Generation, RawLog, StoreError};
@@ -92,7 +92,9 @@ impl LiveRelay {
                 return Err((input, Refusal::Unavailable));
             }
         };
-        let queued = self.releases.queue(server, &origin, outputs, unsettled);
+        let mut outcome = Outcome::default();
+        outcome.add(outputs);
+        let queued = self.releases.queue(server, &origin, outcome, unsettled);
         self.broken.store(false, Ordering::SeqCst);
         if let Some((number, true)) = queued {
             self.hand_over(log, server, number);

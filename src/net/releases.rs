@@ -7,6 +7,7 @@
 use super::outbox::{Origin, Outbox, Unsettled};
 use super::server_shared::ServerShared;
 use crate::sync::crdt_sync::{Missed, RoomOutput, RoomOutputs, ServerEvent, frame};
+use crate::sync::native::{self, Outgoing};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +27,28 @@ enum Delivery {
     Broadcast(Arc<Outbox>, Bytes, Origin),
     Behind(Arc<Outbox>, Arc<str>, Missed),
     CaughtUp(Arc<Outbox>, Arc<str>),
+    Native(Arc<Outbox>, Outgoing),
     Event(ServerEvent),
+}
+
+/// What a message led to, in whatever dialects.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub persist: bool,
+    pub outputs: Vec<RoomOutput>,
+    pub native: Vec<native::RoomOutput>,
+}
+
+impl Outcome {
+    pub fn add(&mut self, outputs: RoomOutputs) {
+        self.persist |= outputs.persist;
+        self.outputs.extend(outputs.outputs);
+    }
+
+    pub fn add_native(&mut self, outputs: native::RoomOutputs) {
+        self.persist |= outputs.persist;
+        self.native.extend(outputs.outputs);
+    }
 }
 
 /// Batches that are not out, in order.
@@ -57,13 +79,21 @@ impl Releases {
         &self,
         server: &ServerShared,
         origin: &Origin,
-        outputs: RoomOutputs,
+        outcome: Outcome,
         unsettled: Option<Unsettled>,
     ) -> Option<(u64, bool)> {
-        let persist = outputs.persist;
-        let mut deliveries = Vec::with_capacity(outputs.outputs.len());
-        for output in outputs.outputs {
+        let persist = outcome.persist;
+        let mut deliveries = Vec::with_capacity(outcome.outputs.len() + outcome.native.len());
+        for output in outcome.outputs {
             address(server, origin, output, &mut deliveries);
+        }
+        if !outcome.native.is_empty() {
+            let known = server.sessions.read();
+            for native::RoomOutput { session, outgoing } in outcome.native {
+                if let Some(session) = known.get(&session) {
+                    deliveries.push(Delivery::Native(session.outbox.clone(), outgoing));
+                }
+            }
         }
         if deliveries.is_empty() && !persist {
             return None;
@@ -184,6 +214,7 @@ fn deliver(server: &ServerShared, delivery: Delivery) {
     let sent = match delivery {
         Delivery::Frame(outbox, frame) => outbox.push(frame),
         Delivery::Broadcast(outbox, frame, origin) => outbox.push_broadcast(frame, origin),
+        Delivery::Native(outbox, outgoing) => outbox.push_outgoing(outgoing),
         Delivery::Behind(outbox, room, missed) => {
             outbox.fall_behind(room, missed);
             false

@@ -5,7 +5,7 @@
 //! sync costs delay, not throughput. Lock order: room, document, releases.
 
 use super::outbox::{Origin, Unsettled};
-use super::releases::Releases;
+use super::releases::{Outcome, Releases};
 use super::rooms::{Live, Rooms, refusal};
 use super::server_shared::ServerShared;
 use crate::clock::VersionVector;
@@ -15,13 +15,17 @@ use crate::document::{
 use crate::replica::Replica;
 use crate::store::{OpenOptions, StoreError, StoredDocument};
 use crate::sync::crdt_sync::{
-    Missed, Refusal, Room, RoomInput, RoomOutput, RoomOutputs, ServerEvent, SessionId,
+    Missed, Refusal, Room, RoomInput, RoomOutput, ServerEvent, SessionId,
 };
+use crate::sync::native::{self, Surroundings};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 use std::time::Duration;
+
+/// Key of the attachment with the room's epoch.
+const EPOCH_KEY: &str = "syncline.epoch";
 
 /// A room in memory.
 pub(super) struct LiveRoom {
@@ -35,6 +39,8 @@ pub(super) struct LiveRoom {
 
 struct RoomState {
     room: Room,
+    /// The sessions of the native dialect; made for the first of them.
+    native: Option<native::Room<Document>>,
     /// What the sessions were told of.
     seen: Arc<VersionVector>,
     /// A panic happened in the middle of a message: the room's state is unknown. What is stored is
@@ -51,6 +57,34 @@ struct Watch {
     /// Somebody else committed since the sessions were told.
     foreign: AtomicBool,
     scheduled: AtomicBool,
+}
+
+impl RoomState {
+    /// Tells the sessions of the native dialect what they were not told.
+    fn tell_native(
+        &mut self,
+        server: &ServerShared,
+        seen: &VersionVector,
+        document: &Document,
+        outcome: &mut Outcome,
+    ) {
+        let Some(native) = self.native.as_mut().filter(|room| room.has_readers()) else {
+            return;
+        };
+        let is_full = |session: &SessionId| server.is_full(session);
+        let around = Surroundings {
+            seen,
+            is_full: &is_full,
+        };
+        outcome.add_native(native.document_changed(&around, document));
+    }
+
+    /// Tells the sessions of crdt_socket_sync.
+    fn tell_others(&mut self, seen: &VersionVector, document: &Document, outcome: &mut Outcome) {
+        if !self.room.sessions().is_empty() {
+            outcome.add(self.room.document_changed(seen, document));
+        }
+    }
 }
 
 impl LiveRoom {
@@ -83,6 +117,7 @@ impl LiveRoom {
             stored,
             state: Mutex::new(RoomState {
                 room,
+                native: None,
                 seen: Arc::new(seen),
                 broken: false,
             }),
@@ -96,7 +131,14 @@ impl LiveRoom {
 
     /// Names of the sessions in the room.
     pub fn sessions(&self) -> Arc<[SessionId]> {
-        self.state.lock().room.sessions()
+        let state = self.state.lock();
+        match state.native.as_ref().filter(|room| !room.is_empty()) {
+            None => state.room.sessions(),
+            Some(native) => {
+                let sessions = state.room.sessions();
+                sessions.iter().chain(native.sessions()).cloned().collect()
+            }
+        }
     }
 
     /// Handles one message. May block on the document's lock.
@@ -112,9 +154,15 @@ impl LiveRoom {
     ) -> Result<(), (RoomInput, Refusal)> {
         let now_ms = server.clock.now_ms();
         let mut input = Some(input);
-        let done = self.with(server, unsettled, |state, document| {
+        let done = self.with(server, unsettled, |state, document, seen| {
             let input = input.take().expect("called once");
-            state.room.handle(session, input, document, now_ms)
+            let outputs = state.room.handle(session, input, document, now_ms);
+            let mut outcome = Outcome::default();
+            outcome.add(outputs);
+            if outcome.persist {
+                state.tell_native(server, seen, document, &mut outcome);
+            }
+            outcome
         });
         match (done, input) {
             (true, _) | (false, None) => Ok(()),
@@ -122,11 +170,96 @@ impl LiveRoom {
         }
     }
 
+    /// Handles one message of a session of the native dialect. May block on the document's lock,
+    /// and, once per room, on the device.
+    ///
+    /// # Errors
+    /// Gives the message back.
+    pub fn handle_native(
+        self: &Arc<Self>,
+        server: &Arc<ServerShared>,
+        session: &SessionId,
+        channel: u32,
+        input: native::RoomInput,
+        unsettled: Option<Unsettled>,
+    ) -> Result<(), native::RoomInput> {
+        if let Err(error) = self.prepare_native(server) {
+            log::error!(target: "server", "room {:?} has no epoch: {error}", self.document_id);
+            return Err(input);
+        }
+        let mut input = Some(input);
+        let mut events = Vec::new();
+        let done = self.with(server, unsettled, |state, document, seen| {
+            let mut outcome = Outcome::default();
+            let (Some(input), Some(native)) = (input.take(), &mut state.native) else {
+                return outcome;
+            };
+            let is_full = |session: &SessionId| server.is_full(session);
+            let around = Surroundings {
+                seen,
+                is_full: &is_full,
+            };
+            let outputs = native.handle(session, channel, input, &around, document);
+            if let Some(peer) = outputs.joined {
+                events.push(ServerEvent::ClientHandshake {
+                    session: session.clone(),
+                    document_id: self.document_id.clone(),
+                    peer,
+                });
+            }
+            if let Some(code) = outputs.refused {
+                log::debug!(target: "server", "{session} in {:?}: refused: {code:?}", self.document_id);
+            }
+            let applied = outputs.applied;
+            outcome.add_native(outputs);
+            if applied > 0 {
+                let changes = &server.counters.changes_applied;
+                changes.fetch_add(applied as u64, Ordering::Relaxed);
+                state.tell_others(seen, document, &mut outcome);
+            }
+            outcome
+        });
+        events.iter().for_each(|event| server.event(event));
+        match (done, input) {
+            (true, _) | (false, None) => Ok(()),
+            (false, Some(input)) => Err(input),
+        }
+    }
+
+    fn prepare_native(&self, server: &ServerShared) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        if state.native.is_none() {
+            let epoch = self.epoch()?;
+            let mut seed = [0; 8];
+            // Numbers of states: a repeated one is noticed by its version.
+            let _ = getrandom::fill(&mut seed);
+            let seed = u64::from_le_bytes(seed);
+            let options = server.native_rooms.clone();
+            state.native = Some(native::Room::new(options, epoch, seed));
+        }
+        Ok(())
+    }
+
+    /// Names the room's history: made when it is first asked for, gone with the stored document.
+    fn epoch(&self) -> Result<u64, StoreError> {
+        let stored = self.stored.attachment(EPOCH_KEY)?;
+        if let Some(epoch) = stored.and_then(|bytes| bytes.try_into().ok()) {
+            return Ok(u64::from_be_bytes(epoch));
+        }
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|error| StoreError::Io {
+            code: 0,
+            message: error.to_string(),
+        })?;
+        self.stored.attach(EPOCH_KEY, Some(bytes.to_vec()))?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
     /// Tells the sessions what was committed outside of the room. May block on the document's lock.
     pub fn tell_foreign(self: &Arc<Self>, server: &Arc<ServerShared>) {
         self.watch.scheduled.store(false, Ordering::SeqCst);
         if self.watch.foreign.load(Ordering::SeqCst)
-            && !self.with(server, None, |_, _| RoomOutputs::default())
+            && !self.with(server, None, |_, _, _| Outcome::default())
         {
             log::warn!(target: "server", "room {:?} could not be told of local edits", self.document_id);
         }
@@ -135,20 +268,21 @@ impl LiveRoom {
     /// Takes a snapshot of the document and tells the sessions.
     pub fn take_snapshot(self: &Arc<Self>, server: &Arc<ServerShared>) -> bool {
         let mut taken = false;
-        let done = self.with(server, None, |state, document| {
+        let done = self.with(server, None, |state, document, seen| {
             taken = document.take_snapshot(true).is_ok();
-            let seen = state.seen.clone();
-            let mut outputs = state.room.document_changed(&seen, document);
-            outputs.persist = true;
+            let mut outcome = Outcome::default();
+            state.tell_others(seen, document, &mut outcome);
+            state.tell_native(server, seen, document, &mut outcome);
+            outcome.persist = true;
             if taken {
                 let document_id = self.document_id.clone();
-                outputs
+                outcome
                     .outputs
                     .push(RoomOutput::Event(ServerEvent::SnapshotCreated {
                         document_id,
                     }));
             }
-            outputs
+            outcome
         });
         done && taken
     }
@@ -159,45 +293,46 @@ impl LiveRoom {
         self: &Arc<Self>,
         server: &Arc<ServerShared>,
         unsettled: Option<Unsettled>,
-        body: impl FnOnce(&mut RoomState, &mut Document) -> RoomOutputs,
+        body: impl FnOnce(&mut RoomState, &mut Document, &VersionVector) -> Outcome,
     ) -> bool {
         let mut state = self.state.lock();
         if state.broken {
             return false;
         }
-        let before = state.seen.clone();
         // Stays if a panic passes here.
         state.broken = true;
         let handling = Handling::start(&self.watch);
         let result = self.stored.document().with(|document| {
             let foreign = self.watch.foreign.swap(false, Ordering::SeqCst);
-            let mut told = RoomOutputs::default();
+            let mut seen = std::mem::take(&mut state.seen);
+            let mut told = Outcome::default();
+            let before_told = seen.clone();
             if foreign {
-                let seen = state.seen.clone();
-                told = state.room.document_changed(&seen, document);
+                state.tell_others(&seen, document, &mut told);
+                state.tell_native(server, &seen, document, &mut told);
                 told.persist = true;
+                seen = Arc::new(document.version_vector());
             }
-            let outputs = body(&mut state, document);
-            if foreign || outputs.persist {
-                state.seen = Arc::new(document.version_vector());
-            }
-            (told, outputs)
+            let outcome = body(&mut state, document, &seen);
+            let before = seen.clone();
+            state.seen = match outcome.persist {
+                true => Arc::new(document.version_vector()),
+                false => seen,
+            };
+            [(told, before_told), (outcome, before)]
         });
         drop(handling);
         state.broken = false;
-        let Ok((told, outputs)) = result else {
+        let Ok([(told, before_told), (outcome, before)]) = result else {
             return false;
         };
         // Numbered under the room's lock, so that batches keep the order of the messages; sent
         // without it, because observers may call back.
-        let origin = Origin {
-            room: self.document_id.clone(),
-            before: Missed::After(before),
-        };
-        let told = self.releases.queue(server, &origin, told, None);
         let queued = [
-            told,
-            self.releases.queue(server, &origin, outputs, unsettled),
+            self.releases
+                .queue(server, &self.origin(before_told), told, None),
+            self.releases
+                .queue(server, &self.origin(before), outcome, unsettled),
         ];
         drop(state);
         for (number, persist) in queued.into_iter().flatten() {
@@ -229,6 +364,13 @@ impl LiveRoom {
         }
         if let Some(server) = server.upgrade() {
             self.releases.release(&server);
+        }
+    }
+
+    fn origin(&self, before: Arc<VersionVector>) -> Origin {
+        Origin {
+            room: self.document_id.clone(),
+            before: Missed::After(before),
         }
     }
 }
@@ -265,10 +407,9 @@ impl Live for LiveRoom {
 
     /// Does not wait for a message in progress.
     fn is_idle(&self) -> bool {
-        let empty = self
-            .state
-            .try_lock()
-            .is_some_and(|state| state.room.is_empty());
+        let empty = self.state.try_lock().is_some_and(|state| {
+            state.room.is_empty() && state.native.as_ref().is_none_or(native::Room::is_empty)
+        });
         empty && self.releases.is_empty()
     }
 

@@ -10,9 +10,12 @@ use super::dialect::Dialect;
 use super::link::CLOSE_STOPPING;
 use super::rooms::Rooms;
 use super::server_shared::{Counters, ServerShared};
+#[cfg(feature = "tls")]
+use super::tls::TlsIdentity;
 use crate::document::{DocumentOptions, SharedDocument};
 use crate::store::{DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError};
 use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions, SessionId};
+use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -50,6 +53,9 @@ pub struct ServerOptions {
     pub header_bytes_max: usize,
     /// Time for an [`Authorizer`]'s answer; a client that waited longer is told to try again.
     pub authorize_timeout_ms: u32,
+    /// The certificate of `wss://`; `None`: no TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<TlsIdentity>>,
     /// The protocols that are served, the preferred ones first.
     pub dialects: Vec<Dialect>,
     /// How long an empty room stays loaded.
@@ -61,6 +67,11 @@ pub struct ServerOptions {
     /// The protocol's own options. `limits.frame_bytes_max`, `limits.text_bytes_max` and
     /// `idle_timeout_ms` are replaced by those above.
     pub protocol: ProtocolOptions,
+    /// Options of the native dialect; `idle_timeout_ms` and `limits.message_bytes_max` are replaced
+    /// by those above.
+    pub native: NativeOptions,
+    /// Options of rooms of the native dialect.
+    pub native_rooms: RoomOptions,
 }
 
 impl Default for ServerOptions {
@@ -78,7 +89,9 @@ impl Default for ServerOptions {
             handshake_timeout_ms: 10_000,
             header_bytes_max: 16 << 10,
             authorize_timeout_ms: 10_000,
-            dialects: vec![Dialect::CrdtSync, Dialect::CrdtRelay],
+            #[cfg(feature = "tls")]
+            tls: None,
+            dialects: vec![Dialect::CrdtSync, Dialect::CrdtRelay, Dialect::Native],
             room_idle_ms: 60_000,
             lock_timeout_ms: 10_000,
             document: DocumentOptions::default(),
@@ -86,6 +99,8 @@ impl Default for ServerOptions {
                 create_documents: true,
                 ..ProtocolOptions::default()
             },
+            native: NativeOptions::default(),
+            native_rooms: RoomOptions::default(),
         }
     }
 }
@@ -100,6 +115,17 @@ pub trait ServerObserver: Send + Sync {
 
     /// A document was unloaded.
     fn room_closed(&self, _room: &str) {}
+
+    /// A client of the native dialect sent a message of the application's own (types 64 to 127),
+    /// about a document or about none.
+    fn application_message(
+        &self,
+        _session: &SessionId,
+        _room: Option<&str>,
+        _message_type: u8,
+        _bytes: &[u8],
+    ) {
+    }
 
     /// A connection was not served.
     fn refused(&self, _address: SocketAddr, _reason: &str) {}
@@ -269,9 +295,14 @@ impl Server {
         protocol.serve_sync = self.options.dialects.contains(&Dialect::CrdtSync);
         protocol.serve_relay = self.options.dialects.contains(&Dialect::CrdtRelay);
         protocol.idle_timeout_ms = self.options.client_timeout_ms.into();
+        let mut native = self.options.native.clone();
+        native.limits.message_bytes_max = self.options.message_bytes_max;
+        native.idle_timeout_ms = self.options.client_timeout_ms.into();
         Arc::new(ServerShared {
             options: self.options.clone(),
             protocol: Arc::new(protocol),
+            native: Arc::new(native),
+            native_rooms: Arc::new(self.options.native_rooms.clone()),
             store: self.store.clone(),
             clock: SteadyClock::new(),
             rooms: Rooms::default(),

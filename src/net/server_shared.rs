@@ -14,6 +14,7 @@ use super::server::{ServerObserver, ServerOptions};
 use super::socket::Meter;
 use crate::store::DocumentStore;
 use crate::sync::crdt_sync::{Framing, ServerEvent, ServerOptions as ProtocolOptions, SessionId};
+use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ use tokio::sync::{Semaphore, watch};
 pub(super) struct ServerShared {
     pub options: ServerOptions,
     pub protocol: Arc<ProtocolOptions>,
+    pub native: Arc<NativeOptions>,
+    pub native_rooms: Arc<RoomOptions>,
     pub store: Arc<DocumentStore>,
     pub clock: SteadyClock,
     pub rooms: Rooms<LiveRoom>,
@@ -116,6 +119,14 @@ impl ServerShared {
     pub fn tell(&self, call: impl Fn(&dyn ServerObserver)) {
         let observers = self.observers.read().clone();
         observers.iter().for_each(|observer| call(&**observer));
+    }
+
+    /// Whether so much waits for a session that rooms send it no more.
+    pub fn is_full(&self, id: &SessionId) -> bool {
+        let sessions = self.sessions.read();
+        sessions
+            .get(id)
+            .is_some_and(|session| session.outbox.is_full())
     }
 
     pub fn session(&self, id: &SessionId) -> Option<Arc<Session>> {

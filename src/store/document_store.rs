@@ -411,6 +411,30 @@ impl StoredDocument {
         }
     }
 
+    /// What was stored beside the document under a key; `None` if nothing was, or the store is
+    /// read-only.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn attachment(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match &self.tracker {
+            Some(tracker) => tracker.attachment(key),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores something beside the document under a key, at once; `None` drops it. Later edits may
+    /// be on the device before it, never behind it. Blocks for a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`]; of the device.
+    pub fn attach(&self, key: &str, content: Option<Vec<u8>>) -> Result<(), StoreError> {
+        match &self.tracker {
+            Some(tracker) => tracker.attach(key, content),
+            None => Err(StoreError::ReadOnly),
+        }
+    }
+
     /// Restores the steps of an undo manager as they were stored last, and keeps them stored from
     /// here on: in the transaction that stores the edits which they are about, so that they are
     /// never ahead of the content. At most one manager of a document is kept at a time.

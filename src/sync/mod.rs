@@ -9,3 +9,4 @@ mod backoff;
 pub mod causal;
 pub mod crdt_relay;
 pub mod crdt_sync;
+pub mod native;
