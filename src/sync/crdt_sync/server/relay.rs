@@ -134,7 +134,7 @@ impl ServerConnection {
         ]
     }
 
-    pub(super) fn to_relay(
+    pub(super) fn for_relay(
         &mut self,
         document_id: Wtf8String,
         input: RelayInput,
