@@ -1891,7 +1891,7 @@ typedef struct syncline_client_options {
    */
   syncline_string url;
   /**
-   * 0 or CRDT_SYNC; others UNSUPPORTED.
+   * 0, CRDT_SYNC or CRDT_RELAY; others UNSUPPORTED.
    */
   syncline_protocol protocol;
   /**

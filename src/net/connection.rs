@@ -218,7 +218,11 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
         }
     };
     let dialect = *link.session.dialect.get_or_init(|| dialect);
-    if !link.server.options.dialects.contains(&dialect) {
+    let served = &link.server.options.dialects;
+    // Either mode of crdt_socket_sync has an answer for clients of the other.
+    let is_crdt = |dialect: &Dialect| matches!(dialect, Dialect::CrdtSync | Dialect::CrdtRelay);
+    let is_served = served.contains(&dialect) || is_crdt(&dialect) && served.iter().any(is_crdt);
+    if !is_served {
         link.server
             .refuse(link.session.address, RefusalReason::Dialect, dialect.name());
         let reason = format!("{} is not served here", dialect.name());
@@ -226,9 +230,8 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
     }
     log::debug!(target: "server", "{}: speaks {}", link.session.address, dialect.name());
     match dialect {
-        Dialect::CrdtSync => crdt_connection::serve(link, first).await,
+        Dialect::CrdtSync | Dialect::CrdtRelay => crdt_connection::serve(link, first).await,
         Dialect::Native => native_connection::serve(link).await,
-        Dialect::CrdtRelay => Goodbye::new(CLOSE_UNSUPPORTED, "not served by this version"),
     }
 }
 
@@ -239,8 +242,9 @@ async fn first_frame(link: &mut Link) -> Result<Bytes, Goodbye> {
     match link.next(deadline_ms).await {
         LinkEvent::Frame(frame) => Ok(frame),
         LinkEvent::End(goodbye) => Err(goodbye),
-        LinkEvent::Deadline | LinkEvent::Revoked(_) | LinkEvent::Relieved => {
-            Err(Goodbye::new(CLOSE_STOPPING, "idle"))
-        }
+        LinkEvent::Deadline
+        | LinkEvent::Revoked(_)
+        | LinkEvent::Behind(..)
+        | LinkEvent::Relieved => Err(Goodbye::new(CLOSE_STOPPING, "idle")),
     }
 }

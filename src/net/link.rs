@@ -10,6 +10,7 @@ use super::refusal::RefusalReason;
 use super::server_shared::{ServerShared, Session};
 use super::socket::{Meter, Socket, SocketEvent};
 use super::transport::Transport;
+use crate::sync::crdt_sync::Missed;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,6 +58,8 @@ pub(super) enum LinkEvent {
     Deadline,
     /// The session has to leave a room.
     Revoked(Revoked),
+    /// The client has read everything, and broadcasts of this room had passed it by.
+    Behind(Arc<str>, Missed),
     /// Most of what waited has left: rooms may send what they left out.
     Relieved,
     /// The connection is over, or has to be.
@@ -119,7 +122,13 @@ impl Link {
                 outbox.register(context);
                 match session.permissions.take_revoked(clock.now_ms()) {
                     Some(revoked) => Poll::Ready(LinkEvent::Revoked(revoked)),
-                    None => socket.poll(context, &outbox).map(from_socket),
+                    None => match socket.poll(context, &outbox) {
+                        Poll::Ready(event) => Poll::Ready(from_socket(event)),
+                        Poll::Pending => match outbox.take_behind() {
+                            Some((room, missed)) => Poll::Ready(LinkEvent::Behind(room, missed)),
+                            None => Poll::Pending,
+                        },
+                    },
                 }
             });
             tokio::select! {

@@ -11,11 +11,15 @@ mod authorize;
 mod client;
 #[cfg(feature = "client")]
 mod client_driver;
+#[cfg(feature = "client")]
+mod client_protocol;
 mod clock;
 #[cfg(feature = "server")]
 mod connection;
 #[cfg(feature = "server")]
 mod crdt_connection;
+#[cfg(feature = "server")]
+mod crdt_relay_rooms;
 #[cfg(feature = "client")]
 mod dial;
 #[cfg(feature = "server")]
@@ -41,6 +45,9 @@ mod outbox;
 mod pages;
 #[cfg(feature = "server")]
 mod refusal;
+mod relay_room;
+#[cfg(feature = "server")]
+mod releases;
 #[cfg(feature = "server")]
 mod room;
 #[cfg(feature = "server")]
@@ -62,6 +69,8 @@ mod transport;
 pub use authorize::{Access, Authorizer, Authorizing, Grant, JoinRequest};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientError, ClientObserver, ClientOptions, ClientProgress, ClientState};
+#[cfg(feature = "client")]
+pub use client_protocol::ClientMode;
 #[cfg(feature = "server")]
 pub use dialect::Dialect;
 #[cfg(feature = "server")]

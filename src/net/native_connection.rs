@@ -8,7 +8,7 @@ use super::dialect::Dialect;
 use super::link::{CLOSE_BEHIND, Goodbye, Link, LinkEvent};
 use super::outbox::Unsettled;
 use super::room::LiveRoom;
-use super::rooms::Rooms;
+use super::rooms::{Live as _, Rooms};
 use super::server_shared::{ServerShared, Session};
 use crate::sync::crdt_sync::{Refusal, SessionId};
 use crate::sync::native::{
@@ -81,6 +81,8 @@ impl Connection<'_> {
                     self.act(actions, None).await;
                 }
                 LinkEvent::Revoked(revoked) => self.revoked(&revoked),
+                // Broadcasts of other dialects only pass a session by.
+                LinkEvent::Behind(..) => {}
                 LinkEvent::Relieved => self.relieved(),
                 LinkEvent::End(goodbye) => return goodbye,
             }
@@ -167,7 +169,7 @@ impl Connection<'_> {
         let permission = self.admit(&document_id, &join.token).await?;
         let access = access_of(&permission, self.server.clock.now_ms());
         let create = access.write && join.write && self.server.protocol.create_documents;
-        let room = Rooms::get(&self.server, &document_id, create).await;
+        let room = Rooms::<LiveRoom>::get(&self.server, &document_id, create).await;
         let room = room.map_err(|refusal| {
             self.session.permissions.forget(&document_id);
             code_of(refusal)

@@ -103,7 +103,7 @@ impl Default for ServerOptions {
             admin_token: None,
             #[cfg(feature = "tls")]
             tls: None,
-            dialects: vec![Dialect::CrdtSync, Dialect::Native],
+            dialects: vec![Dialect::CrdtSync, Dialect::CrdtRelay, Dialect::Native],
             room_idle_ms: 60_000,
             lock_timeout_ms: 10_000,
             document: DocumentOptions::default(),
@@ -304,6 +304,8 @@ impl Server {
         protocol.limits.frame_bytes_max = self.options.message_bytes_max;
         protocol.limits.text_bytes_max = self.options.message_bytes_max;
         protocol.rooms_max = or_endless(self.options.limits.connection_rooms_max);
+        protocol.serve_sync = self.options.dialects.contains(&Dialect::CrdtSync);
+        protocol.serve_relay = self.options.dialects.contains(&Dialect::CrdtRelay);
         protocol.idle_timeout_ms = self.options.client_timeout_ms.into();
         let mut native = self.options.native.clone();
         native.limits.message_bytes_max = self.options.message_bytes_max;
@@ -316,6 +318,7 @@ impl Server {
             store: self.store.clone(),
             clock: SteadyClock::new(),
             rooms: Rooms::default(),
+            relays: Rooms::default(),
             sessions: RwLock::default(),
             connections: Arc::new(Semaphore::new(
                 self.options.connections_max.min(Semaphore::MAX_PERMITS),
@@ -396,6 +399,7 @@ impl Server {
         });
         shared.sessions.write().clear();
         shared.rooms.clear();
+        shared.relays.clear();
         // What connections did while they ended.
         let flushed = flushed.and(self.store.flush(left().max(STOP_GRACE)));
         let counters: Arc<dyn StoreObserver> = shared.counters.store.clone();
@@ -437,9 +441,9 @@ impl Server {
 
     /// Whether a room is live or stored.
     pub fn has_room(&self, room: &str) -> Result<bool, StoreError> {
-        let live = self
-            .shared_if_running()
-            .is_some_and(|shared| shared.rooms.live(room).is_some());
+        let live = self.shared_if_running().is_some_and(|shared| {
+            shared.rooms.live(room).is_some() || shared.relays.live(room).is_some()
+        });
         Ok(live || self.store.contains(room)?)
     }
 
@@ -448,10 +452,9 @@ impl Server {
     /// # Errors
     /// [`StoreError::InUse`] while clients or the application use it.
     pub fn remove_room(&self, room: &str) -> Result<bool, StoreError> {
-        if self
-            .shared_if_running()
-            .is_some_and(|shared| !shared.rooms.unload(&shared, room))
-        {
+        if self.shared_if_running().is_some_and(|shared| {
+            !shared.rooms.unload(&shared, room) || !shared.relays.unload(&shared, room)
+        }) {
             return Err(StoreError::InUse {
                 document: room.to_owned(),
             });
@@ -476,12 +479,15 @@ impl Server {
         let Some(shared) = self.shared_if_running() else {
             return Vec::new();
         };
+        let info = |name: &str, sessions: Arc<[SessionId]>| RoomInfo {
+            name: name.to_owned(),
+            sessions: sessions.len(),
+        };
         let rooms = shared.rooms.all().into_iter();
+        let rooms = rooms.map(|room| info(&room.document_id, room.sessions()));
+        let relays = shared.relays.all().into_iter();
         rooms
-            .map(|room| RoomInfo {
-                name: room.document_id.to_string(),
-                sessions: room.sessions().len(),
-            })
+            .chain(relays.map(|room| info(room.name(), room.sessions())))
             .collect()
     }
 
@@ -493,7 +499,9 @@ impl Server {
         let chosen = match room {
             None => shared.sessions.read().values().cloned().collect(),
             Some(room) => {
+                let relay = || shared.relays.live(room).map(|room| room.sessions());
                 let ids = shared.rooms.live(room).map(|room| room.sessions());
+                let ids = ids.or_else(relay);
                 let ids = ids.iter().flat_map(|ids| ids.iter());
                 ids.filter_map(|id| shared.session(id)).collect::<Vec<_>>()
             }
@@ -582,7 +590,7 @@ impl Server {
         ServerStats {
             connections: shared.sessions.read().len() as u64,
             connections_total: counters.connections_total.load(Ordering::Relaxed),
-            rooms_open: shared.rooms.len() as u64,
+            rooms_open: (shared.rooms.len() + shared.relays.len()) as u64,
             messages_in: counters.messages_in.load(Ordering::Relaxed),
             messages_out: counters.messages_out.load(Ordering::Relaxed),
             bytes_in: counters.bytes.read.load(Ordering::Relaxed),
@@ -624,6 +632,9 @@ async fn unload(shared: Arc<ServerShared>) {
             () = tokio::time::sleep(UNLOAD_PERIOD.min(idle.max(Duration::from_millis(10)))) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
-        tokio::task::block_in_place(|| shared.rooms.unload_idle(&shared, idle));
+        tokio::task::block_in_place(|| {
+            shared.rooms.unload_idle(&shared, idle);
+            shared.relays.unload_idle(&shared, idle);
+        });
     }
 }

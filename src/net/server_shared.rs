@@ -10,6 +10,8 @@ use super::limits::{Addresses, Seats};
 use super::metrics::Histogram;
 use super::outbox::Outbox;
 use super::refusal::{RefusalReason, Refusals};
+use super::relay_room::LiveRelay;
+use super::room::LiveRoom;
 use super::rooms::Rooms;
 use super::server::{ServerObserver, ServerOptions};
 use super::socket::Meter;
@@ -34,7 +36,8 @@ pub(super) struct ServerShared {
     pub native_rooms: Arc<RoomOptions>,
     pub store: Arc<DocumentStore>,
     pub clock: SteadyClock,
-    pub rooms: Rooms,
+    pub rooms: Rooms<LiveRoom>,
+    pub relays: Rooms<LiveRelay>,
     pub sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
     /// One permit per connection.
     pub connections: Arc<Semaphore>,
@@ -120,6 +123,11 @@ impl ServerShared {
                 self.counters
                     .changes_applied
                     .fetch_add(1, Ordering::Relaxed);
+            }
+            ServerEvent::RelayPushed { count, .. } => {
+                self.counters
+                    .changes_applied
+                    .fetch_add(*count, Ordering::Relaxed);
             }
             ServerEvent::Error { error, .. } => {
                 log::debug!(target: "server", "{event:?}: {error:?}")
