@@ -95,11 +95,24 @@ impl DocumentCore {
     }
 
     /// Runs `body` under the lock. CLOSED for a closed document.
-    #[inline]
     pub(crate) fn edit<R>(
         &self,
         body: impl FnOnce(&mut Document) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        let (mut body, mut result) = (Some(body), None);
+        self.edit_once(&mut |document| {
+            result = body.take().map(|body| body(document)).transpose()?;
+            Ok(())
+        })?;
+        Ok(result.expect("edit_once calls its body"))
+    }
+
+    /// `edit`, compiled once for all bodies.
+    #[inline(never)]
+    fn edit_once(
+        &self,
+        body: &mut dyn FnMut(&mut Document) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         hooks::ensure_outside(&self.shared)?;
         self.shared.with(|document| {
             check_open(document)?;
@@ -115,6 +128,17 @@ impl DocumentCore {
         &self,
         body: impl FnOnce(&Document) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        let (mut body, mut result) = (Some(body), None);
+        self.read_once(&mut |document| {
+            result = body.take().map(|body| body(document)).transpose()?;
+            Ok(())
+        })?;
+        Ok(result.expect("read_once calls its body"))
+    }
+
+    /// `read`, compiled once for all bodies.
+    #[inline(never)]
+    fn read_once(&self, body: &mut dyn FnMut(&Document) -> Result<(), Error>) -> Result<(), Error> {
         hooks::ensure_outside(&self.shared)?;
         self.shared.read(|document| {
             check_open(document)?;

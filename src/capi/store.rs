@@ -177,11 +177,7 @@ impl From<StoreError> for Error {
             ),
             _ => (syncline_error_domain::SYNCLINE_ERROR_DOMAIN_NONE, 0),
         };
-        Error {
-            domain: error.0,
-            code: error.1,
-            ..Error::new(status, message)
-        }
+        Error::new(status, message).coded(error.0, error.1)
     }
 }
 

@@ -11,8 +11,8 @@ use super::tracker::{LogSize, Tracker};
 use super::verify::{self, Report};
 use super::writer::Hub;
 use super::{
-    Content, DocumentInfo, DocumentMeta, Head, KIND_CRDT, RawLog, Store, StoreError, StoreObserver,
-    Write, check_name, loading, new_epoch, stacks,
+    Attachment, Content, DocumentInfo, DocumentMeta, Head, KIND_CRDT, RawLog, Store, StoreError,
+    StoreObserver, Write, check_name, loading, new_epoch, stacks,
 };
 use crate::clock::{PeerId, VersionVector};
 use crate::document::{Document, DocumentOptions, SharedDocument, UndoIdx};
@@ -529,6 +529,20 @@ impl StoredDocument {
         tracked.unwrap_or(self.epoch)
     }
 
+    /// The same, on the device: a new document without edits is stored first, because an epoch that
+    /// somebody heard of must not change.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn stored_epoch(&self) -> Result<u64, StoreError> {
+        if let Some(tracker) = &self.tracker {
+            if tracker.revision() == 0 {
+                tracker.attach(&[])?;
+            }
+        }
+        Ok(self.epoch())
+    }
+
     /// Waits until everything committed so far is on the device.
     ///
     /// # Errors
@@ -569,6 +583,28 @@ impl StoredDocument {
         }
     }
 
+    /// What was stored beside the document under a key; `None` if nothing was, or the store is
+    /// read-only.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn attachment(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match &self.tracker {
+            Some(tracker) => tracker.attachment(key),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores something beside the document under a key, at once; `None` drops it. Later edits may
+    /// be on the device before it, never behind it. Blocks for a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`]; of the device.
+    pub fn attach(&self, key: &str, content: Option<Vec<u8>>) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.attach_all(&[Attachment { key, content }])
+    }
+
     /// Restores the steps of an undo manager as they were stored last, and keeps them stored from
     /// here on: in the transaction that stores the edits which they are about, so that they are
     /// never ahead of the content. At most one manager of a document is kept at a time.
@@ -595,10 +631,10 @@ impl StoredDocument {
         }
     }
 
-    /// Writes attachments now, on this thread.
-    pub(super) fn attach(&self, write: Write<'_>) -> Result<(), StoreError> {
+    /// Several at once, in one transaction.
+    pub(super) fn attach_all(&self, attachments: &[Attachment]) -> Result<(), StoreError> {
         match &self.tracker {
-            Some(tracker) => tracker.attach(write),
+            Some(tracker) => tracker.attach(attachments),
             None => Err(StoreError::ReadOnly),
         }
     }

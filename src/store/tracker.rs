@@ -8,7 +8,7 @@ use super::contents::{self, RECORD_BYTES_TARGET};
 use super::loading;
 use super::stacks::{Stacks, Taken};
 use super::writer::Hub;
-use super::{Attachment, DocumentMeta, StoreError, StoredRecord, StoredState, Write};
+use super::{Attachment, Content, DocumentMeta, StoreError, StoredRecord, StoredState, Write};
 use crate::clock::VersionVector;
 use crate::document::{
     Commit, Document, DocumentError, DocumentObserver, LockError, LogPosition, Origin,
@@ -275,13 +275,12 @@ impl Tracker {
         self.hub.backend().attachment(&self.name, key)
     }
 
-    /// Writes attachments now. What is beside the content stays as this process knows it.
-    pub fn attach(&self, write: Write<'_>) -> Result<(), StoreError> {
+    /// Stores attachments at once. What is beside the content stays as this process knows it.
+    pub fn attach(&self, attachments: &[Attachment]) -> Result<(), StoreError> {
         let meta = self.meta();
         let write = Write {
-            meta,
-            expected: None,
-            ..write
+            attachments,
+            ..Write::new(&self.name, meta, Content::Keep)
         };
         let committed = self.hub.backend().commit(&[write])?;
         self.set_meta(meta, committed[0].revision);

@@ -99,14 +99,7 @@ impl DocumentStore {
             document: document.to_owned(),
         })?;
         stored.flush(options.lock_timeout)?;
-        let backend = self.backend();
-        let head = backend.head(document)?.ok_or(StoreError::NotFound)?;
-        let attachments = version_attachments(version, copy);
-        let write = Write {
-            attachments: &attachments,
-            ..Write::new(document, head.meta, Content::Keep)
-        };
-        stored.attach(write)
+        stored.attach_all(&version_attachments(version, copy))
     }
 
     /// The versions of a document, in the order of their names' bytes.
@@ -140,13 +133,15 @@ impl DocumentStore {
         }
         let dropped =
             [key, format!("{COPY}{version}")].map(|key| Attachment { key, content: None });
-        let write = Write {
-            attachments: &dropped,
-            ..Write::new(document, head.meta, Content::Keep)
-        };
         match self.live(document) {
-            Some(stored) => stored.attach(write)?,
-            None => drop(backend.commit(&[write])?),
+            Some(stored) => stored.attach_all(&dropped)?,
+            None => {
+                let write = Write {
+                    attachments: &dropped,
+                    ..Write::new(document, head.meta, Content::Keep)
+                };
+                backend.commit(&[write])?;
+            }
         }
         Ok(true)
     }

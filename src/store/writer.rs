@@ -7,7 +7,7 @@
 use super::document_store::Registry;
 use super::raw_log::{LogCore, LogJob, Logs};
 use super::tracker::{Delta, Tracker, Waiter, Written};
-use super::{Content, DocumentStoreOptions, Store, StoreError, StoreObserver, Write};
+use super::{Content, DocumentStoreOptions, Head, Store, StoreError, StoreObserver, Write};
 use crate::document::{LockError, SharedDocument};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::sync::Arc;
@@ -402,6 +402,12 @@ impl Hub {
     fn document_failed(&self, job: DocumentJob, error: &StoreError) {
         if !matches!(error, StoreError::Conflict { .. }) {
             return self.report(&job.tracker, error);
+        }
+        let head = self.backend.head(&job.tracker.name);
+        let is_own = |head: &Head| head.revision == job.tracker.revision();
+        if head.is_ok_and(|head| head.as_ref().is_some_and(is_own)) {
+            // It was an attachment that this process wrote meanwhile.
+            return job.tracker.postpone();
         }
         match job.tracker.catch_up(&job.document) {
             Ok(()) => job.tracker.postpone(),

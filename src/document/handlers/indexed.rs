@@ -7,6 +7,7 @@
 //! is in one place only, in the sequence or on one of the stacks. Changes from the past wait until
 //! [`settle`](Indexed::settle), so that all of an import together undo and do again only once.
 
+use super::kept_operations::{Forgotten, KEPT_ELEMENTS_MAX, KEPT_OPERATIONS_MAX, latest, raise};
 use super::watched::{Watch, Watched, Watcher};
 use crate::clock::{Hlc, OrderKey, PeerId};
 use crate::tree::{Element, Rope};
@@ -97,6 +98,61 @@ impl Record {
             Kind::Insert | Kind::Replace => self.count as usize,
         }
     }
+
+    /// How many elements it left on the stack when it was done.
+    fn left(&self) -> usize {
+        match self.kind() {
+            Kind::Insert if self.taken == self.count => 0,
+            Kind::Remove => self.taken as usize,
+            Kind::Insert | Kind::Replace => self.count as usize,
+        }
+    }
+
+    /// The operation, with the elements that it brings.
+    fn edit<'a, T>(&self, elements: &'a [T]) -> Edit<'a, T> {
+        let index = u64::from(self.index);
+        match self.kind() {
+            Kind::Insert => Edit::Insert { index, elements },
+            Kind::Replace => Edit::Replace { index, elements },
+            Kind::Remove => Edit::Remove {
+                index,
+                count: u64::from(self.count),
+            },
+        }
+    }
+}
+
+/// What a sequence started from, and how much of what was done since is there for good.
+#[derive(Clone, Debug)]
+struct Floor {
+    /// Records of operations that a snapshot covers: what comes now acts behind them.
+    frozen: usize,
+    /// The operations without records; None if they are not known, or did not come in the order
+    /// of replay.
+    forgotten: Option<Forgotten>,
+    /// The largest place of those.
+    latest: Option<OrderKey>,
+}
+
+impl Floor {
+    fn new(forgotten: Option<Forgotten>) -> Self {
+        Floor {
+            frozen: 0,
+            latest: forgotten.as_ref().and_then(latest),
+            forgotten,
+        }
+    }
+
+    /// An operation that comes now would have come before some that are forgotten: they can not
+    /// be done again in the right order.
+    fn note(&mut self, order: OrderKey) {
+        if self.latest.is_some_and(|latest| latest > order) {
+            *self = Floor {
+                frozen: self.frozen,
+                ..Floor::new(None)
+            };
+        }
+    }
 }
 
 /// See the module.
@@ -121,6 +177,7 @@ pub(crate) struct Indexed<T> {
     /// Changes from the past that wait to be settled, and what they bring, in order of arrival.
     waiting: Vec<Record>,
     waiting_elements: Vec<T>,
+    floor: Floor,
 }
 
 impl<T> Default for Indexed<T> {
@@ -137,14 +194,18 @@ impl<T> Default for Indexed<T> {
             len_max: u32::MAX - 1,
             waiting: Vec::new(),
             waiting_elements: Vec::new(),
+            floor: Floor::new(Some(Forgotten::new())),
         }
     }
 }
 
 impl<T: Element + PartialEq> Indexed<T> {
-    /// A sequence without history.
-    pub fn seeded(elements: &[T]) -> Self {
-        let mut seeded = Indexed::default();
+    /// A sequence whose history is not here; `forgotten` tells what it was, if that is known.
+    pub fn seeded(elements: &[T], forgotten: Option<Forgotten>) -> Self {
+        let mut seeded = Indexed {
+            floor: Floor::new(forgotten),
+            ..Indexed::default()
+        };
         seeded.sequence.insert(0, elements, &mut Watch::Off);
         seeded
     }
@@ -177,7 +238,8 @@ impl<T: Element + PartialEq> Indexed<T> {
         watcher: Option<&mut dyn Watcher<T>>,
     ) {
         let record = Record::new(self.author(order.peer), order.hlc, edit);
-        let last = self.done.last();
+        self.floor.note(order);
+        let last = self.done[self.floor.frozen..].last();
         if last.is_none_or(|last| self.compare(last, order) == Ordering::Less) {
             let watch = &mut watcher.map_or(Watch::Off, Watch::Each);
             self.do_new(record, edit.elements(), watch);
@@ -196,7 +258,7 @@ impl<T: Element + PartialEq> Indexed<T> {
             }
             self.redo(watch);
         }
-        while let Some(last) = self.done.last() {
+        while let Some(last) = self.done[self.floor.frozen..].last() {
             match self.compare(last, order) {
                 Ordering::Less => return false,
                 Ordering::Equal => return true,
@@ -284,15 +346,100 @@ impl<T: Element + PartialEq> Indexed<T> {
         self.shrink();
     }
 
-    /// Makes the sequence one without history, as if it were seeded with it: a snapshot was taken,
-    /// and changes that it does not cover are folded on top of it (specification 9.1).
-    pub fn forget_history(&mut self) {
-        if self.pending == 0 && self.waiting.is_empty() {
-            *self = Indexed {
-                sequence: std::mem::take(&mut self.sequence),
-                ..Indexed::default()
-            };
+    /// A snapshot took the place of the changes that `covers` knows, and of all before them:
+    /// changes that it does not cover are folded on top of it (specification 9.1). Of its
+    /// operations the youngest are kept for [`kept`](Self::kept).
+    pub fn freeze(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        if self.pending > 0 || !self.waiting.is_empty() {
+            return;
         }
+        let is_covered = |record: &Record| covers(self.order_of(record));
+        let covered = self.done.iter().rposition(is_covered);
+        let covered = covered.map_or(0, |last| last + 1);
+        self.floor.frozen = self.floor.frozen.max(covered);
+        self.forget_oldest();
+    }
+
+    fn order_of(&self, record: &Record) -> OrderKey {
+        OrderKey::new(self.authors[record.author() as usize], record.clock)
+    }
+
+    /// Forgets of the frozen operations what is beyond the limits, or of no use.
+    fn forget_oldest(&mut self) {
+        let frozen = &self.done[..self.floor.frozen];
+        let (mut kept, mut elements) = (0, 0);
+        if self.floor.forgotten.is_some() {
+            for record in frozen.iter().rev().take(KEPT_OPERATIONS_MAX) {
+                elements += record.left();
+                if elements > KEPT_ELEMENTS_MAX {
+                    break;
+                }
+                kept += 1;
+            }
+        }
+        let count = frozen.len() - kept;
+        let (oldest, rest) = self.done.split_at(count);
+        let rises: Vec<OrderKey> = oldest.iter().map(|record| self.order_of(record)).collect();
+        let youngest = rest.iter().map(|record| self.order_of(record)).min();
+        let mut latest = self.floor.latest;
+        let in_order = count == 0
+            || rises
+                .iter()
+                .copied()
+                .chain(youngest)
+                .all(|order| latest.replace(order).is_none_or(|last| last < order));
+        let mut forgotten = self.floor.forgotten.take().filter(|_| in_order);
+        if let Some(forgotten) = &mut forgotten {
+            rises.into_iter().for_each(|order| raise(forgotten, order));
+        }
+        self.floor = Floor {
+            frozen: kept,
+            ..Floor::new(forgotten)
+        };
+        let left: usize = oldest.iter().map(Record::left).sum();
+        self.taken.drain(..left);
+        self.done.drain(..count);
+        self.taken.shrink_to_fit();
+        self.done.shrink_to_fit();
+    }
+
+    /// The operations that are known, in the order in which they were done, told with their
+    /// places; without `all` only those that freezing would keep. Returns what was there before
+    /// them, and what is known of that. Without a transaction. O(all).
+    pub fn kept(
+        &self,
+        all: bool,
+        mut each: impl FnMut(OrderKey, Edit<'_, T>),
+    ) -> (Vec<T>, Option<Forgotten>) {
+        let mut before = self.clone();
+        if !all {
+            before.freeze(&|_| true);
+        }
+        if before.floor.forgotten.is_some() {
+            while !before.done.is_empty() {
+                before.undo(&mut Watch::Off);
+            }
+            let mut held = before.held.as_slice();
+            for record in before.undone.iter().rev() {
+                let brought;
+                (held, brought) = held.split_at(held.len() - record.brought());
+                each(before.order_of(record), record.edit(brought));
+            }
+        }
+        let mut base = Vec::new();
+        before.sequence.rope().copy(0..u32::MAX, &mut base);
+        (base, before.floor.forgotten)
+    }
+
+    /// Adds an operation behind all others, whatever its place.
+    pub fn append(&mut self, order: OrderKey, edit: Edit<'_, T>) {
+        self.floor.note(order);
+        let record = Record::new(self.author(order.peer), order.hlc, edit);
+        let last = self.done.last();
+        if last.is_some_and(|last| self.compare(last, order) != Ordering::Less) {
+            self.floor.frozen = self.done.len();
+        }
+        self.do_new(record, edit.elements(), &mut Watch::Off);
     }
 
     /// Does an operation that is new.
@@ -381,7 +528,7 @@ impl<T: Element + PartialEq> Indexed<T> {
         let committed = self.done.len() - self.pending;
         let order = |record: &Record| (record.clock, self.authors[record.author() as usize]);
         assert!(
-            self.done[..committed]
+            self.done[self.floor.frozen..committed]
                 .windows(2)
                 .all(|pair| order(&pair[0]) < order(&pair[1]))
         );
@@ -390,11 +537,8 @@ impl<T: Element + PartialEq> Indexed<T> {
                 .iter()
                 .all(|record| record.author() == PENDING)
         );
-        let taken = self.done.iter().map(|record| match record.kind() {
-            Kind::Insert if record.taken == record.count => 0,
-            Kind::Remove => record.taken as usize,
-            Kind::Insert | Kind::Replace => record.count as usize,
-        });
+        assert!(self.floor.frozen <= committed);
+        let taken = self.done.iter().map(Record::left);
         assert_eq!(taken.sum::<usize>(), self.taken.len());
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod indexed;
 pub(crate) mod inline_bytes;
+pub(crate) mod kept_operations;
 pub(crate) mod key_table;
 pub(crate) mod map;
 pub(crate) mod movable_list;

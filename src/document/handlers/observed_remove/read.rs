@@ -173,6 +173,12 @@ impl<V: Held> ObservedRemove<V> {
         Some(entries)
     }
 
+    /// Whether this add of an element is known, living or not.
+    pub(crate) fn knows_add(&self, identity: &[u8], tag: Tag) -> bool {
+        let element = self.index.get(identity);
+        element.is_some_and(|element| self.adds.contains_key(&(*element, tag)))
+    }
+
     /// The tags a remove of `value` has to list: all that were ever added, in order of their
     /// adds. O(n log n) in their number.
     pub(crate) fn observed_tags(&self, value: &Value) -> Vec<Tag> {
