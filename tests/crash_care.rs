@@ -12,7 +12,7 @@ use syncline::store::{
 };
 
 const CHILD: &str = "SYNCLINE_CARE_CHILD";
-const KILLS: u64 = 40;
+const KILLS: u64 = 20;
 const LONG: Duration = Duration::from_secs(30);
 
 fn random(seed: &mut u64, bound: u64) -> u64 {
@@ -127,9 +127,9 @@ fn run_and_kill(path: &Path, seed: &mut u64) -> usize {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    lines
-        .map_while(Result::ok)
-        .for_each(|line| drop(take(&line)));
+    for line in lines.map_while(Result::ok) {
+        take(&line);
+    }
     stored
 }
 

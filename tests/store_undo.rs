@@ -95,7 +95,6 @@ fn steps_come_back_with_the_document() {
     let copy = Arc::new(MemoryStore::new());
     let records: Vec<Vec<u8>> = state.records.into_iter().map(|r| r.content).collect();
     let write = Write {
-        expected: None,
         document: "notes",
         meta: state.meta,
         content: Content::Append(&records),
@@ -197,7 +196,6 @@ fn damaged_stacks_are_left_out_and_replaced() {
         content: Some(b"SLU\x01 no stacks".to_vec()),
     };
     let write = Write {
-        expected: None,
         document: "notes",
         meta,
         content: Content::Keep,

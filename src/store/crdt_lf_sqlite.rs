@@ -86,7 +86,7 @@ impl DocumentStore {
         if outcome.not_ready > 0 {
             return Err(corrupt("changes lack what they depend on".into()));
         }
-        let count = whole.change_count() as u64;
+        let count = whole.change_count();
         let bytes = whole.native_snapshot(true);
         let bytes = bytes.map_err(|error| corrupt(format!("{error:?}")))?;
         let stored = self.open(name, &options)?;
@@ -103,6 +103,8 @@ impl DocumentStore {
     }
 }
 
+type Rows = Vec<Vec<u8>>;
+
 /// The snapshot that no other one is newer than.
 fn newest(snapshots: &[Snapshot]) -> Option<&Snapshot> {
     let older = |snapshot: &&Snapshot| {
@@ -112,8 +114,8 @@ fn newest(snapshots: &[Snapshot]) -> Option<&Snapshot> {
     snapshots.iter().find(older)
 }
 
-fn read(source: &Connection, name: &str) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), StoreError> {
-    let rows = |table: &str| -> Result<Vec<Vec<u8>>, StoreError> {
+fn read(source: &Connection, name: &str) -> Result<(Rows, Rows), StoreError> {
+    let rows = |table: &str| -> Result<Rows, StoreError> {
         let sql = format!("SELECT bytes FROM {table} WHERE document_id = ?1");
         let mut statement = source.prepare(&sql)?;
         let rows = statement.query_map([name], |row| row.get(0))?;

@@ -75,6 +75,9 @@ impl Default for OpenOptions {
     }
 }
 
+/// How long is waited for the last edits of a document that nobody uses any more.
+const LAST_WRITE_WAIT: Duration = Duration::from_secs(1);
+
 /// A store with live documents. Dropping it closes it.
 pub struct DocumentStore {
     hub: Arc<Hub>,
@@ -402,14 +405,13 @@ impl DocumentStore {
         let in_use = || StoreError::InUse {
             document: name.to_owned(),
         };
-        let is_live = |slot: &Slot| slot.state.lock().document.strong_count() > 0;
-        if self
-            .hub
-            .registry
-            .find(name)
-            .is_some_and(|slot| is_live(&slot))
-        {
-            // The last user may be the writer, who is just about to let go.
+        // The last user may be the writer, who has still to store it or is about to let go.
+        let tracker = self.hub.registry.find(name);
+        let tracker = tracker.and_then(|slot| slot.state.lock().tracker.upgrade());
+        if let Some(tracker) = tracker.filter(|_| !self.hub.is_own_thread()) {
+            // What cannot be stored keeps the document in use, which is said below.
+            let _ = wait_stored(&tracker, Instant::now() + LAST_WRITE_WAIT);
+            drop(tracker);
             self.hub.settle();
         }
         let slot = self.hub.registry.slot(name);

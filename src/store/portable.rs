@@ -59,9 +59,9 @@ pub(super) fn encode(content: &Portable) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8]) -> Result<Portable, StoreError> {
     let corrupt = || StoreError::corrupt_bytes("these are not the bytes of an exported document");
     let version = bytes.strip_prefix(MAGIC).and_then(|rest| rest.first());
-    match version.ok_or_else(corrupt)? {
-        &VERSION => {}
-        &found => {
+    match *version.ok_or_else(corrupt)? {
+        VERSION => {}
+        found => {
             return Err(StoreError::UnsupportedVersion {
                 found: found.into(),
                 supported: VERSION.into(),

@@ -255,9 +255,9 @@ pub(super) fn read_snapshot(
         .map_err(|error| blame(error, row))?;
     let decode = |record| record::decode(RecordKind::Snapshot, &row.name, number as u64, record);
     let snapshot = found.map(decode).transpose()?;
-    if !snapshot
+    if snapshot
         .as_ref()
-        .is_some_and(|snapshot| snapshot.len() as i64 == bytes)
+        .is_none_or(|snapshot| snapshot.len() as i64 != bytes)
     {
         let detail = "the snapshot is missing";
         return Err(StoreError::corrupt(&row.name, None, detail));

@@ -108,7 +108,7 @@ impl DocumentStore {
         let mut list = Vec::new();
         for key in backend.attachment_keys(document, INFO)? {
             let info = backend.attachment(document, &key)?.unwrap_or_default();
-            let number = |at: usize| Some(info.get(at..at + 8)?.try_into().ok()?);
+            let number = |at: usize| info.get(at..at + 8)?.try_into().ok();
             let (Some(made_ms), Some(bytes)) = (number(0), number(8)) else {
                 return Err(StoreError::corrupt(document, None, "a version's date"));
             };

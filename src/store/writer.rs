@@ -174,18 +174,17 @@ impl Hub {
         self.queue.lock().suspended
     }
 
-    /// Waits until the writer lets go of what it writes now. Not from its own thread.
-    pub fn settle(&self) {
+    /// Whether this is the writer's thread, which cannot wait for itself.
+    pub fn is_own_thread(&self) -> bool {
         let current = std::thread::current().id();
         let queue = self.queue.lock();
-        let is_own = queue
-            .thread
-            .as_ref()
-            .is_some_and(|thread| thread.thread().id() == current);
-        drop(queue);
-        if !is_own {
-            drop(self.writing.lock());
-        }
+        let thread = queue.thread.as_ref();
+        thread.is_some_and(|thread| thread.thread().id() == current)
+    }
+
+    /// Waits until the writer lets go of what it writes now. Not from its own thread.
+    pub fn settle(&self) {
+        drop(self.writing.lock());
     }
 
     pub fn is_stopped(&self) -> bool {
