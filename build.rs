@@ -38,6 +38,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("history", "History and differences"),
     ("undo", "Undo and redo"),
     ("store", "Stores"),
+    ("store_care", ""),
     ("client", "Clients"),
     ("client_calls", ""),
     ("server", "Servers"),

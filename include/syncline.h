@@ -1779,7 +1779,8 @@ typedef struct syncline_store_options {
    */
   bool read_only;
   /**
-   * Other processes use the file, too. UNSUPPORTED in this version.
+   * Other processes use the file, too. What they write to a document that is open here comes in
+   * with the next write to it, or with syncline_store_resume.
    */
   bool shared;
   /**
@@ -1797,7 +1798,8 @@ typedef struct syncline_store_info {
    */
   size_t struct_size;
   /**
-   * OK: stored or compacted; else what failed. A failed write is tried again.
+   * OK: stored or compacted; else what failed. A failed write is tried again. CORRUPT: the
+   * document was damaged, and read whole from the generation before.
    */
   enum syncline_status status;
   /**
@@ -5142,6 +5144,86 @@ enum syncline_status syncline_store_subscribe(struct syncline_store *store,
 SYNCLINE_API
 enum syncline_status syncline_event_store(const struct syncline_event *event,
                                           struct syncline_store_info *out_info);
+
+/**
+ * Reads and decodes everything that is stored; what is damaged is told in the log, one line each.
+ *
+ * @param repair        1: damaged documents are replaced by what can be read of them. Those that
+ *                      are open are only looked at, and so are logs of relays.
+ * @param out_problems  how many things are damaged and lost; what the generation before still has,
+ *                      or a repair kept, is not lost
+ * @return IO and others if the device does not work; READ_ONLY
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_check(struct syncline_store *store,
+                                          bool repair,
+                                          uint64_t *out_problems);
+
+/**
+ * Stores what is not stored yet (for up to five seconds) and lets go of the file and its locks,
+ * before the app sleeps. Nothing runs until syncline_store_resume. Documents can be edited
+ * meanwhile; what is edited is stored afterwards. Calls that need the file give BUSY.
+ *
+ * @return TIMEOUT: suspended, but not everything was stored; IO and others of the last write
+ */
+SYNCLINE_API enum syncline_status syncline_store_suspend(struct syncline_store *store);
+
+/**
+ * Takes the file up again, and takes in what other processes wrote to documents that are open
+ * here. Harmless for a store that is not suspended.
+ *
+ * @return BUSY: another program has it open without sharing it; it is still suspended. CLOSED: an
+ *         open document was restored or reset by somebody else; open it anew.
+ */
+SYNCLINE_API enum syncline_status syncline_store_resume(struct syncline_store *store);
+
+/**
+ * A document as bytes of its own: its content with history, without undo steps.
+ *
+ * @param out_bytes  free it with syncline_buffer_free
+ * @return NOT_FOUND, with out_bytes unchanged
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_export(struct syncline_store *store,
+                                           syncline_string name,
+                                           struct syncline_buffer *out_bytes);
+
+/**
+ * Makes a document of what syncline_store_export gave, under its name.
+ *
+ * @param out_name  free it with syncline_buffer_free
+ * @return ALREADY_EXISTS: there is one of this name, which stays as it is; CORRUPT;
+ *         UNSUPPORTED_VERSION
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_import(struct syncline_store *store,
+                                           struct syncline_bytes bytes,
+                                           struct syncline_buffer *out_name);
+
+/**
+ * Keeps something small beside the documents: a setting of the app. It is on the device when this
+ * returns.
+ *
+ * @param key    any text of at most 1,024 bytes
+ * @param value  bytes, or anything that JSON has; NULL: forget it
+ * @return UNSUPPORTED for bytes inside of other values, undefined, big integers and numbers that
+ *         are none
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_set_value(struct syncline_store *store,
+                                              syncline_string key,
+                                              const struct syncline_value *value);
+
+/**
+ * What syncline_store_set_value kept.
+ *
+ * @param out_value  free it with syncline_value_free
+ * @return NOT_FOUND, with *out_value set to NULL
+ */
+SYNCLINE_API
+enum syncline_status syncline_store_get_value(const struct syncline_store *store,
+                                              syncline_string key,
+                                              struct syncline_value **out_value);
 
 /* ---- Clients ---- */
 

@@ -267,3 +267,172 @@ fn a_signal_drains_and_what_was_edited_is_in_the_file() {
         assert_eq!(stored_text(&path), "x".repeat(round + 1));
     }
 }
+
+/// Runs a subcommand; its exit code and what it printed.
+fn run(arguments: &[&str]) -> (i32, String) {
+    let output = daemon(arguments).output().unwrap();
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), printed)
+}
+
+#[test]
+fn stores_are_looked_at_copied_and_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (path, copy, new) = (at("file"), at("copy"), at("new"));
+    {
+        let backend = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+        let store = DocumentStore::new(Arc::new(backend), DocumentStoreOptions::default());
+        let stored = store.open("room", &OpenOptions::default()).unwrap();
+        with_text(stored.document(), |document, text| {
+            document.text_insert(text, 0, "first").unwrap()
+        });
+        store.keep_version("room", "the first").unwrap();
+        with_text(stored.document(), |document, text| {
+            document.text_insert(text, 5, " second").unwrap()
+        });
+        stored.flush(LONG).unwrap();
+    }
+    let (code, listed) = run(&["inspect", "--store", &path, "--json"]);
+    assert_eq!(code, 0, "{listed}");
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["name"], "room");
+    assert_eq!(listed[0]["kind"], "crdt");
+    assert_eq!(listed[0]["versions"][0]["name"], "the first");
+    let (code, line) = run(&["inspect", "--store", &path, "room"]);
+    assert!(
+        code == 0 && line.starts_with("room\tcrdt\tepoch="),
+        "{line}"
+    );
+    assert_eq!(run(&["inspect", "--store", &path, "nothing"]).0, 1);
+    assert_eq!(
+        run(&["verify", "--store", &path]),
+        (0, "1 documents, 0 problems\n".into())
+    );
+
+    let (code, report) = run(&["backup", "--store", &path, "--json", &copy]);
+    assert_eq!(code, 0, "{report}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["documents"], 1);
+    assert_eq!(run(&["backup", "--store", &path, &copy]).0, 1, "exists");
+    assert_eq!(run(&["restore", "--store", &new, &copy]).0, 0);
+    assert_eq!(stored_text(Path::new(&new)), "first second");
+
+    let back = [
+        "restore",
+        "--store",
+        &path,
+        "--document",
+        "room",
+        "--version",
+        "the first",
+        "--json",
+    ];
+    let (code, restored) = run(&back);
+    assert_eq!(code, 0, "{restored}");
+    assert_eq!(stored_text(Path::new(&path)), "first");
+    let restored: serde_json::Value = serde_json::from_str(&restored).unwrap();
+    let before = restored["before"].as_str().unwrap();
+    assert_eq!(
+        run(&[
+            "restore",
+            "--store",
+            &path,
+            "--document",
+            "room",
+            "--version",
+            before
+        ])
+        .0,
+        0
+    );
+    assert_eq!(stored_text(Path::new(&path)), "first second");
+
+    let file = at("exported");
+    assert_eq!(run(&["export", "--store", &path, "room", &file]).0, 0);
+    assert_eq!(
+        run(&["export", "--store", &path, "room", &file]).0,
+        1,
+        "exists"
+    );
+    let other = at("other");
+    let import = ["import", "--store", &other, "--document", "room", &file];
+    assert_eq!(run(&import), (0, String::new()));
+    assert_eq!(run(&import).0, 1, "is there already");
+    assert_eq!(stored_text(Path::new(&other)), "first second");
+
+    // Damage has its own exit code; a repair says what was lost.
+    let connection = rusqlite::Connection::open(&other).unwrap();
+    let damage = "UPDATE log SET record = x'00'; UPDATE snapshot SET record = x'00'";
+    connection.execute_batch(damage).unwrap();
+    drop(connection);
+    let (code, said) = run(&["verify", "--store", &other]);
+    assert!(code == 3 && said.contains("lost\troom\t"), "{code} {said}");
+    assert_eq!(run(&["verify", "--store", &other, "--repair"]).0, 3);
+    assert_eq!(run(&["verify", "--store", &other]).0, 0);
+}
+
+#[test]
+fn databases_of_crdt_lf_are_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("dart.db"), folder.path().join("file"));
+    let document = document();
+    for step in 0..5 {
+        with_text(&document, |document, text| {
+            document.text_insert(text, step, "x").unwrap()
+        });
+    }
+    let changes = document.read(|document| document.all_changes()).unwrap();
+    let connection = rusqlite::Connection::open(&source).unwrap();
+    let tables = "CREATE TABLE changes(document_id TEXT NOT NULL, change_id TEXT NOT NULL, bytes BLOB NOT NULL, \
+                  PRIMARY KEY(document_id, change_id));
+                  CREATE TABLE snapshots(document_id TEXT NOT NULL, snapshot_id TEXT NOT NULL, bytes BLOB NOT NULL, \
+                  PRIMARY KEY(document_id, snapshot_id));";
+    connection.execute_batch(tables).unwrap();
+    let insert = |document: &str, change: &syncline::codec::Change| {
+        let row = (document, change.id.to_string(), change.encode());
+        connection
+            .execute("INSERT INTO changes VALUES (?1, ?2, ?3)", row)
+            .unwrap();
+    };
+    // In no order; one document lacks its first change.
+    changes
+        .iter()
+        .rev()
+        .for_each(|change| insert("room", change));
+    changes[1..]
+        .iter()
+        .for_each(|change| insert("torn", change));
+    let snapshot = document.with(|document| {
+        document.take_snapshot(true).unwrap();
+        let text = document
+            .handler("text", &HandlerSpec::new(HandlerKind::FugueText))
+            .unwrap();
+        document.text_insert(text, 5, "y").unwrap();
+        document.last_snapshot().unwrap().encode()
+    });
+    let row = ("pruned", "s", snapshot.unwrap());
+    connection
+        .execute("INSERT INTO snapshots VALUES (?1, ?2, ?3)", row)
+        .unwrap();
+    let later = document.read(|document| document.all_changes()).unwrap();
+    later.iter().for_each(|change| insert("pruned", change));
+    drop(connection);
+
+    let (source, target) = (source.to_str().unwrap(), target.to_str().unwrap());
+    let (code, said) = run(&["import", "--store", target, "--crdt-lf", source]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("room\t5 changes") && said.contains("torn\tnot imported"),
+        "{said}"
+    );
+    assert_eq!(stored_text(Path::new(target)), "xxxxx");
+    let backend = SqliteStore::open(target, &SqliteOptions::default()).unwrap();
+    let store = DocumentStore::new(Arc::new(backend), DocumentStoreOptions::default());
+    assert_eq!(store.contains("torn"), Ok(false));
+    let pruned = store.open("pruned", &OpenOptions::default()).unwrap();
+    let text = with_text(pruned.document(), |document, text| {
+        document.text_string(text)
+    });
+    assert_eq!(text, "xxxxxy");
+}

@@ -469,16 +469,10 @@ fn damaged_content_is_refused_by_name() {
             snapshot: None,
             records,
         };
-        rigged
-            .inner
-            .commit(&[Write {
-                document: "notes",
-                meta: state.meta,
-                content,
-                attachments: &[],
-                expected: None,
-            }])
-            .unwrap();
+        // The generation before must not help out.
+        let contents = [content, syncline::store::Content::DropPrevious];
+        let writes = contents.map(|content| Write::new("notes", state.meta, content));
+        rigged.inner.commit(&writes).unwrap();
         let store = again(&rigged);
         let refused = store.open("notes", &OpenOptions::default()).err();
         assert!(

@@ -59,6 +59,7 @@ pub mod server_calls;
 pub mod set;
 pub mod snapshot;
 pub mod store;
+mod store_care;
 pub mod text;
 pub mod types;
 pub mod undo;

@@ -54,7 +54,8 @@ pub struct syncline_store_options {
     pub compact_bytes: u64,
     /// Nothing is written; the file must exist.
     pub read_only: BoolArg,
-    /// Other processes use the file, too. UNSUPPORTED in this version.
+    /// Other processes use the file, too. What they write to a document that is open here comes in
+    /// with the next write to it, or with syncline_store_resume.
     pub shared: BoolArg,
     /// Zero.
     pub reserved_1: [u8; 6],
@@ -70,7 +71,8 @@ unsafe impl OptionStruct for syncline_store_options {}
 pub struct syncline_store_info {
     /// Set it to the size of the struct.
     pub struct_size: usize,
-    /// OK: stored or compacted; else what failed. A failed write is tried again.
+    /// OK: stored or compacted; else what failed. A failed write is tried again. CORRUPT: the
+    /// document was damaged, and read whole from the generation before.
     pub status: syncline_status,
     /// Zero.
     pub reserved: u32,
@@ -92,15 +94,14 @@ pub(crate) struct StoreCore {
 handle!(syncline_store, Arc<StoreCore>, Store);
 
 impl StoreCore {
-    fn new(backend: Arc<dyn Store>, options: DocumentStoreOptions) -> Arc<Self> {
+    pub(super) fn new(backend: Arc<dyn Store>, options: DocumentStoreOptions) -> Arc<Self> {
         let store = Arc::new(DocumentStore::new(backend, options));
         let listeners = Arc::new(Listeners::default());
         store.add_observer(Arc::new(Reporter(listeners.clone())));
         Arc::new(StoreCore { store, listeners })
     }
 
-    /// For a server that is to keep its documents here.
-    #[cfg(feature = "server")]
+    /// The store itself.
     pub(crate) fn store(&self) -> &Arc<DocumentStore> {
         &self.store
     }
@@ -134,6 +135,10 @@ impl StoreObserver for Reporter {
         self.0.tell(Payload::Store(report));
     }
 
+    fn recovered(&self, document: &str, damage: &StoreError) {
+        self.failed(document, damage);
+    }
+
     fn failed(&self, document: &str, error: &StoreError) {
         let failure = Some(Error::from(error.clone()).into());
         self.0.tell(Payload::Store(StoreReport {
@@ -158,7 +163,7 @@ impl From<StoreError> for Error {
             StoreError::NotFound | StoreError::OutOfRange { .. } => SYNCLINE_ERROR_INVALID_ARGUMENT,
             StoreError::WrongKind { .. } => SYNCLINE_ERROR_TYPE_MISMATCH,
             StoreError::Limit(_) => SYNCLINE_ERROR_LIMIT,
-            StoreError::Closed => SYNCLINE_ERROR_CLOSED,
+            StoreError::Closed | StoreError::EpochChanged { .. } => SYNCLINE_ERROR_CLOSED,
             StoreError::Full | StoreError::Io { .. } => SYNCLINE_ERROR_IO,
         };
         let error = match error {
@@ -180,7 +185,7 @@ impl From<StoreError> for Error {
 const SQLITE_FULL: i64 = 13;
 
 /// A wait that ended first is an answer, not an error.
-fn waited(result: Result<(), StoreError>) -> Answer {
+pub(super) fn waited(result: Result<(), StoreError>) -> Answer {
     match result {
         Ok(()) => Ok(SYNCLINE_OK),
         Err(StoreError::Timeout) => Ok(SYNCLINE_TIMEOUT),
@@ -205,10 +210,8 @@ pub unsafe extern "C" fn syncline_store_open(
         let out = caller.out(out_store, "out_store")?;
         let path = caller.text(path, "path")?;
         let options = caller.sized(options, "options")?;
-        if options.key.len > 0 || options.shared != 0 {
-            return Err(Error::unsupported(
-                "this version has no encrypted and no shared stores",
-            ));
+        if options.key.len > 0 {
+            return Err(Error::unsupported("this version has no encrypted stores"));
         }
         if path.is_empty() || path.contains('\0') {
             return Err(Error::argument("this is no path"));
@@ -229,6 +232,7 @@ fn open(path: &str, options: &syncline_store_options) -> Result<Arc<StoreCore>, 
     let file = SqliteOptions {
         durability,
         read_only: options.read_only != 0,
+        shared: options.shared != 0,
         ..SqliteOptions::default()
     };
     let backend = Arc::new(SqliteStore::open(path, &file)?);

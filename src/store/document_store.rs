@@ -7,14 +7,15 @@
 //! world under this device's peer id. So the store remembers whether a document was closed with
 //! everything stored; if it was not, the next opening continues under a new peer id.
 
-use super::tracker::Tracker;
+use super::tracker::{LogSize, Tracker};
+use super::verify::{self, Report};
 use super::writer::Hub;
 use super::{
-    Content, DocumentInfo, DocumentMeta, Head, KIND_CRDT, RawLog, Store, StoreError, StoreObserver,
-    Write, check_name, loading, new_epoch, stacks,
+    Attachment, Content, DocumentInfo, DocumentMeta, Head, KIND_CRDT, RawLog, Store, StoreError,
+    StoreObserver, Write, check_name, loading, new_epoch, stacks,
 };
 use crate::clock::{PeerId, VersionVector};
-use crate::document::{DocumentOptions, SharedDocument, UndoIdx};
+use crate::document::{Document, DocumentOptions, SharedDocument, UndoIdx};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,9 @@ pub struct DocumentStoreOptions {
     /// Appended bytes at which the log of a document is rewritten as few large records; 0: four
     /// times the snapshot, at least 1 MiB.
     pub compact_bytes: u64,
+    /// How long is remembered what went when a document was put back, days. Until then peers from
+    /// before are recognised.
+    pub retired_days: u32,
     /// How long dropping the store may take to store the rest, milliseconds.
     pub drop_timeout_ms: u32,
 }
@@ -39,6 +43,7 @@ impl Default for DocumentStoreOptions {
         DocumentStoreOptions {
             flush_delay_ms: 20,
             compact_bytes: 0,
+            retired_days: 90,
             drop_timeout_ms: 5_000,
         }
     }
@@ -69,6 +74,9 @@ impl Default for OpenOptions {
         }
     }
 }
+
+/// How long is waited for the last edits of a document that nobody uses any more.
+const LAST_WRITE_WAIT: Duration = Duration::from_secs(1);
 
 /// A store with live documents. Dropping it closes it.
 pub struct DocumentStore {
@@ -122,6 +130,10 @@ impl DocumentStore {
                 return Ok(stored);
             }
             let opened = self.load(name, options, &mut state);
+            if matches!(opened, Err(StoreError::Conflict { .. })) {
+                // Another process opened it at the same moment.
+                continue;
+            }
             if opened.is_err() && state.session == 0 {
                 self.hub.registry.remove(name, &mut state);
             }
@@ -136,11 +148,17 @@ impl DocumentStore {
         slot: &mut SlotState,
     ) -> Result<StoredDocument, StoreError> {
         let backend = self.hub.backend();
-        let found = backend.load(name)?;
-        if found.is_none() && !options.create {
-            return Err(StoreError::NotFound);
-        }
-        let stored_meta = found.as_ref().map(|state| state.meta);
+        let found = backend.load(name);
+        let (stored_meta, revision) = match &found {
+            Ok(Some(state)) => (Some(state.meta), state.revision),
+            Ok(None) if options.create => (None, 0),
+            Ok(None) => return Err(StoreError::NotFound),
+            Err(StoreError::Corrupt { .. }) => {
+                let head = backend.head(name)?;
+                head.map_or((None, 0), |head| (Some(head.meta), head.revision))
+            }
+            Err(error) => return Err(error.clone()),
+        };
         // A former session in this process ended with everything stored: its document is gone, and
         // what is not stored keeps its document alive.
         let own_peer = match (slot.meta, stored_meta) {
@@ -164,13 +182,23 @@ impl DocumentStore {
         let mut document_options = options.document.clone();
         document_options.document_id = name.to_owned();
         document_options.peer_id = Some(peer_id);
-        let (document, size) = match &found {
-            Some(state) => loading::load(name, document_options, state)?,
-            None => (
-                crate::document::Document::new(document_options),
-                Default::default(),
-            ),
+        let loaded = found.and_then(|found| match found {
+            Some(state) => loading::load(name, document_options.clone(), &state),
+            None => Ok((Document::new(document_options.clone()), LogSize::default())),
+        });
+        let (document, size, damage) = match loaded {
+            Ok((document, size)) => (document, size, None),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                match verify::from_previous(backend, name, document_options)? {
+                    Some((document, size)) => (document, size, Some(error)),
+                    None => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
         };
+        if let Some(error) = &damage {
+            self.hub.tell_recovered(name, error);
+        }
         if backend.is_read_only() {
             let document = SharedDocument::new(document, options.lock_timeout);
             *slot = SlotState {
@@ -185,14 +213,30 @@ impl DocumentStore {
                 epoch: meta.epoch,
             });
         }
+        let mut revision = revision;
         if options.edits_leave_unstored {
-            backend.commit(&[Write::new(name, meta, Content::Keep)])?;
+            let write = Write {
+                expected: Some(revision),
+                ..Write::new(name, meta, Content::Keep)
+            };
+            revision = backend.commit(&[write])?[0].revision;
         }
         self.hub.start()?;
         let session = self.hub.registry.next_session();
-        let tracker = Tracker::new(self.hub.clone(), name, session, meta, &document, size);
+        let tracker = Tracker::new(
+            self.hub.clone(),
+            name,
+            session,
+            (meta, revision),
+            &document,
+            size,
+        );
         let document = SharedDocument::new(document, options.lock_timeout);
         tracker.watch(&document);
+        if damage.is_some() {
+            // Stored anew, so that there are two sound generations again.
+            tracker.touch(true);
+        }
         *slot = SlotState {
             session,
             document: Arc::downgrade(&document),
@@ -222,10 +266,9 @@ impl DocumentStore {
         let mut meta = tracker.meta();
         if meta.closed_cleanly {
             meta.closed_cleanly = false;
-            self.hub
-                .backend()
-                .commit(&[Write::new(name, meta, Content::Keep)])?;
-            tracker.set_meta(meta);
+            let write = Write::new(name, meta, Content::Keep);
+            let committed = self.hub.backend().commit(&[write])?;
+            tracker.set_meta(meta, committed[0].revision);
             slot.meta = Some(meta);
         }
         Ok(())
@@ -273,25 +316,7 @@ impl DocumentStore {
     /// # Errors
     /// [`StoreError::InUse`] while it is live.
     pub fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        let slot = self.hub.registry.slot(name);
-        let mut state = slot.state.lock();
-        if state.document.strong_count() > 0 {
-            return Err(StoreError::InUse {
-                document: name.to_owned(),
-            });
-        }
-        let removed = self
-            .hub
-            .logs
-            .while_closed(name, || self.hub.backend().remove(name));
-        let in_use = || StoreError::InUse {
-            document: name.to_owned(),
-        };
-        let removed = removed.ok_or_else(in_use)?;
-        if (removed.is_ok() || state.session == 0) && !state.retired {
-            self.hub.registry.remove(name, &mut state);
-        }
-        removed
+        self.while_closed(name, || self.hub.backend().remove(name))?
     }
 
     /// Whether a document is stored. A new document without edits may not be yet.
@@ -309,9 +334,97 @@ impl DocumentStore {
         self.hub.backend().count()
     }
 
+    /// Something small that the application keeps beside the documents; `None` if there is none.
+    pub fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.hub.backend().value(key)
+    }
+
+    /// Sets it, or forgets it. It is on the device when this returns.
+    pub fn set_value(&self, key: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        self.hub.backend().set_value(key, value)
+    }
+
     /// Whether nothing is ever written.
     pub fn is_read_only(&self) -> bool {
         self.hub.backend().is_read_only()
+    }
+
+    /// Reads and decodes everything that is stored, and says what is damaged. Documents may be in
+    /// use meanwhile; it takes as long as opening each of them.
+    ///
+    /// # Errors
+    /// Only of a device that does not work; damage is in the report.
+    pub fn verify(&self) -> Result<Report, StoreError> {
+        let backend = self.hub.backend();
+        let mut report = Report::default();
+        for line in backend.check()? {
+            report.add(None, line, false);
+        }
+        for name in backend.names()? {
+            verify::verify(backend, &name, &mut report)?;
+        }
+        Ok(report)
+    }
+
+    /// The same; and damaged documents are replaced by what can be read of them. What was damaged
+    /// in a log of records that nobody here understands stays as it is; so does what is live, which
+    /// is only looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`]; of the device.
+    pub fn repair(&self) -> Result<Report, StoreError> {
+        let backend = self.hub.backend();
+        let mut report = Report::default();
+        for line in backend.check()? {
+            report.add(None, line, false);
+        }
+        for name in backend.names()? {
+            match self.while_closed(&name, || verify::repair(backend, &name, &mut report)) {
+                Ok(repaired) => repaired?,
+                Err(_) => verify::verify(backend, &name, &mut report)?,
+            }
+        }
+        Ok(report)
+    }
+
+    pub(super) fn backend(&self) -> &dyn Store {
+        self.hub.backend()
+    }
+
+    /// How long what was retired is remembered.
+    pub(super) fn retired_days(&self) -> u32 {
+        self.hub.options().retired_days
+    }
+
+    /// Runs `body` while nobody can open the document or log.
+    pub(super) fn while_closed<R>(
+        &self,
+        name: &str,
+        body: impl FnOnce() -> R,
+    ) -> Result<R, StoreError> {
+        let in_use = || StoreError::InUse {
+            document: name.to_owned(),
+        };
+        // The last user may be the writer, who has still to store it or is about to let go.
+        let tracker = self.hub.registry.find(name);
+        let tracker = tracker.and_then(|slot| slot.state.lock().tracker.upgrade());
+        if let Some(tracker) = tracker.filter(|_| !self.hub.is_own_thread()) {
+            // What cannot be stored keeps the document in use, which is said below.
+            let _ = wait_stored(&tracker, Instant::now() + LAST_WRITE_WAIT);
+            drop(tracker);
+            self.hub.settle();
+        }
+        let slot = self.hub.registry.slot(name);
+        let mut state = slot.state.lock();
+        if state.document.strong_count() > 0 {
+            return Err(in_use());
+        }
+        let done = self.hub.logs.while_closed(name, body);
+        // What a former opening knew of it may be wrong now.
+        if !state.retired {
+            self.hub.registry.remove(name, &mut state);
+        }
+        done.ok_or_else(in_use)
     }
 
     /// Waits until everything committed so far, in all documents, is on the device.
@@ -326,7 +439,53 @@ impl DocumentStore {
         for log in self.hub.logs.all() {
             log.flush(deadline)?;
         }
+        if self.hub.is_suspended() {
+            // Nothing waits, and the file is closed.
+            return Ok(());
+        }
         self.hub.backend().flush()
+    }
+
+    /// Stores everything, then lets go of the file and its locks, and sleeps: no timer runs. Live
+    /// documents can be edited; what is edited is stored after [`resume`](DocumentStore::resume).
+    /// Another process may use the file meanwhile.
+    ///
+    /// # Errors
+    /// If not everything could be stored in time; it is suspended nevertheless.
+    pub fn suspend(&self, timeout: Duration) -> Result<(), StoreError> {
+        if self.hub.is_suspended() {
+            return Ok(());
+        }
+        let flushed = match self.is_read_only() {
+            true => Ok(()),
+            false => self.flush(timeout),
+        };
+        self.hub.suspend(true);
+        self.hub.backend().suspend().and(flushed)
+    }
+
+    /// Takes the file up again, and takes in what other processes wrote to live documents.
+    ///
+    /// # Errors
+    /// Those of opening, [`StoreError::Busy`] among them: then it is still suspended. Those of
+    /// [`refresh`](DocumentStore::refresh).
+    pub fn resume(&self) -> Result<(), StoreError> {
+        self.hub.backend().resume()?;
+        self.hub.suspend(false);
+        self.refresh()
+    }
+
+    /// Takes in what other processes wrote to live documents of a shared file. Costs a look at the
+    /// row of each if there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::EpochChanged`] and others of the first document that could not be brought up.
+    pub fn refresh(&self) -> Result<(), StoreError> {
+        let mut result = Ok(());
+        for tracker in self.hub.registry.trackers() {
+            result = result.and(tracker.refresh());
+        }
+        result
     }
 
     /// Flushes, then ends the use of the store. Live documents go on living, but are not stored any
@@ -368,7 +527,22 @@ impl StoredDocument {
 
     /// See [`DocumentMeta::epoch`]. 0 in a read-only file of an older version.
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        let tracked = self.tracker.as_ref().map(|tracker| tracker.meta().epoch);
+        tracked.unwrap_or(self.epoch)
+    }
+
+    /// The same, on the device: a new document without edits is stored first, because an epoch that
+    /// somebody heard of must not change.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn stored_epoch(&self) -> Result<u64, StoreError> {
+        if let Some(tracker) = &self.tracker {
+            if tracker.revision() == 0 {
+                tracker.attach(&[])?;
+            }
+        }
+        Ok(self.epoch())
     }
 
     /// Stores that there is the document, with its epoch, if that is not stored yet: before the epoch
@@ -441,10 +615,8 @@ impl StoredDocument {
     /// # Errors
     /// [`StoreError::ReadOnly`]; of the device.
     pub fn attach(&self, key: &str, content: Option<Vec<u8>>) -> Result<(), StoreError> {
-        match &self.tracker {
-            Some(tracker) => tracker.attach(key, content),
-            None => Err(StoreError::ReadOnly),
-        }
+        let key = key.to_owned();
+        self.attach_all(&[Attachment { key, content }])
     }
 
     /// Restores the steps of an undo manager as they were stored last, and keeps them stored from
@@ -470,6 +642,14 @@ impl StoredDocument {
         match &self.tracker {
             Some(tracker) => stacks::leave(tracker, &self.document, manager),
             None => drop(self.document.take_undo_manager(manager, false)),
+        }
+    }
+
+    /// Several at once, in one transaction.
+    pub(super) fn attach_all(&self, attachments: &[Attachment]) -> Result<(), StoreError> {
+        match &self.tracker {
+            Some(tracker) => tracker.attach(attachments),
+            None => Err(StoreError::ReadOnly),
         }
     }
 

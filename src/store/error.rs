@@ -41,6 +41,12 @@ pub enum StoreError {
         /// Which one.
         document: String,
     },
+    /// The document was put back to an earlier state or emptied since this copy of it was opened:
+    /// the two must not be merged. Open it anew.
+    EpochChanged {
+        /// Which one.
+        document: String,
+    },
     /// The document is of another kind than what was asked for.
     WrongKind {
         /// The kind found.
@@ -83,6 +89,15 @@ impl StoreError {
     /// Damage that cannot be blamed on one document.
     #[cfg(feature = "sqlite")]
     pub(crate) fn corrupt_file(detail: impl Into<String>) -> Self {
+        StoreError::Corrupt {
+            document: None,
+            sequence: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// Damage in bytes that come from elsewhere.
+    pub(crate) fn corrupt_bytes(detail: &str) -> Self {
         StoreError::Corrupt {
             document: None,
             sequence: None,
@@ -133,6 +148,12 @@ impl fmt::Display for StoreError {
             StoreError::InUse { document } => write!(f, "document {document:?} is in use"),
             StoreError::Conflict { document } => {
                 write!(f, "document {document:?} was written by another process")
+            }
+            StoreError::EpochChanged { document } => {
+                write!(
+                    f,
+                    "document {document:?} was restored or reset; open it anew"
+                )
             }
             StoreError::WrongKind { found } => write!(f, "the document is of kind {found}"),
             StoreError::OutOfRange { nearest } => {

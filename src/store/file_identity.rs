@@ -49,6 +49,13 @@ impl FileIdentity {
         }
     }
 
+    /// The same files, which may shrink from here on.
+    pub fn without_lengths(mut self) -> Self {
+        self.files.truncate(1);
+        self.files.iter_mut().for_each(|known| known.len_min = 0);
+        self
+    }
+
     /// # Errors
     /// `Io` if one of the files is gone, cut, or another one is in its place.
     pub fn check(&self) -> Result<(), StoreError> {

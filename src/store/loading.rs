@@ -111,7 +111,8 @@ fn refused(name: &str, error: ApplyError) -> StoreError {
     }
 }
 
-fn unreadable(name: &str, sequence: Option<u64>, error: DocumentError) -> StoreError {
+/// What an error of the document means for what is stored.
+pub(super) fn unreadable(name: &str, sequence: Option<u64>, error: DocumentError) -> StoreError {
     match error {
         DocumentError::Apply(error) => refused(name, error),
         DocumentError::Limit(limit) => StoreError::Limit(limit),

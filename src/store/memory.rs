@@ -4,8 +4,8 @@
 
 use super::{
     Attachment, Committed, Content, DocumentInfo, DocumentMeta, Generation, Head, LogPage,
-    PreviousHead, Store, StoreError, StoredRecord, StoredState, Write, check_names, check_write,
-    wall_clock_ms,
+    PreviousHead, Store, StoreError, StoredRecord, StoredState, Write, check_name, check_names,
+    check_write, wall_clock_ms,
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +15,7 @@ use std::ops::Range;
 pub struct MemoryStore {
     /// `None` once closed.
     documents: Mutex<Option<BTreeMap<String, Entry>>>,
+    values: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 struct Entry {
@@ -23,6 +24,8 @@ struct Entry {
     current: Option<Vec<u8>>,
     /// Snapshot of the previous generation, and the beginning of its log.
     previous: Option<(Option<Vec<u8>>, u64)>,
+    /// Records of the log before this one only repeat what the previous generation has.
+    rewritten: u64,
     /// Of both generations.
     records: VecDeque<StoredRecord>,
     attachments: BTreeMap<String, Vec<u8>>,
@@ -40,6 +43,7 @@ impl Entry {
             revision: 0,
             current: None,
             previous: None,
+            rewritten: 1,
             records: VecDeque::new(),
             attachments: BTreeMap::new(),
             first: 1,
@@ -69,6 +73,7 @@ impl Entry {
                 .map(|(snapshot, first)| PreviousHead {
                     first: *first,
                     snapshot_bytes: len(snapshot),
+                    repeated_until: self.rewritten,
                 }),
         }
     }
@@ -93,7 +98,7 @@ impl Entry {
         self.drop_before(self.first);
         let before = std::mem::replace(&mut self.current, snapshot);
         self.previous = Some((before, self.first));
-        self.first = first;
+        (self.first, self.rewritten) = (first, first);
     }
 
     fn drop_before(&mut self, first: u64) {
@@ -117,8 +122,13 @@ impl Entry {
             Content::Replace { snapshot, records } => {
                 self.next_generation(snapshot.map(<[u8]>::to_vec), self.next);
                 self.append(records);
+                self.rewritten = self.next;
             }
             Content::Cover { snapshot, end } => self.next_generation(Some(snapshot.to_vec()), end),
+            Content::Begin(first) if self.next == 1 => {
+                (self.first, self.rewritten, self.next) = (first, first, first);
+            }
+            Content::Begin(_) => {}
             Content::DropPrevious => self.drop_before(self.first),
             Content::Clear => {
                 self.records.clear();
@@ -138,6 +148,7 @@ impl MemoryStore {
     pub fn new() -> Self {
         MemoryStore {
             documents: Mutex::new(Some(BTreeMap::new())),
+            values: Mutex::default(),
         }
     }
 
@@ -277,6 +288,21 @@ impl Store for MemoryStore {
         self.with(|documents| documents.len() as u64)
     }
 
+    fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|_| self.values.lock().get(key).cloned())
+    }
+
+    fn set_value(&self, key: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        check_name(key)?;
+        self.with(|_| {
+            let mut values = self.values.lock();
+            match value {
+                Some(value) => drop(values.insert(key.to_owned(), value.to_vec())),
+                None => drop(values.remove(key)),
+            }
+        })
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
         self.with(|_| ())
     }
@@ -304,6 +330,8 @@ fn check_batch(documents: &BTreeMap<String, Entry>, batch: &[Write<'_>]) -> Resu
             }
             Content::Cover { end, .. } => head.first = end,
             Content::Clear => head.first = head.next,
+            Content::Begin(first) if head.next == 1 => (head.first, head.next) = (first, first),
+            Content::Begin(_) => {}
             Content::Keep | Content::DropPrevious => {}
         }
         heads.insert(write.document, head);

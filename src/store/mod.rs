@@ -9,16 +9,21 @@
 //! on the thread that makes it, and many documents share one sync of the device.
 
 mod contents;
+#[cfg(feature = "sqlite")]
+mod crdt_lf_sqlite;
 mod document_store;
 mod error;
 #[cfg(feature = "sqlite")]
 mod file_identity;
 mod loading;
 mod memory;
+mod portable;
 mod raw_log;
 pub mod record;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_backup;
 #[cfg(feature = "sqlite")]
 mod sqlite_connection;
 #[cfg(feature = "sqlite")]
@@ -29,6 +34,8 @@ mod sqlite_row;
 mod sqlite_schema;
 mod stacks;
 mod tracker;
+mod verify;
+mod versions;
 mod writer;
 
 pub use document_store::{DocumentStore, DocumentStoreOptions, OpenOptions, StoredDocument};
@@ -38,6 +45,8 @@ pub use raw_log::{LogSnapshot, RawLog};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteOptions, SqliteStore};
 pub use tracker::StoreObserver;
+pub use verify::{Problem, Report};
+pub use versions::{RestoreTo, Restored, RetiredRange, VersionInfo, is_retired};
 
 use crate::clock::PeerId;
 use std::ops::Range;
@@ -92,6 +101,9 @@ pub struct PreviousHead {
     pub first: u64,
     /// Content of its snapshot, in bytes.
     pub snapshot_bytes: Option<u64>,
+    /// The present snapshot and the records of the present log before this one only repeat what
+    /// this generation has.
+    pub repeated_until: u64,
 }
 
 /// Which snapshot of a document is meant.
@@ -207,6 +219,9 @@ pub enum Content<'a> {
         /// The first sequence that it does not cover: within the log, or right behind it.
         end: u64,
     },
+    /// Says which number the first record gets: for a log that comes from elsewhere. Does nothing
+    /// to one that has numbers already.
+    Begin(u64),
     /// Drops the previous generation.
     DropPrevious,
     /// Drops everything, previous generation included. The numbers go on.
@@ -281,14 +296,44 @@ pub trait Store: Send + Sync {
     /// All documents, in the order of their names' bytes.
     fn list(&self) -> Result<Vec<DocumentInfo>, StoreError>;
 
+    /// The names of all documents, damaged ones included, in the order of their bytes.
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.list()?.into_iter().map(|info| info.name).collect())
+    }
+
+    /// What is wrong with the place as a whole, in words; nothing of single documents.
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// How many documents there are.
     fn count(&self) -> Result<u64, StoreError>;
+
+    /// Something small that the application keeps beside the documents; `None` if there is none.
+    fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Sets it, or forgets it. On the device when it returns, as a commit.
+    fn set_value(&self, key: &str, value: Option<&[u8]>) -> Result<(), StoreError>;
 
     /// Puts on the device what a weaker durability still holds back.
     fn flush(&self) -> Result<(), StoreError>;
 
     /// Ends the use of the store: later calls answer [`StoreError::Closed`]. Harmless when repeated.
     fn close(&self) -> Result<(), StoreError>;
+
+    /// Lets go of files and locks until [`resume`](Store::resume): calls answer
+    /// [`StoreError::Busy`] meanwhile. For stores that hold none nothing happens.
+    fn suspend(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Ends [`suspend`](Store::suspend).
+    ///
+    /// # Errors
+    /// Those of opening; then it is still suspended.
+    fn resume(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Whether `commit` is refused by design.
     fn is_read_only(&self) -> bool {

@@ -7,14 +7,14 @@
 use super::file_identity::FileIdentity;
 use super::sqlite_connection::{beside, check_length, open_read_only, open_writable};
 use super::sqlite_content::{
-    ID_NEXT, apply, delete_content, put_setting, read_attachment, read_attachment_keys, read_log,
-    read_page, read_setting, read_snapshot,
+    ID_NEXT, apply, delete_content, drop_setting, put_setting, read_attachment,
+    read_attachment_keys, read_log, read_page, read_setting, read_snapshot,
 };
 use super::sqlite_row::{DocumentRow, RowSource};
 use super::sqlite_schema::Found;
 use super::{
     Committed, DocumentInfo, Generation, Head, LogPage, Store, StoreError, StoredState, Write,
-    check_names, check_write,
+    check_name, check_names, check_write,
 };
 use parking_lot::Mutex;
 use rusqlite::{Connection, TransactionBehavior, ffi};
@@ -41,6 +41,9 @@ pub struct SqliteOptions {
     pub durability: Durability,
     /// Nothing is written; the file must exist.
     pub read_only: bool,
+    /// Other processes use the file as well. A lock is held during a transaction only, but for one
+    /// that keeps others from deleting the file; [`Store::suspend`] gives that up, too.
+    pub shared: bool,
     /// How long to wait for another program's lock, milliseconds.
     pub busy_timeout_ms: u32,
     /// Largest size of the file; 0: no limit. Then commits answer [`StoreError::Full`].
@@ -52,6 +55,7 @@ impl Default for SqliteOptions {
         SqliteOptions {
             durability: Durability::Full,
             read_only: false,
+            shared: false,
             busy_timeout_ms: 2_000,
             file_bytes_max: 0,
         }
@@ -60,19 +64,52 @@ impl Default for SqliteOptions {
 
 /// Documents in a file.
 pub struct SqliteStore {
-    /// `None` once closed.
-    inner: Mutex<Option<Inner>>,
-    read_only: bool,
+    inner: Mutex<State>,
+    options: SqliteOptions,
     path: PathBuf,
 }
 
-struct Inner {
-    connection: Connection,
+enum State {
+    Open(Box<Inner>),
+    /// With what shows whether the file is the same when it is opened again.
+    Suspended(FileIdentity),
+    Closed,
+}
+
+pub(super) struct Inner {
+    pub connection: Connection,
     found: Found,
     files: FileIdentity,
 }
 
 impl Inner {
+    fn open(path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
+        check_length(path)?;
+        let (connection, found) = match options.read_only {
+            true => open_read_only(path, options)?,
+            false => (open_writable(path, options)?, Found::Current),
+        };
+        let mut files = FileIdentity::default();
+        files.remember(path);
+        Ok(Inner {
+            connection,
+            found,
+            files,
+        })
+    }
+
+    fn check_rows(&self) -> Result<(), StoreError> {
+        let mut id_max = 0;
+        DocumentRow::for_each(&self.connection, self.found.rows(), |row| {
+            id_max = id_max.max(row.id);
+            Ok(())
+        })?;
+        if self.found.has_settings() && id_max >= read_id_next(&self.connection)? {
+            return Err(StoreError::corrupt_file("a document id is too large"));
+        }
+        Ok(())
+    }
+
     fn row(&self, document: &str) -> Result<Option<DocumentRow>, StoreError> {
         DocumentRow::find(&self.connection, self.found.rows(), document)
     }
@@ -95,28 +132,14 @@ impl SqliteStore {
                 message: "not the path of a file".into(),
             });
         }
-        check_length(path)?;
-        let (connection, found) = match options.read_only {
-            true => open_read_only(path, options)?,
-            false => (open_writable(path, options)?, Found::Current),
-        };
-        let mut id_max = 0;
-        DocumentRow::for_each(&connection, found.rows(), |row| {
-            id_max = id_max.max(row.id);
-            Ok(())
-        })?;
-        if found.has_settings() && id_max >= read_id_next(&connection)? {
-            return Err(StoreError::corrupt_file("a document id is too large"));
+        let inner = Inner::open(path, options)?;
+        // In a file that others write to, everybody would read all rows at every start.
+        if !options.shared {
+            inner.check_rows()?;
         }
-        let mut files = FileIdentity::default();
-        files.remember(path);
         Ok(SqliteStore {
-            inner: Mutex::new(Some(Inner {
-                connection,
-                found,
-                files,
-            })),
-            read_only: options.read_only,
+            inner: Mutex::new(State::Open(Box::new(inner))),
+            options: options.clone(),
             path: path.to_owned(),
         })
     }
@@ -126,11 +149,15 @@ impl SqliteStore {
         &self.path
     }
 
-    fn with<R>(
+    pub(super) fn with<R>(
         &self,
         body: impl FnOnce(&mut Inner) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        body(self.inner.lock().as_mut().ok_or(StoreError::Closed)?)
+        match &mut *self.inner.lock() {
+            State::Open(inner) => body(inner),
+            State::Suspended(_) => Err(StoreError::Busy),
+            State::Closed => Err(StoreError::Closed),
+        }
     }
 }
 
@@ -209,7 +236,7 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, batch: &[Write<'_>]) -> Result<Vec<Committed>, StoreError> {
-        if self.read_only {
+        if self.options.read_only {
             return Err(StoreError::ReadOnly);
         }
         check_names(batch)?;
@@ -223,13 +250,16 @@ impl Store for SqliteStore {
             // What was written to a file that went meanwhile is not stored. The write-ahead log
             // may have been made just now.
             inner.files.check()?;
-            inner.files.remember_length(&beside(&self.path, "-wal"));
+            // Other processes may remove it and make another one.
+            if !self.options.shared {
+                inner.files.remember_length(&beside(&self.path, "-wal"));
+            }
             Ok(committed)
         })
     }
 
     fn remove(&self, document: &str) -> Result<bool, StoreError> {
-        if self.read_only {
+        if self.options.read_only {
             return Err(StoreError::ReadOnly);
         }
         self.with(|inner| {
@@ -267,6 +297,25 @@ impl Store for SqliteStore {
         })
     }
 
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        self.with(|inner| {
+            let sql = "SELECT name FROM document ORDER BY name";
+            let mut statement = inner.connection.prepare(sql)?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            Ok(names.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.with(|inner| {
+            let mut statement = inner.connection.prepare("PRAGMA integrity_check")?;
+            let found = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let mut found: Vec<String> = found.collect::<rusqlite::Result<_>>()?;
+            found.retain(|line| line != "ok");
+            Ok(found)
+        })
+    }
+
     fn count(&self) -> Result<u64, StoreError> {
         self.with(|inner| {
             let count: i64 =
@@ -277,8 +326,31 @@ impl Store for SqliteStore {
         })
     }
 
+    fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|inner| match inner.found.has_settings() {
+            true => read_setting(&inner.connection, &value_key(key)),
+            false => Ok(None),
+        })
+    }
+
+    fn set_value(&self, key: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        if self.options.read_only {
+            return Err(StoreError::ReadOnly);
+        }
+        check_name(key)?;
+        self.with(|inner| {
+            inner.files.check()?;
+            // One statement is its own transaction.
+            match value {
+                Some(value) => put_setting(&inner.connection, &value_key(key), value)?,
+                None => drop_setting(&inner.connection, &value_key(key))?,
+            }
+            inner.files.check()
+        })
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
-        if self.read_only {
+        if self.options.read_only {
             return Ok(());
         }
         self.with(|inner| {
@@ -289,15 +361,47 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let Some(inner) = self.inner.lock().take() else {
-            return Ok(());
-        };
-        // Moves the write-ahead log into the file and removes it; what fails here is still in it.
-        inner.connection.close().map_err(|(_, error)| error.into())
+        match std::mem::replace(&mut *self.inner.lock(), State::Closed) {
+            // Moves the write-ahead log into the file and removes it; what fails here is still
+            // in it.
+            State::Open(inner) => inner.connection.close().map_err(|(_, error)| error.into()),
+            State::Suspended(_) | State::Closed => Ok(()),
+        }
+    }
+
+    fn suspend(&self) -> Result<(), StoreError> {
+        let mut state = self.inner.lock();
+        match std::mem::replace(&mut *state, State::Closed) {
+            State::Open(inner) => {
+                let Inner {
+                    connection, files, ..
+                } = *inner;
+                *state = State::Suspended(files.without_lengths());
+                connection.close().map_err(|(_, error)| error.into())
+            }
+            State::Closed => Err(StoreError::Closed),
+            suspended => {
+                *state = suspended;
+                Ok(())
+            }
+        }
+    }
+
+    fn resume(&self) -> Result<(), StoreError> {
+        let mut state = self.inner.lock();
+        match &*state {
+            State::Open(_) => Ok(()),
+            State::Closed => Err(StoreError::Closed),
+            State::Suspended(files) => {
+                files.check()?;
+                *state = State::Open(Box::new(Inner::open(&self.path, &self.options)?));
+                Ok(())
+            }
+        }
     }
 
     fn is_read_only(&self) -> bool {
-        self.read_only
+        self.options.read_only
     }
 }
 
@@ -336,6 +440,11 @@ fn write_batch(connection: &Connection, batch: &[Write<'_>]) -> Result<Vec<Commi
         put_setting(connection, ID_NEXT, &id.to_le_bytes())?;
     }
     Ok(committed)
+}
+
+/// So that no key of an application is one of ours.
+fn value_key(key: &str) -> String {
+    format!("value/{key}")
 }
 
 fn read_id_next(connection: &Connection) -> Result<i64, StoreError> {

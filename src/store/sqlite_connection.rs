@@ -39,8 +39,10 @@ pub(super) fn open_writable(
         return Err(StoreError::ReadOnly);
     }
     harden(&connection, options)?;
-    // Before the first access: the lock is then kept, and no shared memory file is needed.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    if !options.shared {
+        // Before the first access: the lock is then kept, and no shared memory file is needed.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    }
     let found = recognise(&connection)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;

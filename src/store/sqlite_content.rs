@@ -11,7 +11,7 @@ use super::{
 use rusqlite::{Connection, OptionalExtension, params};
 use std::ops::Range;
 
-/// Setting: above the id of every document. Begins with what no key of an application begins with.
+/// Setting: above the id of every document.
 pub(super) const ID_NEXT: &str = "\u{1}id_next";
 
 /// One write to one document. `row` is written afterwards.
@@ -32,11 +32,22 @@ pub(super) fn apply(
         Content::Replace { snapshot, records } => {
             next_generation(connection, row, snapshot, row.sequence_next)?;
             row.log_bytes = 0;
-            append(connection, row, records)
+            append(connection, row, records)?;
+            row.rewritten_next = row.sequence_next;
+            Ok(())
         }
         Content::Cover { snapshot, end } => {
             next_generation(connection, row, Some(snapshot), end as i64)?;
             row.log_bytes = log_bytes(connection, row)?;
+            row.rewritten_next = row.sequence_first;
+            Ok(())
+        }
+        Content::Begin(first) => {
+            if row.sequence_next == 1 {
+                let first = first as i64;
+                (row.sequence_first, row.sequence_next) = (first, first);
+                row.rewritten_next = first;
+            }
             Ok(())
         }
         Content::DropPrevious => drop_previous(connection, row),
@@ -45,6 +56,7 @@ pub(super) fn apply(
             row.sequence_first = row.sequence_next;
             (row.log_bytes, row.snapshot_bytes) = (0, -1);
             (row.previous_first, row.previous_bytes) = (-1, -1);
+            row.rewritten_next = row.sequence_next;
             row.generation += 1;
             Ok(())
         }
@@ -172,6 +184,12 @@ pub(super) fn read_setting(
     found.map(decode).transpose()
 }
 
+pub(super) fn drop_setting(connection: &Connection, key: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM setting WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute([key])?;
+    Ok(())
+}
+
 pub(super) fn put_setting(
     connection: &Connection,
     key: &str,
@@ -237,9 +255,9 @@ pub(super) fn read_snapshot(
         .map_err(|error| blame(error, row))?;
     let decode = |record| record::decode(RecordKind::Snapshot, &row.name, number as u64, record);
     let snapshot = found.map(decode).transpose()?;
-    if !snapshot
+    if snapshot
         .as_ref()
-        .is_some_and(|snapshot| snapshot.len() as i64 == bytes)
+        .is_none_or(|snapshot| snapshot.len() as i64 != bytes)
     {
         let detail = "the snapshot is missing";
         return Err(StoreError::corrupt(&row.name, None, detail));

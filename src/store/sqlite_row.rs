@@ -10,11 +10,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 /// Columns in the order in which they are read and written.
 const COLUMNS: &str = "name, id, kind, peer, created_ms, changed_ms, closed_cleanly, generation, sequence_first, \
                        sequence_next, log_bytes, snapshot_bytes, epoch, revision, previous_first, previous_bytes, \
-                       checksum";
+                       rewritten_next, checksum";
 
 /// The same of a table of versions 1 and 2.
 const COLUMNS_2: &str = "name, id, kind, peer, created_ms, changed_ms, closed_cleanly, generation, sequence_first, \
-                         sequence_next, log_bytes, snapshot_bytes, 0, 0, -1, -1, checksum";
+                         sequence_next, log_bytes, snapshot_bytes, 0, 0, -1, -1, sequence_first, checksum";
 
 /// Where the rows are and what they look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(super) struct DocumentRow {
     pub previous_first: i64,
     /// Content of the previous generation's snapshot; -1 if there is none.
     pub previous_bytes: i64,
+    /// Records of the log before this one only repeat what the previous generation has.
+    pub rewritten_next: i64,
 }
 
 impl DocumentRow {
@@ -80,6 +82,7 @@ impl DocumentRow {
             revision: 0,
             previous_first: -1,
             previous_bytes: -1,
+            rewritten_next: 1,
         }
     }
 
@@ -95,6 +98,7 @@ impl DocumentRow {
             previous: size(self.previous_first).map(|first| PreviousHead {
                 first,
                 snapshot_bytes: size(self.previous_bytes),
+                repeated_until: self.rewritten_next as u64,
             }),
         }
     }
@@ -114,6 +118,7 @@ impl DocumentRow {
             self.revision,
             self.previous_first,
             self.previous_bytes,
+            self.rewritten_next,
         ];
         numbers
             .iter()
@@ -164,8 +169,9 @@ impl DocumentRow {
             revision: row.get(13)?,
             previous_first: row.get(14)?,
             previous_bytes: row.get(15)?,
+            rewritten_next: row.get(16)?,
         };
-        Ok((document, row.get(16)?))
+        Ok((document, row.get(17)?))
     }
 
     fn checked(source: RowSource, (document, checksum): (Self, u32)) -> Result<Self, StoreError> {
@@ -217,7 +223,7 @@ impl DocumentRow {
     /// Writes the row, new or not.
     pub fn put(&self, connection: &Connection) -> Result<(), StoreError> {
         let sql = format!(
-            "INSERT OR REPLACE INTO document({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)"
+            "INSERT OR REPLACE INTO document({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)"
         );
         connection.prepare_cached(&sql)?.execute(params![
             self.name,
@@ -236,6 +242,7 @@ impl DocumentRow {
             self.revision,
             self.previous_first,
             self.previous_bytes,
+            self.rewritten_next,
             self.checksum(),
         ])?;
         Ok(())

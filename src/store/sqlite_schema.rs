@@ -25,7 +25,7 @@ const TABLES: [(&str, &str); 5] = [
          closed_cleanly INTEGER NOT NULL, generation INTEGER NOT NULL, sequence_first INTEGER NOT NULL, \
          sequence_next INTEGER NOT NULL, log_bytes INTEGER NOT NULL, snapshot_bytes INTEGER NOT NULL, \
          epoch INTEGER NOT NULL, revision INTEGER NOT NULL, previous_first INTEGER NOT NULL, \
-         previous_bytes INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID",
+         previous_bytes INTEGER NOT NULL, rewritten_next INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID",
     ),
     LOG,
     SETTING,

@@ -9,7 +9,7 @@ use super::{Attachment, StoreError};
 use crate::document::{Document, SharedDocument, UndoIdx, UndoMark};
 
 /// Key of the attachment.
-const UNDO_KEY: &str = "undo";
+pub(super) const UNDO_KEY: &str = "undo";
 
 /// Larger stacks are not kept: they are written anew with every edit, and must never keep the
 /// edits themselves from being stored.

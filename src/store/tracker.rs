@@ -5,11 +5,15 @@
 //! two transactions cost one record. Lock order: document, tracker, writer's queue.
 
 use super::contents::{self, RECORD_BYTES_TARGET};
+use super::loading;
 use super::stacks::{Stacks, Taken};
 use super::writer::Hub;
-use super::{Attachment, Content, DocumentMeta, StoreError, Write};
+use super::{Attachment, Content, DocumentMeta, StoreError, StoredRecord, StoredState, Write};
 use crate::clock::VersionVector;
-use crate::document::{Commit, Document, DocumentObserver, LockError, LogPosition, SharedDocument};
+use crate::document::{
+    Commit, Document, DocumentError, DocumentObserver, LockError, LogPosition, Origin,
+    SharedDocument,
+};
 use crate::replica::Replica;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
@@ -23,6 +27,10 @@ pub trait StoreObserver: Send + Sync {
 
     /// The document's log was rewritten; it now takes this many bytes.
     fn compacted(&self, _document: &str, _bytes: u64) {}
+
+    /// The document is damaged on the device; all of it was found in the previous generation, and
+    /// is stored anew.
+    fn recovered(&self, _document: &str, _damage: &StoreError) {}
 
     /// A write failed. It is tried again; nothing is lost as long as the program runs.
     fn failed(&self, _document: &str, _error: &StoreError) {}
@@ -82,6 +90,8 @@ pub(super) struct Tracker {
 
 struct State {
     meta: DocumentMeta,
+    /// Of the stored document, as far as this process wrote or read it; 0: it is not stored.
+    revision: u64,
     /// Commits seen and stored. Equal: nothing to do.
     commits: u64,
     commits_stored: u64,
@@ -98,12 +108,16 @@ struct State {
     size: LogSize,
     /// The next write rewrites the log.
     compact: bool,
+    /// It was tried, and did not come back whole.
+    compaction_refused: bool,
     stacks: Stacks,
 }
 
 /// What the writer takes from a document.
 pub(super) struct Delta {
     pub meta: DocumentMeta,
+    /// What is stored must be of this revision.
+    pub revision: u64,
     /// `Some`: rewrite everything, with this snapshot (if there is one).
     pub replace: Option<Option<Vec<u8>>>,
     pub records: Vec<Vec<u8>>,
@@ -118,6 +132,34 @@ impl Delta {
     pub fn snapshot_bytes(&self) -> u64 {
         let snapshot = self.replace.as_ref().and_then(Option::as_ref);
         snapshot.map_or(0, |snapshot| snapshot.len() as u64)
+    }
+
+    /// Whether what is to take the place of everything that is stored can be read, and has all
+    /// versions. Costs as much as opening the document.
+    pub fn is_sound(&self, name: &str) -> bool {
+        let Some(snapshot) = &self.replace else {
+            return true;
+        };
+        let records = self.records.iter().zip(1..);
+        let state = StoredState {
+            meta: self.meta,
+            snapshot: snapshot.clone(),
+            records: records
+                .map(|(content, sequence)| StoredRecord {
+                    sequence,
+                    content: content.clone(),
+                })
+                .collect(),
+            next: 0,
+            revision: 0,
+        };
+        match loading::load(name, Default::default(), &state) {
+            Ok((document, _)) => document.version_vector() == self.end.vector,
+            Err(error) => {
+                log::error!(target: "store", "what was written of document {name:?}: {error}");
+                false
+            }
+        }
     }
 
     /// Commits that changed nothing.
@@ -136,6 +178,7 @@ struct Mark {
 
 /// Sizes of what was written.
 pub(super) struct Written {
+    pub revision: u64,
     pub log_bytes: u64,
     pub records: u64,
     pub snapshot_bytes: u64,
@@ -155,12 +198,13 @@ impl Tracker {
         hub: Arc<Hub>,
         name: &str,
         session: u64,
-        meta: DocumentMeta,
+        (meta, revision): (DocumentMeta, u64),
         document: &Document,
         size: LogSize,
     ) -> Arc<Self> {
         let state = State {
             meta,
+            revision,
             commits: 0,
             commits_stored: 0,
             changes: 0,
@@ -172,6 +216,7 @@ impl Tracker {
             waiters: Vec::new(),
             size,
             compact: false,
+            compaction_refused: false,
             stacks: Stacks::default(),
         };
         Arc::new_cyclic(|myself| Tracker {
@@ -194,8 +239,16 @@ impl Tracker {
         self.state.lock().meta
     }
 
-    pub fn set_meta(&self, meta: DocumentMeta) {
-        self.state.lock().meta = meta;
+    /// What was written beside the content, on another thread than the writer's.
+    pub fn set_meta(&self, meta: DocumentMeta, revision: u64) {
+        let mut state = self.state.lock();
+        state.meta = meta;
+        state.revision = state.revision.max(revision);
+    }
+
+    /// The revision that this process knows.
+    pub fn revision(&self) -> u64 {
+        self.state.lock().revision
     }
 
     pub fn vector_stored(&self) -> VersionVector {
@@ -234,18 +287,16 @@ impl Tracker {
         }
     }
 
-    /// Stores an attachment at once.
-    pub fn attach(&self, key: &str, content: Option<Vec<u8>>) -> Result<(), StoreError> {
-        let attachment = Attachment {
-            key: key.to_owned(),
-            content,
-        };
-        let attachments = [attachment];
+    /// Stores attachments at once. What is beside the content stays as this process knows it.
+    pub fn attach(&self, attachments: &[Attachment]) -> Result<(), StoreError> {
+        let meta = self.meta();
         let write = Write {
-            attachments: &attachments,
-            ..Write::new(&self.name, self.meta(), Content::Keep)
+            attachments,
+            ..Write::new(&self.name, meta, Content::Keep)
         };
-        self.hub.backend().commit(&[write]).map(drop)
+        let committed = self.hub.backend().commit(&[write])?;
+        self.set_meta(meta, committed[0].revision);
+        Ok(())
     }
 
     /// Puts the document on the writer's list although no commit told so.
@@ -311,10 +362,9 @@ impl Tracker {
             if state.commits_stored == state.commits {
                 return None;
             }
-            let compact = state.compact
-                || state
-                    .size
-                    .wants_compaction(self.hub.options().compact_bytes);
+            let threshold = self.hub.options().compact_bytes;
+            let is_due = state.compact || state.size.wants_compaction(threshold);
+            let compact = is_due && !state.compaction_refused;
             let appended = if compact {
                 None
             } else {
@@ -336,6 +386,7 @@ impl Tracker {
             let (stacks, attachment) = state.stacks.collect(&self.name, document).unzip();
             Some(Delta {
                 meta: state.meta,
+                revision: state.revision,
                 replace,
                 records,
                 attachments: attachment.into_iter().collect(),
@@ -343,6 +394,12 @@ impl Tracker {
                 end,
             })
         })
+    }
+
+    /// From here on records are only added.
+    pub fn refuse_compaction(&self) {
+        let mut state = self.state.lock();
+        (state.compact, state.compaction_refused) = (false, true);
     }
 
     /// A delta is on the device.
@@ -353,6 +410,7 @@ impl Tracker {
         state.changes_stored = end.changes;
         state.position = end.position;
         state.vector_stored = end.vector;
+        state.revision = state.revision.max(written.revision);
         state.error = None;
         if let Some(taken) = delta.stacks {
             state.stacks.stored(taken);
@@ -379,6 +437,65 @@ impl Tracker {
             compacted: delta
                 .replace
                 .map(|_| written.log_bytes + written.snapshot_bytes),
+        }
+    }
+
+    /// Another process wrote to the document: takes in what it wrote. The next attempt to write
+    /// builds on it.
+    ///
+    /// # Errors
+    /// [`StoreError::EpochChanged`]; [`StoreError::InUse`] if the document is locked too long; what
+    /// is wrong with the stored state.
+    pub fn catch_up(&self, document: &SharedDocument) -> Result<(), StoreError> {
+        let Some(stored) = self.hub.backend().load(&self.name)? else {
+            // It was removed meanwhile; it is made again.
+            self.state.lock().revision = 0;
+            self.touch(true);
+            return Ok(());
+        };
+        {
+            let mut state = self.state.lock();
+            let is_new = state.revision == 0;
+            if !is_new && state.meta.epoch != stored.meta.epoch {
+                let document = self.name.clone();
+                return Err(StoreError::EpochChanged { document });
+            }
+            state.meta.epoch = stored.meta.epoch;
+        }
+        let (mut other, _) = loading::load(&self.name, Default::default(), &stored)?;
+        let merged = document.with(|document| {
+            let merged = match other.has_snapshot() {
+                false => {
+                    let missing = other.export_native(&document.version_vector());
+                    let taken = document.import_native(&missing, b"", Origin::Remote);
+                    taken.map(drop)
+                }
+                true => {
+                    let snapshot = other.native_snapshot(true);
+                    let snapshot = snapshot.map_err(DocumentError::from);
+                    snapshot
+                        .and_then(|snapshot| document.merge_native_snapshot(&snapshot).map(drop))
+                }
+            };
+            merged.map_err(|error| loading::unreadable(&self.name, None, error))
+        });
+        merged.map_err(|_| StoreError::InUse {
+            document: self.name.clone(),
+        })??;
+        let mut state = self.state.lock();
+        state.revision = stored.revision;
+        Ok(())
+    }
+
+    /// Takes in what another process wrote, if anything.
+    pub fn refresh(&self) -> Result<(), StoreError> {
+        let document = self.document.lock().upgrade();
+        let stored = self.hub.backend().head(&self.name)?;
+        match (document, stored) {
+            (Some(document), Some(head)) if head.revision > self.revision() => {
+                self.catch_up(&document)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -7,9 +7,9 @@
 use super::document_store::Registry;
 use super::raw_log::{LogCore, LogJob, Logs};
 use super::tracker::{Delta, Tracker, Waiter, Written};
-use super::{Content, DocumentStoreOptions, Store, StoreError, StoreObserver, Write};
+use super::{Content, DocumentStoreOptions, Head, Store, StoreError, StoreObserver, Write};
 use crate::document::{LockError, SharedDocument};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub(super) struct Hub {
     queue: Mutex<Queue>,
     wake: Condvar,
     observers: RwLock<Vec<Arc<dyn StoreObserver>>>,
+    /// Held while the writer uses the device.
+    writing: Mutex<()>,
     pub registry: Registry,
     pub logs: Logs,
 }
@@ -61,6 +63,8 @@ struct Queue {
     retry_at: Option<Instant>,
     /// No thread writes any more, or it is about to end.
     stopped: bool,
+    /// The device is not to be touched.
+    suspended: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -93,6 +97,7 @@ impl Hub {
             queue: Mutex::default(),
             wake: Condvar::new(),
             observers: RwLock::default(),
+            writing: Mutex::default(),
             registry: Registry::default(),
             logs: Logs::default(),
         })
@@ -158,6 +163,30 @@ impl Hub {
         }
     }
 
+    /// Makes the writer sleep, or go on. Returns when it does not write any more.
+    pub fn suspend(&self, suspended: bool) {
+        self.queue.lock().suspended = suspended;
+        self.wake.notify_all();
+        drop(self.writing.lock());
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.queue.lock().suspended
+    }
+
+    /// Whether this is the writer's thread, which cannot wait for itself.
+    pub fn is_own_thread(&self) -> bool {
+        let current = std::thread::current().id();
+        let queue = self.queue.lock();
+        let thread = queue.thread.as_ref();
+        thread.is_some_and(|thread| thread.thread().id() == current)
+    }
+
+    /// Waits until the writer lets go of what it writes now. Not from its own thread.
+    pub fn settle(&self) {
+        drop(self.writing.lock());
+    }
+
     pub fn is_stopped(&self) -> bool {
         self.queue.lock().stopped
     }
@@ -207,9 +236,10 @@ impl Hub {
     fn run(self: Arc<Self>) {
         let mut retry_delay = RETRY_DELAY_MIN;
         loop {
-            let work = self.wait_for_work();
+            let (work, writing) = self.wait_for_work();
             let outcome = self.write(work.dirty, work.logs);
             self.mark_closed(work.closed);
+            drop(writing);
             if work.stopped {
                 // The last write may have been the last user of a document.
                 let mut queue = self.queue.lock();
@@ -234,10 +264,11 @@ impl Hub {
         }
     }
 
-    fn wait_for_work(&self) -> Work {
+    fn wait_for_work(&self) -> (Work, MutexGuard<'_, ()>) {
         let mut queue = self.queue.lock();
         loop {
             let due = match (queue.dirty_since, queue.retry_at) {
+                _ if queue.suspended => None,
                 (Some(_), Some(retry_at)) => Some(retry_at),
                 (Some(since), None) => {
                     Some(since + Duration::from_millis(self.options.flush_delay_ms.into()))
@@ -246,7 +277,7 @@ impl Hub {
                 (None, _) => None,
             };
             let now = Instant::now();
-            let waited_for = queue.urgent && queue.dirty_since.is_some();
+            let waited_for = queue.urgent && queue.dirty_since.is_some() && !queue.suspended;
             if queue.stopped || waited_for || due.is_some_and(|due| due <= now) {
                 break;
             }
@@ -258,12 +289,14 @@ impl Hub {
         queue.urgent = false;
         queue.retry_at = None;
         queue.dirty_since = None;
-        Work {
+        let work = Work {
             dirty: std::mem::take(&mut queue.dirty),
             logs: std::mem::take(&mut queue.logs),
             closed: std::mem::take(&mut queue.closed),
             stopped: queue.stopped,
-        }
+        };
+        // Under the queue's lock: whoever suspends comes before, or waits.
+        (work, self.writing.lock())
     }
 
     /// Stores the documents and logs of a list.
@@ -289,6 +322,12 @@ impl Hub {
             tracker.taken();
             match tracker.collect(&document) {
                 Ok(None) => {}
+                Ok(Some(delta)) if !delta.is_sound(&tracker.name) => {
+                    let message = format!("document {:?} does not come back whole", tracker.name);
+                    self.report(&tracker, &StoreError::Io { code: 0, message });
+                    tracker.refuse_compaction();
+                    poisoned = true;
+                }
                 Ok(Some(delta)) => {
                     let job = DocumentJob {
                         tracker,
@@ -296,7 +335,8 @@ impl Hub {
                         delta,
                     };
                     if job.delta.is_empty() {
-                        self.stored(job);
+                        let revision = job.delta.revision;
+                        self.stored(job, revision);
                         continue;
                     }
                     add(Job::Document(Box::new(job)));
@@ -332,7 +372,7 @@ impl Hub {
                     let (own, others) = rest.split_at(job.writes().len());
                     rest = others;
                     match job {
-                        Job::Document(job) => self.stored(*job),
+                        Job::Document(job) => self.stored(*job, own[0].revision),
                         Job::Log(job) => job.stored(own),
                     }
                 }
@@ -349,12 +389,28 @@ impl Hub {
             Err(error) => {
                 for job in jobs {
                     match job {
-                        Job::Document(job) => self.report(&job.tracker, &error),
+                        Job::Document(job) => self.document_failed(*job, &error),
                         Job::Log(job) => self.log_failed(job, &error),
                     }
                 }
                 false
             }
+        }
+    }
+
+    fn document_failed(&self, job: DocumentJob, error: &StoreError) {
+        if !matches!(error, StoreError::Conflict { .. }) {
+            return self.report(&job.tracker, error);
+        }
+        let head = self.backend.head(&job.tracker.name);
+        let is_own = |head: &Head| head.revision == job.tracker.revision();
+        if head.is_ok_and(|head| head.as_ref().is_some_and(is_own)) {
+            // It was an attachment that this process wrote meanwhile.
+            return job.tracker.postpone();
+        }
+        match job.tracker.catch_up(&job.document) {
+            Ok(()) => job.tracker.postpone(),
+            Err(error) => self.report(&job.tracker, &error),
         }
     }
 
@@ -367,8 +423,9 @@ impl Hub {
         }
     }
 
-    fn stored(&self, job: DocumentJob) {
+    fn stored(&self, job: DocumentJob, revision: u64) {
         let written = Written {
+            revision,
             log_bytes: job
                 .delta
                 .records
@@ -391,6 +448,14 @@ impl Hub {
             .for_each(|waiter| (waiter.then)(Ok(())));
         // May be the last user: then the tracker reports the document as closed.
         drop(job.document);
+    }
+
+    /// A document was damaged, and put together from the previous generation.
+    pub fn tell_recovered(&self, name: &str, damage: &StoreError) {
+        log::error!(target: "store", "document {name:?} is read from its previous generation: {damage}");
+        for observer in self.observers.read().iter() {
+            observer.recovered(name, damage);
+        }
     }
 
     fn report(&self, tracker: &Tracker, error: &StoreError) {
@@ -461,7 +526,7 @@ impl DocumentJob {
             meta: self.delta.meta,
             content,
             attachments: &self.delta.attachments,
-            expected: None,
+            expected: Some(self.delta.revision),
         }
     }
 }

@@ -174,7 +174,6 @@ static void bad_arguments(const char *path) {
   INVALID(syncline_store_open(bad_utf8(), NULL, &store));
   INVALID(syncline_store_open(S(path), SYNCLINE_OPTIONS(syncline_store_options, .durability = (syncline_durability)7), &store));
   EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_store_open(S(path), SYNCLINE_OPTIONS(syncline_store_options, .key = B("k", 1)), &store));
-  EXPECT(SYNCLINE_ERROR_UNSUPPORTED, syncline_store_open(S(path), SYNCLINE_OPTIONS(syncline_store_options, .shared = true), &store));
   syncline_store *bad[2] = {NULL, (syncline_store *)other};
   for (int i = 0; i < 2; i++) {
     CHECK(syncline_store_retain(bad[i]) == NULL && syncline_store_length(bad[i]) == 0);
@@ -186,6 +185,17 @@ static void bad_arguments(const char *path) {
     INVALID(syncline_store_flush(bad[i], 0));
     INVALID(syncline_store_compact(bad[i], S("")));
     INVALID(syncline_store_subscribe(bad[i], NULL, &subscription));
+    uint64_t problems = 7;
+    syncline_buffer buffer = {0};
+    syncline_value *value = NULL;
+    INVALID(syncline_store_check(bad[i], false, &problems));
+    INVALID(syncline_store_suspend(bad[i]));
+    INVALID(syncline_store_resume(bad[i]));
+    INVALID(syncline_store_export(bad[i], S("x"), &buffer));
+    INVALID(syncline_store_import(bad[i], B("x", 1), &buffer));
+    INVALID(syncline_store_set_value(bad[i], S("x"), NULL));
+    INVALID(syncline_store_get_value(bad[i], S("x"), &value));
+    CHECK(problems == 7 && !buffer.data && !value);
     syncline_store_free(bad[i]);
   }
   INVALID(syncline_store_open_document(good, NULL, NULL));
@@ -198,9 +208,97 @@ static void bad_arguments(const char *path) {
   INVALID(syncline_store_remove(good, bad_utf8()));
   INVALID(syncline_store_compact(good, bad_utf8()));
   INVALID(syncline_store_subscribe(good, NULL, &subscription));
+  INVALID(syncline_store_check(good, false, NULL));
+  INVALID(syncline_store_export(good, S("x"), NULL));
+  INVALID(syncline_store_import(good, B("x", 1), NULL));
+  INVALID(syncline_store_set_value(good, bad_utf8(), NULL));
+  INVALID(syncline_store_get_value(good, S("x"), NULL));
+  syncline_value one = int_value(1);
+  EXPECT(SYNCLINE_ERROR_LIMIT, syncline_store_set_value(good, text_with_length(name, sizeof name), &one));
   CHECK(!store && !document && !it && !subscription);
   syncline_store_free(good);
   syncline_document_free(other);
+}
+
+static void sleeping_and_waking(const char *path) {
+  syncline_store *app = open_file(path), *extension = NULL;
+  syncline_document *document = open_document(app, "slept");
+  syncline_text *text = new_text_of(document, "t", SYNCLINE_HANDLER_FUGUE_TEXT);
+  OK(syncline_text_insert(text, 0, S("app ")));
+  OK(syncline_store_suspend(app));
+  OK(syncline_store_suspend(app));
+  OK(syncline_text_insert(text, 4, S("asleep ")));
+  uint64_t problems = 7;
+  EXPECT(SYNCLINE_ERROR_BUSY, syncline_store_check(app, false, &problems));
+
+  /* Another user of the file. */
+  OK(syncline_store_open(S(path), SYNCLINE_OPTIONS(syncline_store_options, .shared = true), &extension));
+  syncline_document *other = open_document(extension, "slept");
+  syncline_text *other_text = new_text_of(other, "t", SYNCLINE_HANDLER_FUGUE_TEXT);
+  CHECK(text_is(other_text, "app "));
+  OK(syncline_text_insert(other_text, 0, S("extension ")));
+  syncline_text_free(other_text);
+  syncline_document_free(other);
+  OK(syncline_store_close(extension, PATIENCE_MS));
+  syncline_store_free(extension);
+
+  OK(syncline_store_resume(app));
+  OK(syncline_store_resume(app));
+  OK(syncline_store_flush(app, PATIENCE_MS));
+  CHECK(text_is(text, "extension app asleep "));
+  OK(syncline_store_check(app, false, &problems));
+  CHECK(problems == 0);
+  OK(syncline_store_check(app, true, &problems));
+  syncline_text_free(text);
+  syncline_document_free(document);
+  syncline_store_free(app);
+}
+
+static void copies_and_values(const char *path) {
+  syncline_store *store = open_file(path), *memory = NULL;
+  OK(syncline_store_new_memory(&memory));
+  syncline_buffer bytes = {0}, name = {0};
+  EXPECT(SYNCLINE_NOT_FOUND, syncline_store_export(store, S("nothing"), &bytes));
+  OK(syncline_store_export(store, S("slept"), &bytes));
+  syncline_bytes exported = {bytes.data, bytes.len};
+  OK(syncline_store_import(memory, exported, &name));
+  CHECK(name.len == 5 && memcmp(name.data, "slept", 5) == 0);
+  syncline_buffer_free(&name);
+  EXPECT(SYNCLINE_ERROR_ALREADY_EXISTS, syncline_store_import(memory, exported, &name));
+  EXPECT(SYNCLINE_ERROR_CORRUPT, syncline_store_import(memory, B("nonsense", 8), &name));
+  syncline_document *document = open_document(memory, "slept");
+  syncline_text *text = new_text_of(document, "t", SYNCLINE_HANDLER_FUGUE_TEXT);
+  CHECK(text_is(text, "extension app asleep "));
+  syncline_text_free(text);
+  syncline_document_free(document);
+  syncline_buffer_free(&bytes);
+
+  syncline_store *stores[2] = {store, memory};
+  for (int i = 0; i < 2; i++) {
+    syncline_value *value = NULL;
+    EXPECT(SYNCLINE_NOT_FOUND, syncline_store_get_value(stores[i], S("theme"), &value));
+    syncline_value dark = string_value("dark");
+    OK(syncline_store_set_value(stores[i], S("theme"), &dark));
+    syncline_value raw = bytes_value("\0\377", 2);
+    OK(syncline_store_set_value(stores[i], S("raw"), &raw));
+    OK(syncline_store_get_value(stores[i], S("theme"), &value));
+    CHECK(syncline_value_equals(value, &dark));
+    syncline_value_free(value);
+    OK(syncline_store_get_value(stores[i], S("raw"), &value));
+    CHECK(syncline_value_equals(value, &raw));
+    syncline_value_free(value);
+    OK(syncline_store_set_value(stores[i], S("raw"), NULL));
+    EXPECT(SYNCLINE_NOT_FOUND, syncline_store_get_value(stores[i], S("raw"), &value));
+  }
+  CHECK(syncline_store_length(memory) == 1); /* values are no documents */
+  syncline_store_free(store);
+  store = open_file(path);
+  syncline_value *kept = NULL;
+  OK(syncline_store_get_value(store, S("theme"), &kept));
+  CHECK(same(kept->data.string, "dark"));
+  syncline_value_free(kept);
+  syncline_store_free(store);
+  syncline_store_free(memory);
 }
 
 int main(void) {
@@ -212,6 +310,10 @@ int main(void) {
   removing(path);
   damage_is_told(path);
   events();
+  char other[80];
+  snprintf(other, sizeof other, "%s-2", path);
+  sleeping_and_waking(other);
+  copies_and_values(other);
   bad_arguments(path);
   return finish("store");
 }

@@ -98,6 +98,14 @@ impl<S: Store> Store for Rigged<S> {
         self.inner.count()
     }
 
+    fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.value(key)
+    }
+
+    fn set_value(&self, key: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        self.inner.set_value(key, value)
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
         self.inner.flush()
     }

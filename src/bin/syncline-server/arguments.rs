@@ -11,6 +11,8 @@ pub enum Failure {
     Usage(String),
     /// It could not be done.
     Failed(String),
+    /// It was done, and stored data is lost; that was said.
+    Damaged,
 }
 
 /// One argument.
@@ -59,7 +61,8 @@ impl Arguments {
         };
         match self.flag.as_str() {
             "--help" | "-h" => Err(Failure::Help),
-            "--version" | "-V" => Err(Failure::Version),
+            "-V" => Err(Failure::Version),
+            "--version" if self.inline.is_none() && self.words.len() == 0 => Err(Failure::Version),
             flag => Ok(Some(Argument::Flag(flag.to_owned()))),
         }
     }

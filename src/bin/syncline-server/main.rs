@@ -4,10 +4,15 @@
 //! the arguments are those of `serve`.
 
 mod arguments;
+mod backup;
+mod exchange;
+mod inspect;
 mod logging;
 mod serve;
 mod settings;
+mod stores;
 mod token;
+mod verify;
 
 use arguments::{Arguments, Failure};
 use std::io::Write;
@@ -18,19 +23,31 @@ Usage: syncline-server [serve] [OPTIONS]
 
   serve     serves documents over WebSocket (the default)
   token     makes a token for a client
+  inspect   says what is in a store
+  verify    reads and decodes everything in a store; repairs
+  backup    copies a store into a verified file
+  restore   makes a store of a backup, or puts one document back
+  export    writes one document into a file
+  import    makes a document of such a file, or takes over a crdt_lf database
 
   --help     print this; behind a subcommand: what it takes
   --version  print the version
 
-Exit codes: 0 done, 1 failed, 2 arguments not understood.
+Exit codes: 0 done, 1 failed, 2 arguments not understood, 3 stored data is damaged.
 ";
 
 type Subcommand = fn(Arguments) -> Result<(), Failure>;
 
 /// Name, what to print for `--help`, and what to do.
-const SUBCOMMANDS: [(&str, &str, Subcommand); 2] = [
+const SUBCOMMANDS: [(&str, &str, Subcommand); 8] = [
     ("serve", serve::USAGE, serve::run),
     ("token", token::USAGE, token::run),
+    ("inspect", inspect::USAGE, inspect::run),
+    ("verify", verify::USAGE, verify::run),
+    ("backup", backup::USAGE, backup::run),
+    ("restore", backup::RESTORE_USAGE, backup::restore),
+    ("export", exchange::EXPORT_USAGE, exchange::export),
+    ("import", exchange::IMPORT_USAGE, exchange::import),
 ];
 
 fn main() -> ExitCode {
@@ -55,6 +72,7 @@ fn main() -> ExitCode {
             print(concat!("syncline-server ", env!("CARGO_PKG_VERSION"), "\n"))
         }
         Err(Failure::Usage(error)) => refuse(&error, usage),
+        Err(Failure::Damaged) => ExitCode::from(3),
         Err(Failure::Failed(error)) => {
             eprintln!("syncline-server: {error}");
             ExitCode::FAILURE
