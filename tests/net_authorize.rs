@@ -1,4 +1,5 @@
 //! Who may join, read and write; permissions that change, end and are refused while connected.
+#![cfg(all(feature = "client", feature = "server", feature = "sqlite"))]
 
 mod loopback;
 

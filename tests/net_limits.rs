@@ -1,4 +1,5 @@
 //! What one peer may have of a server, and how it is refused more.
+#![cfg(all(feature = "client", feature = "server", feature = "sqlite"))]
 
 mod loopback;
 

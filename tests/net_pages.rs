@@ -1,4 +1,5 @@
 //! What monitors and browsers get: health, metrics, status; and the page in a real browser.
+#![cfg(all(feature = "client", feature = "server", feature = "sqlite"))]
 
 mod loopback;
 

@@ -1,6 +1,11 @@
 //! `wss://`: whom clients believe, certificates that change while the server runs, and peers that
 //! speak something else.
-#![cfg(feature = "tls")]
+#![cfg(all(
+    feature = "client",
+    feature = "server",
+    feature = "sqlite",
+    feature = "tls"
+))]
 
 mod loopback;
 

@@ -16,6 +16,7 @@ use crate::sync::native::{
 };
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -257,6 +258,10 @@ impl Connection<'_> {
     }
 
     fn give_checked(&mut self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
+        if matches!(input, RoomInput::Changes(_) | RoomInput::Update { .. }) {
+            // Clients of this dialect send nothing twice: each of these is one of the rate's.
+            self.session.has_updated.store(true, Ordering::Relaxed);
+        }
         self.tell_access(channel, false);
         let now_ms = self.server.clock.now_ms();
         let readable = |joined: &Joined| joined.permission.can_read(now_ms);
