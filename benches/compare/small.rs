@@ -110,9 +110,9 @@ pub fn late_changes(report: &mut Report) {
         (HandlerKind::List, "List"),
         (HandlerKind::Map, "Map"),
     ] {
-        let row = format!("late change into {name} of 30,000, read");
+        let row = format!("{name} of 30,000: late change behind 100, read");
         late_change(kind, PAST - MEANWHILE, &row, report);
-        let row = format!("a change older than all in {name}, read");
+        let row = format!("{name} of 30,000: late change behind all, read");
         late_change(kind, 0, &row, report);
     }
 }
