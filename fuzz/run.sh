@@ -10,7 +10,7 @@ shift || true
 export PATH="$PATH:$HOME/.cargo/bin"
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 cargo fuzz build -s none -a
-(cd fuzz && cargo run --quiet --release --bin seeds)
+(cd fuzz && cargo run --quiet --release --example seeds)
 for target in ${*:-codec messages import converge native}; do
   cargo fuzz run -s none -a "$target" -- -max_total_time="$seconds" -rss_limit_mb=4096 -print_final_stats=0 2>&1 |
     grep -E '^Done|panicked|^Test unit|ERROR' | sed "s/^/$target: /"

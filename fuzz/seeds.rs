@@ -1,5 +1,5 @@
 //! Writes what the native target starts from: real native forms without their checksums, each
-//! behind the byte that chooses the reader. `cargo run --bin seeds`
+//! behind the byte that chooses the reader. `cargo run --release --example seeds`
 
 use std::fs;
 use syncline::clock::VersionVector;

@@ -39,7 +39,8 @@ impl Rivals {
         // Whoever writes knows what it wrote before.
         rivals.retain(|rival| rival.0 != author || rival.1 > clock);
         if let Writer::Change { author, clock } = loser {
-            let is_superseded = |by: AuthorIdx, at: Hlc| by == author && at > clock;
+            // Equal: a change that writes an element more than once may lose to itself, or again.
+            let is_superseded = |by: AuthorIdx, at: Hlc| by == author && at >= clock;
             let by_winner = match winner {
                 Writer::Change { author, clock } => is_superseded(author, clock),
                 Writer::Origin | Writer::Pending => false,
@@ -84,5 +85,27 @@ impl Rivals {
                 assert!(rivals[..nth].iter().all(|(other, _)| other != author));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_writes_an_element_more_than_once_is_one_rival_at_most() {
+        let change = |author, clock| Writer::Change {
+            author: AuthorIdx(author),
+            clock: Hlc::from_u64(clock),
+        };
+        let mut rivals = Rivals::default();
+        rivals.note(7, change(1, 20), change(0, 10), change(1, 20));
+        rivals.note(7, change(2, 30), change(0, 10), change(2, 30));
+        assert_eq!(rivals.of(7).len(), 1);
+        rivals.check(|_| true);
+
+        let mut rivals = Rivals::default();
+        rivals.note(7, change(0, 10), change(0, 10), change(0, 10));
+        assert!(rivals.of(7).is_empty());
     }
 }
