@@ -2,7 +2,9 @@
 //! one file.
 
 use crate::clock::{OperationId, VersionVector};
+use crate::codec::native::NativeError;
 use crate::codec::{Change, Snapshot};
+use std::fmt;
 
 /// Why one change could not be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,8 +94,126 @@ pub trait Replica {
     fn take_snapshot(&mut self, prune: bool) -> Result<&Snapshot, ApplyError>;
 }
 
-impl std::fmt::Display for ApplyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Why compact native bytes were not taken in. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NativeApplyError {
+    /// They do not decode, or do not continue their stream.
+    Malformed(NativeError),
+    /// The document refuses.
+    Refused(ApplyError),
+}
+
+impl From<NativeError> for NativeApplyError {
+    fn from(error: NativeError) -> Self {
+        NativeApplyError::Malformed(error)
+    }
+}
+
+impl From<ApplyError> for NativeApplyError {
+    fn from(error: ApplyError) -> Self {
+        NativeApplyError::Refused(error)
+    }
+}
+
+impl fmt::Display for NativeApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NativeApplyError::Malformed(error) => write!(f, "{error}"),
+            NativeApplyError::Refused(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for NativeApplyError {}
+
+/// A document that also speaks the compact native forms (docs/format.md).
+///
+/// A stream of updates goes from one writer to one reader, in order and without a gap; both belong
+/// to the replica that made them.
+pub trait NativeReplica: Replica {
+    /// Follows this replica and writes what is new.
+    type Writer: fmt::Debug + Send;
+    /// Takes in what one writer of a peer writes.
+    type Reader: fmt::Debug + Send;
+
+    /// A stream to somebody who has what `seen` covers. What `seen` lacks must be in the history:
+    /// see [`ensure_history`](Self::ensure_history).
+    fn writer_since(&self, seen: &VersionVector) -> Self::Writer;
+
+    /// Appends the update that brings the reader up to date; false if it is.
+    ///
+    /// # Errors
+    /// History was rewritten meanwhile: another stream must begin.
+    fn write_update(&self, writer: &mut Self::Writer, out: &mut Vec<u8>)
+    -> Result<bool, Rewritten>;
+
+    /// Whether there is nothing to write.
+    fn is_current(&self, writer: &Self::Writer) -> bool;
+
+    /// Leaves out all that is new: the reader has it from elsewhere.
+    fn skip_update(&self, writer: &mut Self::Writer);
+
+    /// The beginning of a stream from a peer. A `strict` reader refuses what peers of other
+    /// dialects could not read.
+    fn reader(&self, strict: bool) -> Self::Reader;
+
+    /// Takes in an update of a stream. After an error the stream is at its end.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn apply_update(
+        &mut self,
+        reader: &mut Self::Reader,
+        update: &[u8],
+    ) -> Result<ImportOutcome, NativeApplyError>;
+
+    /// Whether all that `seen` lacks is here as changes.
+    ///
+    /// # Errors
+    /// [`ApplyError::HistoryPruned`].
+    fn ensure_history(&self, seen: &VersionVector) -> Result<(), ApplyError>;
+
+    /// The changes that `seen` does not cover, as containers of about `bytes_target` each; none
+    /// if it covers all.
+    ///
+    /// # Errors
+    /// [`ApplyError::HistoryPruned`].
+    fn native_changes(
+        &self,
+        seen: &VersionVector,
+        bytes_target: usize,
+    ) -> Result<Vec<Vec<u8>>, ApplyError>;
+
+    /// Everything as one container: states with what merging needs, and the history that is here.
+    ///
+    /// # Errors
+    /// As for [`Replica::take_snapshot`].
+    fn native_state(&mut self) -> Result<Vec<u8>, ApplyError>;
+
+    /// Takes in a container of changes; `strict` as for [`reader`](Self::reader).
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn apply_native_changes(
+        &mut self,
+        container: &[u8],
+        strict: bool,
+    ) -> Result<ImportOutcome, NativeApplyError>;
+
+    /// Takes in a container of [`native_state`](Self::native_state). `Ok(false)`: all was known.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    fn merge_native_state(&mut self, container: &[u8]) -> Result<bool, NativeApplyError>;
+}
+
+/// History was rewritten (a snapshot, pruning): a stream that followed it is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewritten;
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ApplyError::NotReady { missing } => {
                 write!(f, "change {missing} is missing, on which this one depends")

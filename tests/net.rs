@@ -2,20 +2,21 @@
 #![cfg(all(feature = "client", feature = "server", feature = "sqlite"))]
 
 mod loopback;
+mod store_support;
 
 use loopback::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use store_support::Rigged;
 use syncline::net::{
     Client, ClientError, ClientObserver, ClientOptions, ClientState, Server, ServerObserver,
     ServerOptions,
 };
 use syncline::replica::Replica;
 use syncline::store::{
-    DocumentInfo, DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, Store, StoreError,
-    StoredState, Write,
+    DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, Store, StoreError,
 };
 use syncline::sync::crdt_sync::ServerEvent;
 
@@ -217,25 +218,28 @@ fn clients_are_disconnected_by_name_and_come_back() {
 
 /// A store whose commits wait for permission, and that counts loads.
 struct Gate {
-    inner: MemoryStore,
-    open: Mutex<bool>,
-    opened: parking_lot::Condvar,
-    loads: AtomicUsize,
+    store: Arc<Rigged>,
+    open: Arc<(Mutex<bool>, parking_lot::Condvar)>,
 }
 
 impl Gate {
     fn new() -> Arc<Self> {
-        Arc::new(Gate {
-            inner: MemoryStore::new(),
-            open: Mutex::new(true),
-            opened: parking_lot::Condvar::new(),
-            loads: AtomicUsize::new(0),
-        })
+        let store = Rigged::new(MemoryStore::new());
+        let open = Arc::new((Mutex::new(true), parking_lot::Condvar::new()));
+        let gate = open.clone();
+        store.before_commit(move |_, _| {
+            let mut open = gate.0.lock();
+            while !*open {
+                gate.1.wait(&mut open);
+            }
+            None
+        });
+        Arc::new(Gate { store, open })
     }
 
     fn set(&self, open: bool) {
-        *self.open.lock() = open;
-        self.opened.notify_all();
+        *self.open.0.lock() = open;
+        self.open.1.notify_all();
     }
 }
 
@@ -247,59 +251,10 @@ impl Drop for Opener {
     }
 }
 
-struct GateHandle(Arc<Gate>);
-
-impl Store for GateHandle {
-    fn load(&self, document: &str) -> Result<Option<StoredState>, StoreError> {
-        self.0.loads.fetch_add(1, Ordering::SeqCst);
-        self.0.inner.load(document)
-    }
-
-    fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.inner.attachment(document, key)
-    }
-
-    fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
-        let mut open = self.0.open.lock();
-        while !*open {
-            self.0.opened.wait(&mut open);
-        }
-        drop(open);
-        self.0.inner.commit(batch)
-    }
-
-    fn remove(&self, document: &str) -> Result<bool, StoreError> {
-        self.0.inner.remove(document)
-    }
-
-    fn contains(&self, document: &str) -> Result<bool, StoreError> {
-        self.0.inner.contains(document)
-    }
-
-    fn list(&self) -> Result<Vec<DocumentInfo>, StoreError> {
-        self.0.inner.list()
-    }
-
-    fn count(&self) -> Result<u64, StoreError> {
-        self.0.inner.count()
-    }
-
-    fn flush(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn close(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
 #[test]
 fn nothing_is_acknowledged_or_sent_on_before_it_is_stored() {
     let gate = Gate::new();
-    let store = DocumentStore::new(
-        Arc::new(GateHandle(gate.clone())),
-        DocumentStoreOptions::default(),
-    );
+    let store = DocumentStore::new(gate.store.clone(), DocumentStoreOptions::default());
     let (server, address) = serve(ServerOptions::default(), Some(Arc::new(store)));
     let (a, b) = (document(ROOM), document(ROOM));
     let (client_a, _client_b) = (join(address, &a), join(address, &b));
@@ -321,7 +276,10 @@ fn nothing_is_acknowledged_or_sent_on_before_it_is_stored() {
         "stored ",
         "others must not have what the disk has not"
     );
-    assert_eq!(gate.inner.load(ROOM).unwrap().unwrap().records.len(), 1);
+    assert_eq!(
+        gate.store.inner.load(ROOM).unwrap().unwrap().records.len(),
+        1
+    );
     gate.set(true);
     client_a.wait_acknowledged(LONG).unwrap();
     eventually("sent on", || content(&b) == "stored waits");
@@ -331,7 +289,7 @@ fn nothing_is_acknowledged_or_sent_on_before_it_is_stored() {
 fn many_first_joins_load_a_room_once() {
     let gate = Gate::new();
     let store = Arc::new(DocumentStore::new(
-        Arc::new(GateHandle(gate.clone())),
+        gate.store.clone(),
         DocumentStoreOptions::default(),
     ));
     let seed = store.open(ROOM, &OpenOptions::default()).unwrap();
@@ -339,7 +297,7 @@ fn many_first_joins_load_a_room_once() {
     seed.flush(LONG).unwrap();
     drop(seed);
     eventually("let go", || store.live(ROOM).is_none());
-    let loads = gate.loads.load(Ordering::SeqCst);
+    let loads = gate.store.loads.load(Ordering::SeqCst);
     let (server, address) = serve(ServerOptions::default(), Some(store));
     let documents: Vec<_> = (0..30).map(|_| document(ROOM)).collect();
     let clients: Vec<_> = documents
@@ -355,7 +313,7 @@ fn many_first_joins_load_a_room_once() {
         client.wait_synced(LONG).unwrap();
         assert_eq!(content(document), "there");
     }
-    assert_eq!(gate.loads.load(Ordering::SeqCst) - loads, 1);
+    assert_eq!(gate.store.loads.load(Ordering::SeqCst) - loads, 1);
     assert_eq!(server.clients(Some(ROOM)).len(), 30);
 }
 

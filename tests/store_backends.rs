@@ -11,6 +11,7 @@ fn meta(byte: u8) -> DocumentMeta {
         kind: KIND_CRDT,
         peer_id: PeerId::from_bytes([byte; 16]),
         closed_cleanly: true,
+        epoch: u64::from(byte) << 56 | 7,
     }
 }
 
@@ -20,6 +21,7 @@ fn append<'a>(document: &'a str, records: &'a [Vec<u8>]) -> Write<'a> {
         meta: meta(1),
         content: Content::Append(records),
         attachments: &[],
+        expected: None,
     }
 }
 
@@ -42,6 +44,7 @@ fn attach(store: &dyn Store, document: &str, key: &str, content: Option<&[u8]>) 
         meta: meta(1),
         content: Content::Keep,
         attachments: &[attachment],
+        expected: None,
     };
     store.commit(&[write]).unwrap();
 }
@@ -135,6 +138,7 @@ fn check_rules(store: &dyn Store) {
             meta: changed,
             content: Content::Keep,
             attachments: &[],
+            expected: None,
         }])
         .unwrap();
     assert_eq!(store.load("a").unwrap().unwrap().meta, changed);
@@ -151,6 +155,7 @@ fn check_rules(store: &dyn Store) {
             meta: meta(1),
             content: replace,
             attachments: &[],
+            expected: None,
         }])
         .unwrap();
     let state = store.load("a").unwrap().unwrap();
@@ -170,6 +175,7 @@ fn check_rules(store: &dyn Store) {
         meta: meta(1),
         content: replace,
         attachments: &[],
+        expected: None,
     };
     store.commit(&[write]).unwrap();
     let state = store.load("b").unwrap().unwrap();
@@ -260,6 +266,7 @@ mod sqlite {
                     meta: meta(number),
                     content,
                     attachments: &[],
+                    expected: None,
                 };
                 store.commit(&[write]).unwrap();
             }
@@ -453,48 +460,6 @@ mod sqlite {
         assert_eq!(contents(&open(&path).unwrap(), "medium")[0].len(), 30_000);
     }
 
-    /// Makes a file what version 1 wrote.
-    fn make_version_1(path: &Path) {
-        let connection = rusqlite::Connection::open(path).unwrap();
-        connection
-            .execute_batch("DROP TABLE attachment; PRAGMA user_version = 1")
-            .unwrap();
-    }
-
-    #[test]
-    fn a_file_without_attachments_is_read_and_upgraded() {
-        let (_folder, path) = folder();
-        let states = filled(&path);
-        make_version_1(&path);
-        let read_only = SqliteOptions {
-            read_only: true,
-            ..SqliteOptions::default()
-        };
-        let store = SqliteStore::open(&path, &read_only).unwrap();
-        assert_eq!(store.attachment(&states[0].0, "k").unwrap(), None);
-        assert_eq!(store.load(&states[0].0).unwrap().unwrap(), states[0].1);
-        drop(store);
-        for attached in [false, true] {
-            let store = open(&path).unwrap();
-            for (name, state) in &states {
-                assert_eq!(store.load(name).unwrap().as_ref(), Some(state));
-                let found = store.attachment(name, "k").unwrap();
-                assert_eq!(found, attached.then(|| name.as_bytes().to_vec()));
-                let write = Write {
-                    attachments: &[Attachment {
-                        key: "k".into(),
-                        content: Some(name.as_bytes().to_vec()),
-                    }],
-                    meta: state.meta,
-                    content: Content::Keep,
-                    document: name,
-                };
-                store.commit(&[write]).unwrap();
-            }
-            store.close().unwrap();
-        }
-    }
-
     #[test]
     fn a_damaged_attachment_is_refused_and_its_document_is_not() {
         let (_folder, path) = folder();
@@ -550,10 +515,10 @@ mod sqlite {
         };
         // Offsets of the database header: user_version, application_id.
         assert_eq!(
-            with(60, &3u32.to_be_bytes()),
+            with(60, &4u32.to_be_bytes()),
             Some(StoreError::UnsupportedVersion {
-                found: 3,
-                supported: 2
+                found: 4,
+                supported: 3
             })
         );
         assert!(matches!(

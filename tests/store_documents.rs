@@ -1,19 +1,22 @@
 //! Documents that keep themselves stored: group commit, failures, reopening.
 
+mod store_support;
+
 use parking_lot::Mutex;
 #[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use store_support::Rigged;
 use syncline::clock::VersionVector;
 use syncline::document::{
     Document, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, SharedDocument,
 };
 use syncline::replica::Replica;
 use syncline::store::{
-    DocumentInfo, DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, Store, StoreError,
-    StoreObserver, StoredDocument, StoredState, Write,
+    DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, Store, StoreError,
+    StoreObserver, StoredDocument, Write,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -52,83 +55,19 @@ fn quick() -> DocumentStoreOptions {
     }
 }
 
-type Fails = Box<dyn Fn(usize) -> Option<StoreError> + Send>;
-
-/// A store that fails and counts as told.
-#[derive(Default)]
-struct Rigged {
-    inner: MemoryStore,
-    /// Commits so far, failed ones included.
-    commits: AtomicUsize,
-    loads: AtomicUsize,
-    /// Fails the commits whose number satisfies this.
-    fails: Mutex<Option<Fails>>,
-}
-
-impl Rigged {
-    fn fail(&self, fails: impl Fn(usize) -> Option<StoreError> + Send + 'static) {
-        *self.fails.lock() = Some(Box::new(fails));
-    }
-
-    fn is_closed_cleanly(&self, document: &str) -> bool {
-        let state = self.inner.load(document).unwrap();
-        state.is_some_and(|state| state.meta.closed_cleanly)
-    }
-}
-
-/// So that the store outlives the documents bound to it.
-struct Handle(Arc<Rigged>);
-
-impl Store for Handle {
-    fn load(&self, document: &str) -> Result<Option<StoredState>, StoreError> {
-        self.0.loads.fetch_add(1, Ordering::SeqCst);
-        self.0.inner.load(document)
-    }
-
-    fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.inner.attachment(document, key)
-    }
-
-    fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
-        let number = self.0.commits.fetch_add(1, Ordering::SeqCst);
-        let failure = self.0.fails.lock().as_ref().and_then(|fails| fails(number));
-        failure.map_or_else(|| self.0.inner.commit(batch), Err)
-    }
-
-    fn remove(&self, document: &str) -> Result<bool, StoreError> {
-        self.0.inner.remove(document)
-    }
-
-    fn contains(&self, document: &str) -> Result<bool, StoreError> {
-        self.0.inner.contains(document)
-    }
-
-    fn list(&self) -> Result<Vec<DocumentInfo>, StoreError> {
-        self.0.inner.list()
-    }
-
-    fn count(&self) -> Result<u64, StoreError> {
-        self.0.inner.count()
-    }
-
-    fn flush(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// The content stays, as that of a file would.
-    fn close(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
+fn is_closed_cleanly(rigged: &Rigged, document: &str) -> bool {
+    let head = rigged.head(document).unwrap();
+    head.is_some_and(|head| head.meta.closed_cleanly)
 }
 
 fn rigged() -> (Arc<Rigged>, DocumentStore) {
-    let rigged = Arc::new(Rigged::default());
-    let store = DocumentStore::new(Arc::new(Handle(rigged.clone())), quick());
+    let rigged = Rigged::new(MemoryStore::new());
+    let store = DocumentStore::new(rigged.clone(), quick());
     (rigged, store)
 }
 
 fn again(rigged: &Arc<Rigged>) -> DocumentStore {
-    DocumentStore::new(Arc::new(Handle(rigged.clone())), quick())
+    DocumentStore::new(rigged.clone(), quick())
 }
 
 #[test]
@@ -178,7 +117,7 @@ fn a_document_dropped_together_with_its_store_in_a_write_keeps_its_peer() {
     *handles.lock() = Some((stored, store));
     placed.send(()).unwrap();
     let deadline = std::time::Instant::now() + LONG;
-    while !rigged.is_closed_cleanly("notes") {
+    while !is_closed_cleanly(&rigged, "notes") {
         assert!(
             std::time::Instant::now() < deadline,
             "never marked as closed"
@@ -368,7 +307,7 @@ fn failed_writes_are_tried_again_and_nothing_is_lost() {
     let witness = Arc::new(Witness::default());
     store.add_observer(witness.clone());
     let stored = open(&store, "notes");
-    rigged.fail(|_| Some(StoreError::Full));
+    rigged.before_commit(|_, _| Some(StoreError::Full));
     insert(stored.document(), 0, "kept");
     assert_eq!(stored.flush(LONG), Err(StoreError::Full));
     assert_eq!(stored.unstored_changes(), 1);
@@ -379,7 +318,7 @@ fn failed_writes_are_tried_again_and_nothing_is_lost() {
     let (sender, receiver) = crossbeam_channel::bounded(1);
     stored.when_stored(true, move |result| sender.send(result).unwrap());
     assert!(receiver.try_recv().is_err());
-    rigged.fail(|_| None);
+    rigged.before_commit(|_, _| None);
     assert_eq!(receiver.recv_timeout(LONG), Ok(Ok(())));
     assert_eq!(stored.last_error(), None);
     assert_eq!(stored.unstored_changes(), 0);
@@ -392,7 +331,7 @@ fn failed_writes_are_tried_again_and_nothing_is_lost() {
 fn every_single_write_may_fail() {
     for failing in 0..12 {
         let (rigged, store) = rigged();
-        rigged.fail(move |number| {
+        rigged.before_commit(move |number, _| {
             (number == failing).then_some(StoreError::Io {
                 code: 10,
                 message: "rigged".into(),
@@ -420,7 +359,7 @@ fn every_single_write_may_fail() {
         }
         store.flush(LONG).unwrap();
         // As after a crash.
-        rigged.fail(|_| None);
+        rigged.before_commit(|_, _| None);
         assert_eq!(
             content(open(&again(&rigged), "notes").document()),
             "x".repeat(10),
@@ -431,50 +370,19 @@ fn every_single_write_may_fail() {
 
 #[test]
 fn one_document_that_cannot_be_stored_does_not_stop_the_others() {
-    struct Picky(Handle);
-    impl Store for Picky {
-        fn load(&self, document: &str) -> Result<Option<StoredState>, StoreError> {
-            self.0.load(document)
-        }
-
-        fn attachment(&self, document: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-            self.0.attachment(document, key)
-        }
-        fn commit(&self, batch: &[Write<'_>]) -> Result<(), StoreError> {
-            let poisoned = batch.iter().any(|write| {
-                write.document == "bad" && !matches!(write.content, syncline::store::Content::Keep)
-            });
-            if poisoned {
-                Err(StoreError::Limit("rigged"))
-            } else {
-                self.0.commit(batch)
-            }
-        }
-        fn remove(&self, document: &str) -> Result<bool, StoreError> {
-            self.0.remove(document)
-        }
-        fn contains(&self, document: &str) -> Result<bool, StoreError> {
-            self.0.contains(document)
-        }
-        fn list(&self) -> Result<Vec<DocumentInfo>, StoreError> {
-            self.0.list()
-        }
-        fn count(&self) -> Result<u64, StoreError> {
-            self.0.count()
-        }
-        fn flush(&self) -> Result<(), StoreError> {
-            Ok(())
-        }
-        fn close(&self) -> Result<(), StoreError> {
-            Ok(())
-        }
-    }
-    let rigged = Arc::new(Rigged::default());
+    let rigged = Rigged::new(MemoryStore::new());
     let options = DocumentStoreOptions {
         drop_timeout_ms: 100,
         ..quick()
     };
-    let store = DocumentStore::new(Arc::new(Picky(Handle(rigged.clone()))), options);
+    rigged.before_commit(|_, batch| {
+        let is_bad = |write: &Write<'_>| {
+            write.document == "bad" && !matches!(write.content, syncline::store::Content::Keep)
+        };
+        let refused = batch.iter().any(is_bad);
+        refused.then_some(StoreError::Limit("rigged"))
+    });
+    let store = DocumentStore::new(rigged.clone(), options);
     let (good, bad) = (open(&store, "good"), open(&store, "bad"));
     for step in 0..10 {
         insert(bad.document(), step, "x");
@@ -509,13 +417,13 @@ fn a_long_transaction_holds_up_nobody_else() {
 
 #[test]
 fn a_long_log_is_rewritten_and_a_pruned_one_too() {
-    let rigged = Arc::new(Rigged::default());
+    let rigged = Rigged::new(MemoryStore::new());
     let options = DocumentStoreOptions {
         flush_delay_ms: 0,
         compact_bytes: 2_000,
         ..DocumentStoreOptions::default()
     };
-    let store = DocumentStore::new(Arc::new(Handle(rigged.clone())), options.clone());
+    let store = DocumentStore::new(rigged.clone(), options.clone());
     let stored = open(&store, "notes");
     let mut records_max = 0;
     for step in 0..300 {
@@ -541,7 +449,7 @@ fn a_long_log_is_rewritten_and_a_pruned_one_too() {
     insert(stored.document(), 300, "tail");
     let seen = vector(stored.document());
     drop((stored, store));
-    let store = DocumentStore::new(Arc::new(Handle(rigged)), options);
+    let store = DocumentStore::new(rigged, options);
     let stored = open(&store, "notes");
     assert_eq!(content(stored.document()), "x".repeat(300) + "tail");
     assert_eq!(vector(stored.document()), seen);
@@ -568,6 +476,7 @@ fn damaged_content_is_refused_by_name() {
                 meta: state.meta,
                 content,
                 attachments: &[],
+                expected: None,
             }])
             .unwrap();
         let store = again(&rigged);
@@ -607,6 +516,7 @@ fn damaged_content_is_refused_by_name() {
             meta: state.meta,
             content: content_twice,
             attachments: &[],
+            expected: None,
         }])
         .unwrap();
     assert_eq!(content(open(&again(&rigged), "notes").document()), "ab");

@@ -102,6 +102,7 @@ fn steps_come_back_with_the_document() {
             key: "undo".into(),
             content: Some(stacks),
         }],
+        expected: None,
     };
     copy.commit(&[write]).unwrap();
     let again = DocumentStore::new(copy, DocumentStoreOptions::default());
@@ -199,6 +200,7 @@ fn damaged_stacks_are_left_out_and_replaced() {
         meta,
         content: Content::Keep,
         attachments: std::slice::from_ref(&garbage),
+        expected: None,
     };
     backend.commit(&[write]).unwrap();
     let manager = kept(&stored);

@@ -124,7 +124,12 @@ fn refusals_are_answered_as_dart_clients_need_it() {
         let mut refuse = |input: &RoomInput| replies(&connection.refused(&id, input, refusal, 9));
         assert_eq!(refuse(&handshake(1, VersionVector::new())), to_handshake);
         assert_eq!(refuse(&question), [to_question]);
-        assert!(refuse(&changes).is_empty());
+        // Who may only read is told; there is no other word for what is wrong with an edit.
+        let to_changes: &[&str] = match refusal {
+            Refusal::Forbidden => &["7 FORBIDDEN"],
+            _ => &[],
+        };
+        assert_eq!(refuse(&changes), to_changes);
         // Trap 22: pings are answered for any document.
         assert_eq!(refuse(&ping(None)), ["6"]);
         assert!(refuse(&RoomInput::Leave).is_empty());

@@ -15,6 +15,7 @@ use syncline::codec::{
 };
 use syncline::codec::{json, version_vector};
 use syncline::document::myers::{self, SegmentKind};
+use syncline::document::{Document, DocumentOptions, HandlerKind, HandlerSpec};
 
 /// Compares a result that may be an error with `ok` or `error` of the case.
 fn expect<T, E: std::fmt::Debug>(case: &Json, result: Result<T, E>, ok: impl FnOnce(T)) -> Outcome {
@@ -221,10 +222,39 @@ fn id_vectors() {
             "operationType.typeNameFromKind" | "operationType.fromPayload" => {
                 skip("a text form that is not on the wire")
             }
-            "handlerType" => skip("type tags belong to the document"),
+            "handlerType" => handler_type(case),
             other => panic!("unknown function {other}"),
         }
     });
+}
+
+/// The tag of a handler: its class with the type arguments, `dynamic` where there are none, unless
+/// the application gave it one.
+fn handler_type(case: &Json) -> Outcome {
+    let (input, tag) = (text(&case["in"]), text(&case["ok"]));
+    let (class, told) = input.split_once(' ').unwrap_or((input, ""));
+    let class = match told.starts_with("with") {
+        true => class,
+        false => input,
+    };
+    let class_end = class.find(['<', ' ']).unwrap_or(class.len());
+    let kind = HandlerKind::of_tag(&class[..class_end]).expect("a class of crdt_lf");
+    assert_eq!(kind.base_tag(), &class[..class_end]);
+    let has_own_tag = told.starts_with("with ");
+    assert_eq!(HandlerKind::of_tag(tag), (!has_own_tag).then_some(kind));
+    let spec = HandlerSpec::new(kind);
+    let spec = match class.contains('<') {
+        true => HandlerSpec {
+            type_tag: tag.to_owned(),
+            ..spec
+        },
+        false => spec,
+    };
+    let mut document = Document::new(DocumentOptions::default());
+    let handler = document.handler("h", &spec).unwrap();
+    assert_eq!(document.handler_type(handler), tag);
+    assert_eq!(document.handler_kind(handler), kind);
+    Outcome::Passed
 }
 
 fn element_id_text(id: Option<ElementId>) -> String {

@@ -280,10 +280,11 @@ impl Queue {
             return Err(Error::closed("queue"));
         }
         if state.signal.is_none() {
-            let signal = Signal::new().map_err(|error| Error {
-                domain: super::error::syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OS,
-                code: error.raw_os_error().unwrap_or(0).into(),
-                ..Error::new(SYNCLINE_ERROR_IO, error.to_string())
+            let signal = Signal::new().map_err(|error| {
+                Error::new(SYNCLINE_ERROR_IO, error.to_string()).coded(
+                    super::error::syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OS,
+                    error.raw_os_error().unwrap_or(0).into(),
+                )
             })?;
             if state.signalled {
                 signal.set();

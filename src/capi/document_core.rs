@@ -9,6 +9,7 @@ use super::subscription::{Source, Subscription};
 use crate::codec;
 use crate::document::{Document, HandlerIdx, HandlerSpec, ObserverId, SharedDocument, TextUnit};
 use crate::store::StoredDocument;
+use crate::tree::sort_by_key;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +46,7 @@ fn documents() -> Vec<Arc<DocumentCore>> {
 pub(crate) fn heap_bytes_of_all() -> u64 {
     let mut all = documents();
     all.retain(|core| !hooks::is_inside(&core.shared));
-    all.sort_by_key(|core| Arc::as_ptr(&core.shared).addr());
+    sort_by_key(&mut all, |core| Arc::as_ptr(&core.shared).addr());
     all.dedup_by(|a, b| Arc::ptr_eq(&a.shared, &b.shared));
     let of_one = |core: &Arc<DocumentCore>| core.shared.read(|d| d.heap_bytes() as u64);
     all.iter().map(|core| of_one(core).unwrap_or(0)).sum()
@@ -95,11 +96,24 @@ impl DocumentCore {
     }
 
     /// Runs `body` under the lock. CLOSED for a closed document.
-    #[inline]
     pub(crate) fn edit<R>(
         &self,
         body: impl FnOnce(&mut Document) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        let (mut body, mut result) = (Some(body), None);
+        self.edit_once(&mut |document| {
+            result = body.take().map(|body| body(document)).transpose()?;
+            Ok(())
+        })?;
+        Ok(result.expect("edit_once calls its body"))
+    }
+
+    /// `edit`, compiled once for all bodies.
+    #[inline(never)]
+    fn edit_once(
+        &self,
+        body: &mut dyn FnMut(&mut Document) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         hooks::ensure_outside(&self.shared)?;
         self.shared.with(|document| {
             check_open(document)?;
@@ -115,6 +129,17 @@ impl DocumentCore {
         &self,
         body: impl FnOnce(&Document) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        let (mut body, mut result) = (Some(body), None);
+        self.read_once(&mut |document| {
+            result = body.take().map(|body| body(document)).transpose()?;
+            Ok(())
+        })?;
+        Ok(result.expect("read_once calls its body"))
+    }
+
+    /// `read`, compiled once for all bodies.
+    #[inline(never)]
+    fn read_once(&self, body: &mut dyn FnMut(&Document) -> Result<(), Error>) -> Result<(), Error> {
         hooks::ensure_outside(&self.shared)?;
         self.shared.read(|document| {
             check_open(document)?;

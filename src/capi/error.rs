@@ -12,6 +12,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
+use std::ops::Deref;
 
 /// Whose numbering syncline_error.code follows.
 #[repr(C)]
@@ -49,23 +50,48 @@ pub struct syncline_error {
     pub message: *const c_char,
 }
 
-/// A failure on its way out.
+/// A failure on its way out. Boxed: every `?` of every exported function moves it.
 #[derive(Clone, Debug)]
-pub(crate) struct Error {
+pub(crate) struct Error(Box<Details>);
+
+/// What [`Error`] tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
     pub(crate) status: syncline_status,
     pub(crate) domain: syncline_error_domain,
     pub(crate) code: i64,
     pub(crate) message: Cow<'static, str>,
 }
 
+impl Deref for Error {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
 impl Error {
     pub(crate) fn new(status: syncline_status, message: impl Into<Cow<'static, str>>) -> Self {
-        Error {
+        Error::made(status, message.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn made(status: syncline_status, message: Cow<'static, str>) -> Self {
+        Error(Box::new(Details {
             status,
             domain: SYNCLINE_ERROR_DOMAIN_NONE,
             code: 0,
-            message: message.into(),
-        }
+            message,
+        }))
+    }
+
+    /// The same failure with the number that somebody else gave it.
+    pub(crate) fn coded(mut self, domain: syncline_error_domain, code: i64) -> Self {
+        self.0.domain = domain;
+        self.0.code = code;
+        self
     }
 
     pub(crate) fn argument(message: impl Into<Cow<'static, str>>) -> Self {
@@ -116,12 +142,8 @@ impl Error {
 
 impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Self {
-        Error {
-            status: SYNCLINE_ERROR_MALFORMED,
-            domain: SYNCLINE_ERROR_DOMAIN_OFFSET,
-            code: error.offset as i64,
-            message: error.to_string().into(),
-        }
+        Error::new(SYNCLINE_ERROR_MALFORMED, error.to_string())
+            .coded(SYNCLINE_ERROR_DOMAIN_OFFSET, error.offset as i64)
     }
 }
 
@@ -173,6 +195,8 @@ fn limit_exceeded(limit: &str) -> Error {
 }
 
 impl From<DocumentError> for Error {
+    #[cold]
+    #[inline(never)]
     fn from(error: DocumentError) -> Self {
         match error {
             DocumentError::TypeMismatch => Error::new(
@@ -233,6 +257,8 @@ impl From<NativeError> for Error {
 }
 
 impl From<LockError> for Error {
+    #[cold]
+    #[inline(never)]
     fn from(error: LockError) -> Self {
         match error {
             LockError::Busy => Error::new(
@@ -482,7 +508,7 @@ mod tests {
         assert_eq!(last_message(), "first\u{fffd}second");
     }
 
-    fn guard(body: impl FnOnce() -> super::super::guard::Answer) -> syncline_status {
+    fn guard(mut body: impl FnMut() -> super::super::guard::Answer) -> syncline_status {
         super::super::guard::guard!(|_| body())
     }
 }

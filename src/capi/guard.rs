@@ -25,8 +25,7 @@ pub(crate) struct Caller<'a>(PhantomData<&'a ()>);
 ///
 /// # Safety
 /// The promise of [`Caller`] holds for the arguments of this call.
-#[inline]
-pub(crate) unsafe fn call(body: impl FnOnce(Caller<'_>) -> Answer) -> syncline_status {
+pub(crate) unsafe fn call(body: &mut dyn FnMut(Caller<'_>) -> Answer) -> syncline_status {
     let outcome = catch_unwind(AssertUnwindSafe(|| body(Caller(PhantomData))));
     match outcome {
         Ok(Ok(status)) => status,
@@ -46,15 +45,23 @@ fn remember(failed: std::thread::Result<Answer>) -> syncline_status {
 ///
 /// # Safety
 /// As [`call`].
-pub(crate) unsafe fn ask<T>(otherwise: T, body: impl FnOnce(Caller<'_>) -> Result<T, Error>) -> T {
+pub(crate) unsafe fn ask<T>(
+    otherwise: T,
+    mut body: impl FnMut(Caller<'_>) -> Result<T, Error>,
+) -> T {
+    let mut answer = otherwise;
+    attempt(&mut |caller| {
+        answer = body(caller)?;
+        Ok(())
+    });
+    answer
+}
+
+/// Runs the body of `ask`: of what fails, only a panic is remembered.
+fn attempt(body: &mut dyn FnMut(Caller<'_>) -> Result<(), Error>) {
     let outcome = catch_unwind(AssertUnwindSafe(|| body(Caller(PhantomData))));
-    match outcome {
-        Ok(Ok(value)) => value,
-        Ok(Err(_)) => otherwise,
-        Err(panic) => {
-            Error::from_panic(panic.as_ref()).remember();
-            otherwise
-        }
+    if let Err(panic) = outcome {
+        Error::from_panic(panic.as_ref()).remember();
     }
 }
 
@@ -69,30 +76,29 @@ fn refusal(name: &str, what: &str) -> Error {
 #[cold]
 #[inline(never)]
 fn not_utf8(name: &str, valid_up_to: usize) -> Error {
-    Error {
-        code: valid_up_to as i64,
-        domain: super::error::syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OFFSET,
-        ..refusal(name, "is not UTF-8")
-    }
+    refusal(name, "is not UTF-8").coded(
+        super::error::syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OFFSET,
+        valid_up_to as i64,
+    )
 }
 
 /// Tells the compiler what kind of closure this is, outside of the `unsafe` of the macros.
-pub(crate) fn answering<F: FnOnce(Caller<'_>) -> Answer>(body: F) -> F {
+pub(crate) fn answering<F: FnMut(Caller<'_>) -> Answer>(body: F) -> F {
     body
 }
 
 /// As [`answering`].
-pub(crate) fn asking<T, F: FnOnce(Caller<'_>) -> Result<T, Error>>(body: F) -> F {
+pub(crate) fn asking<T, F: FnMut(Caller<'_>) -> Result<T, Error>>(body: F) -> F {
     body
 }
 
 /// `call` as the exported functions use it.
 macro_rules! guard {
     ($body:expr) => {{
-        let body = $crate::capi::guard::answering($body);
+        let mut body = $crate::capi::guard::answering($body);
         // SAFETY: the arguments are those of an exported function, whose caller keeps the promise
         // of the header's introduction.
-        unsafe { $crate::capi::guard::call(body) }
+        unsafe { $crate::capi::guard::call(&mut body) }
     }};
 }
 
@@ -109,7 +115,6 @@ pub(crate) use {guard, question};
 
 impl<'a> Caller<'a> {
     /// The object behind a handle.
-    #[inline]
     pub(crate) fn object<T: Handle>(self, handle: *const T) -> Result<&'a T::Inner, Error> {
         Ok(self.shell(handle)?.inner())
     }
@@ -138,41 +143,54 @@ impl<'a> Caller<'a> {
         }
     }
 
-    #[inline]
     fn shell<T: Handle>(self, handle: *const T) -> Result<&'a Shell<T::Inner>, Error> {
         let shell: *const Shell<T::Inner> = handle.cast();
-        if shell.is_null() {
-            return Err(refusal(T::NAME, "is NULL"));
-        }
-        if !shell.is_aligned() {
-            return Err(refusal(T::NAME, "is not a handle"));
-        }
-        // SAFETY: aligned, not NULL, and by the promise of `Caller` a handle. A handle of another
-        // kind begins with a kind word, too, which is all that is read before the comparison.
-        let kind = unsafe { Shell::<T::Inner>::kind_at(shell) };
-        if kind != T::KIND as u32 {
-            return Err(refusal(T::NAME, "is not a live handle"));
-        }
+        self.check_handle(shell.cast(), shell.is_aligned(), T::KIND as u32, T::NAME)?;
         // SAFETY: the kind word says that the type is right; the handle lives for the call.
         Ok(unsafe { &*shell })
     }
 
-    /// What an argument points to.
-    #[inline]
-    pub(crate) fn read<T>(self, pointer: *const T, name: &str) -> Result<&'a T, Error> {
-        if pointer.is_null() {
+    /// That `shell` is a live handle of this kind.
+    fn check_handle(
+        self,
+        shell: *const Shell<()>,
+        is_aligned: bool,
+        kind: u32,
+        name: &str,
+    ) -> Result<(), Error> {
+        if shell.is_null() {
             return Err(refusal(name, "is NULL"));
         }
-        if !pointer.is_aligned() {
-            return Err(refusal(name, "is not aligned"));
+        if !is_aligned {
+            return Err(refusal(name, "is not a handle"));
         }
+        // SAFETY: aligned, not NULL, and by the promise of `Caller` a handle. A handle of another
+        // kind begins with a kind word, too, which is all that is read before the comparison.
+        if unsafe { Shell::kind_at(shell) } != kind {
+            return Err(refusal(name, "is not a live handle"));
+        }
+        Ok(())
+    }
+
+    /// What an argument points to.
+    pub(crate) fn read<T>(self, pointer: *const T, name: &str) -> Result<&'a T, Error> {
+        self.check_pointer(pointer.cast(), pointer.is_aligned(), name)?;
         // SAFETY: not NULL, aligned, valid by the promise of `Caller`. The types read this way
         // hold integers and pointers only, so every bit pattern is a value.
         Ok(unsafe { &*pointer })
     }
 
+    fn check_pointer(self, pointer: *const (), is_aligned: bool, name: &str) -> Result<(), Error> {
+        if pointer.is_null() {
+            return Err(refusal(name, "is NULL"));
+        }
+        if !is_aligned {
+            return Err(refusal(name, "is not aligned"));
+        }
+        Ok(())
+    }
+
     /// An array of the caller. NULL is allowed when `count` is zero.
-    #[inline]
     pub(crate) fn slice<T>(
         self,
         pointer: *const T,
@@ -196,7 +214,6 @@ impl<'a> Caller<'a> {
     }
 
     /// Borrowed text; must be UTF-8.
-    #[inline]
     pub(crate) fn text(self, text: syncline_string, name: &str) -> Result<&'a str, Error> {
         let bytes = self.slice(text.data.cast::<u8>(), text.len, name)?;
         std::str::from_utf8(bytes).map_err(|error| not_utf8(name, error.valid_up_to()))

@@ -153,6 +153,17 @@ fn report(event: &ServerEvent) -> ServerReport {
             Some(document_id),
             change.to_string(),
         ),
+        ServerEvent::RelayPushed {
+            session,
+            document_id,
+            seq,
+            ..
+        } => with(
+            SYNCLINE_SERVER_CLIENT_CHANGE_APPLIED,
+            Some(session.as_str()),
+            Some(document_id),
+            seq.to_string(),
+        ),
         ServerEvent::ClientPingRequest { session } => with(
             SYNCLINE_SERVER_CLIENT_PING_REQUEST,
             Some(session.as_str()),
@@ -344,11 +355,7 @@ fn io_error(error: std::io::Error) -> Error {
         Some(_) => syncline_error_domain::SYNCLINE_ERROR_DOMAIN_OS,
         None => syncline_error_domain::SYNCLINE_ERROR_DOMAIN_NONE,
     };
-    Error {
-        domain,
-        code: code.unwrap_or(0).into(),
-        ..Error::new(status, error.to_string())
-    }
+    Error::new(status, error.to_string()).coded(domain, code.unwrap_or(0).into())
 }
 
 /// Stops serving: no new clients, everything is stored, goodbye to the clients. Can be started

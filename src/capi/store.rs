@@ -151,10 +151,12 @@ impl From<StoreError> for Error {
             StoreError::Corrupt { .. } => SYNCLINE_ERROR_CORRUPT,
             StoreError::ReadOnly => SYNCLINE_ERROR_READ_ONLY,
             StoreError::UnsupportedVersion { .. } => SYNCLINE_ERROR_UNSUPPORTED_VERSION,
-            StoreError::Busy | StoreError::InUse { .. } | StoreError::Timeout => {
-                SYNCLINE_ERROR_BUSY
-            }
-            StoreError::NotFound => SYNCLINE_ERROR_INVALID_ARGUMENT,
+            StoreError::Busy
+            | StoreError::InUse { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Timeout => SYNCLINE_ERROR_BUSY,
+            StoreError::NotFound | StoreError::OutOfRange { .. } => SYNCLINE_ERROR_INVALID_ARGUMENT,
+            StoreError::WrongKind { .. } => SYNCLINE_ERROR_TYPE_MISMATCH,
             StoreError::Limit(_) => SYNCLINE_ERROR_LIMIT,
             StoreError::Closed => SYNCLINE_ERROR_CLOSED,
             StoreError::Full | StoreError::Io { .. } => SYNCLINE_ERROR_IO,
@@ -170,11 +172,7 @@ impl From<StoreError> for Error {
             ),
             _ => (syncline_error_domain::SYNCLINE_ERROR_DOMAIN_NONE, 0),
         };
-        Error {
-            domain: error.0,
-            code: error.1,
-            ..Error::new(status, message)
-        }
+        Error::new(status, message).coded(error.0, error.1)
     }
 }
 

@@ -211,7 +211,7 @@ pub unsafe extern "C" fn syncline_version_vector_intersect(
 fn compare(
     a: *const syncline_version_vector,
     b: *const syncline_version_vector,
-    question: impl FnOnce(&VersionVector, &VersionVector) -> bool,
+    question: fn(&VersionVector, &VersionVector) -> bool,
 ) -> bool {
     question!(false, |caller| {
         let a = caller.object(a)?.lock().clone();

@@ -22,6 +22,11 @@ impl PeerId {
         &self.0
     }
 
+    /// Whether the bytes are a UUID version 4: peers of crdt_lf can read no other.
+    pub const fn is_uuid_v4(&self) -> bool {
+        self.0[6] >> 4 == 4 && self.0[8] >> 6 == 0b10
+    }
+
     /// A new random id (UUID version 4).
     ///
     /// # Panics

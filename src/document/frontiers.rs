@@ -83,8 +83,8 @@ impl Frontiers {
             if self.gone * 2 > self.slots.len() {
                 self.close_gaps();
             }
-        } else if let [dep] = deps {
-            self.slots.retain(|head| head != dep);
+        } else if deps.len() <= FEW {
+            self.slots.retain(|head| !deps.contains(head));
         } else {
             let deps: HashSet<&ChangeKey> = deps.iter().collect();
             self.slots.retain(|head| !deps.contains(head));

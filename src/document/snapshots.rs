@@ -5,7 +5,7 @@ use super::handler::State;
 use super::handlers::fugue::{FugueBlob, FugueState};
 use super::handlers::fugue_body::FugueBody;
 use super::handlers::movable_list_body::{MovableBlob, MovableBody, SeededElement};
-use super::handlers::state::ByteState;
+use super::handlers::state::ByteState as _;
 use super::log::{Operation, Pruned};
 use super::types::{CLOCK_AHEAD_MS_MAX, HandlerIdx, Origin};
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
@@ -184,7 +184,7 @@ impl Document {
                 state if prune => state
                     .bytes_mut()
                     .into_iter()
-                    .for_each(ByteState::history_pruned),
+                    .for_each(|state| state.history_pruned(&|_| true)),
                 _ => (),
             }
         }

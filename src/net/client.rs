@@ -5,6 +5,9 @@
 
 use super::client_driver;
 use super::clock::SteadyClock;
+use super::dial::{check_headers, check_url};
+#[cfg(feature = "tls")]
+use super::tls::TlsRoots;
 use crate::clock::VersionVector;
 use crate::document::{
     Commit, Document, DocumentObserver, LockError, ObserverId, Origin, SharedDocument,
@@ -24,8 +27,13 @@ use tokio::sync::Notify;
 /// How a client works. Sizes in bytes, times in milliseconds.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// `ws://host:port/anything`.
+    /// `ws://host:port/anything` or `wss://`.
     pub url: String,
+    /// More headers of the request, as `Authorization`.
+    pub headers: Vec<(String, String)>,
+    /// Whom to believe with `wss://`; `None`: the machine's trust store.
+    #[cfg(feature = "tls")]
+    pub tls_roots: Option<TlsRoots>,
     /// Sends gzip; both kinds are received.
     pub gzip: bool,
     /// Time for name, TCP and WebSocket upgrade.
@@ -58,6 +66,9 @@ impl ClientOptions {
     pub fn new(url: impl Into<String>) -> Self {
         ClientOptions {
             url: url.into(),
+            headers: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls_roots: None,
             gzip: false,
             connect_timeout_ms: 10_000,
             handshake_timeout_ms: 5_000,
@@ -219,9 +230,10 @@ impl Client {
     /// A client for an address.
     ///
     /// # Errors
-    /// [`ClientError::Url`]: anything but `ws://`.
+    /// [`ClientError::Url`]: anything but `ws://` and `wss://`, or a header that cannot be sent.
     pub fn new(options: ClientOptions) -> Result<Self, ClientError> {
-        client_driver::check_url(&options.url)?;
+        check_url(&options.url)?;
+        check_headers(&options.headers)?;
         let shared = Arc::new(ClientShared {
             options,
             observers: RwLock::default(),

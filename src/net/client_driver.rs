@@ -3,25 +3,19 @@
 //! Layer: `net`. One loop: do what the core asks for, then wait for the socket, the clock, a local
 //! commit or the application, whichever comes first. The document is locked for one step at a time.
 
-use super::client::{ClientError, Link};
+use super::client::Link;
+use super::dial::{ClientSocket, Opening, Target, dial};
 use super::outbox::Outbox;
-use super::socket::{Meter, Metered, Socket, SocketEvent, config};
+use super::socket::SocketEvent;
 use crate::clock::VersionVector;
 use crate::document::LockError;
 use crate::sync::crdt_sync::{ClientAction, ClientEvent, ClientStatus};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Bytes;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::Uri;
-
-type ClientSocket = Socket<Metered>;
-type Opening = Pin<Box<dyn Future<Output = Result<Box<ClientSocket>, String>>>>;
 
 /// Progress is told at most so often while more than a few changes are pending: computing it lists
 /// them.
@@ -52,19 +46,6 @@ struct Driver<'a> {
     progress_after: Instant,
     server: Option<VersionVector>,
     tell_status: bool,
-}
-
-/// Refuses addresses this build cannot use.
-pub(super) fn check_url(url: &str) -> Result<(), ClientError> {
-    let uri: Uri = url
-        .parse()
-        .map_err(|error| ClientError::Url(format!("{error}")))?;
-    match uri.scheme_str() {
-        Some("ws") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(()),
-        Some("ws") => Err(ClientError::Url("it names no host".to_owned())),
-        Some("wss") => Err(ClientError::Url("this build has no TLS".to_owned())),
-        _ => Err(ClientError::Url("it does not start with ws://".to_owned())),
-    }
 }
 
 /// The thread. Ends when the handle says so.
@@ -192,9 +173,15 @@ impl Driver<'_> {
 
     fn open(&mut self) {
         self.drop_transport();
-        let url = self.link.client.options.url.clone();
-        let message_bytes_max = self.link.client.options.message_bytes_max;
-        self.opening = Some(Box::pin(open(url, message_bytes_max)));
+        let options = &self.link.client.options;
+        self.opening = Some(Box::pin(dial(Target {
+            url: options.url.clone(),
+            subprotocol: None,
+            headers: options.headers.clone(),
+            #[cfg(feature = "tls")]
+            roots: options.tls_roots.clone(),
+            message_bytes_max: options.message_bytes_max,
+        })));
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
@@ -266,6 +253,7 @@ impl Driver<'_> {
                 reason
             }
             // The outbox has no bound of its own, and nobody closes it.
+            SocketEvent::Relieved => return,
             SocketEvent::Overflow => unreachable!("an outbox of usize::MAX bytes"),
             SocketEvent::MayClose(closing) => {
                 self.close(closing.code, &closing.reason).await;
@@ -330,30 +318,4 @@ impl Driver<'_> {
             () = sleep_until(deadline.unwrap_or(far)) => Wake::Deadline,
         }
     }
-}
-
-async fn open(url: String, message_bytes_max: usize) -> Result<Box<ClientSocket>, String> {
-    let request = url
-        .as_str()
-        .into_client_request()
-        .map_err(|error| error.to_string())?;
-    let host = request
-        .uri()
-        .host()
-        .unwrap_or_default()
-        .trim_matches(['[', ']'])
-        .to_owned();
-    let port = request.uri().port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host.as_str(), port))
-        .await
-        .map_err(|error| error.to_string())?;
-    // Without it small edits wait for the peer's delayed acknowledgement; failing is harmless.
-    let _ = stream.set_nodelay(true);
-    let meters = [Arc::<Meter>::default(), Arc::default()];
-    let stream = Metered::new(stream, meters);
-    let config = config(message_bytes_max);
-    let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
-    upgraded
-        .map(|(stream, _)| Box::new(Socket::new(stream)))
-        .map_err(|error| error.to_string())
 }

@@ -5,6 +5,7 @@
 //! memory. It also counts what this peer sent and is not settled yet (waits for the disk), so that
 //! reading stops before that grows.
 
+use crate::sync::native::{FairQueue, Outgoing};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ const UNSETTLED_BYTES_MAX: usize = 4 << 20;
 /// Outgoing frames of one socket.
 pub(super) struct Outbox {
     bytes_max: usize,
+    /// Unsent bytes at which it says that it is full.
+    full_at: usize,
     state: Mutex<State>,
 }
 
@@ -26,6 +29,10 @@ struct State {
     frames: VecDeque<Bytes>,
     /// Bytes of `frames`.
     queued: usize,
+    /// Of a connection of the native dialect: what it sends, in turns.
+    fair: Option<FairQueue>,
+    /// A room left something out because so much waits.
+    starved: bool,
     /// Bytes the socket took, but has not written.
     in_socket: usize,
     close: Option<Closing>,
@@ -48,8 +55,64 @@ impl Outbox {
     pub fn new(bytes_max: usize) -> Arc<Self> {
         Arc::new(Outbox {
             bytes_max,
+            full_at: bytes_max / 2,
             state: Mutex::default(),
         })
+    }
+
+    /// Of a client that fills it as far as it is not full: then reading never stops.
+    #[cfg(feature = "client")]
+    pub fn unbounded(full_at: usize) -> Arc<Self> {
+        Arc::new(Outbox {
+            bytes_max: usize::MAX,
+            full_at,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The connection speaks the native dialect: its rooms look at [`is_full`](Self::is_full).
+    #[cfg(any(feature = "server", test))]
+    pub fn take_turns(&self, part_bytes: usize) {
+        let fair = &mut self.state.lock().fair;
+        fair.get_or_insert_with(|| FairQueue::new(part_bytes));
+    }
+
+    /// Queues something of the native dialect. False: the connection ends.
+    #[cfg(any(feature = "server", test))]
+    pub fn push_outgoing(&self, outgoing: Outgoing) -> bool {
+        let mut state = self.state.lock();
+        let open = state.close.is_none() && !state.overflowed;
+        match (&mut state.fair, open) {
+            (Some(fair), true) => fair.push(outgoing),
+            _ => return false,
+        }
+        wake(state);
+        true
+    }
+
+    /// The peer takes no larger frames.
+    #[cfg(any(feature = "server", test))]
+    pub fn limit_parts(&self, bytes_max: usize) {
+        if let Some(fair) = &mut self.state.lock().fair {
+            fair.limit_parts(bytes_max);
+        }
+    }
+
+    /// Whether so much waits that nothing more should come; whoever asked is told when that is
+    /// over, see [`take_relief`](Self::take_relief).
+    pub fn is_full(&self) -> bool {
+        let mut state = self.state.lock();
+        let full = state.unsent() > self.full_at;
+        state.starved |= full;
+        full
+    }
+
+    /// Whether something was left out, and most of what waited has left since. Once.
+    pub fn take_relief(&self) -> bool {
+        let mut state = self.state.lock();
+        let relieved = state.starved && state.unsent() <= self.full_at / 2;
+        state.starved &= !relieved;
+        relieved
     }
 
     /// Queues a frame. One that does not fit ends the connection, unless it is alone: a document
@@ -59,7 +122,7 @@ impl Outbox {
         if state.overflowed || state.close.is_some() {
             return false;
         }
-        let unsent = state.queued + state.in_socket;
+        let unsent = state.unsent();
         let fits = unsent == 0 || unsent.saturating_add(frame.len()) <= self.bytes_max;
         if fits {
             state.queued += frame.len();
@@ -84,6 +147,12 @@ impl Outbox {
         wake(state);
     }
 
+    /// Has the socket's task look around: something else happened to the session.
+    #[cfg(feature = "server")]
+    pub fn wake(&self) {
+        wake(self.state.lock());
+    }
+
     /// Remembers whom to wake, before looking at anything else.
     pub fn register(&self, context: &Context<'_>) {
         let mut state = self.state.lock();
@@ -96,8 +165,14 @@ impl Outbox {
     /// The next frame for the socket.
     pub fn pop(&self) -> Option<Bytes> {
         let mut state = self.state.lock();
-        let frame = state.frames.pop_front()?;
-        state.queued -= frame.len();
+        let frame = match (state.frames.pop_front(), &mut state.fair) {
+            (Some(frame), _) => {
+                state.queued -= frame.len();
+                frame
+            }
+            (None, Some(fair)) => fair.pop()?.into(),
+            (None, None) => return None,
+        };
         state.in_socket += frame.len();
         Some(frame)
     }
@@ -109,8 +184,7 @@ impl Outbox {
 
     /// Bytes that have not left.
     pub fn unsent_bytes(&self) -> usize {
-        let state = self.state.lock();
-        state.queued + state.in_socket
+        self.state.lock().unsent()
     }
 
     pub fn is_overflowed(&self) -> bool {
@@ -120,14 +194,14 @@ impl Outbox {
     /// How to end, as soon as everything was sent.
     pub fn closing(&self) -> Option<Closing> {
         let state = self.state.lock();
-        let sent = state.queued + state.in_socket == 0;
+        let sent = state.unsent() == 0 && state.fair.as_ref().is_none_or(FairQueue::is_empty);
         state.close.clone().filter(|_| sent)
     }
 
     /// Whether more of this peer may be read: it reads what it gets, and the disk keeps up.
     pub fn may_read(&self) -> bool {
         let state = self.state.lock();
-        state.queued + state.in_socket <= self.bytes_max / 2
+        state.unsent() <= self.bytes_max / 2
             && state.unsettled_frames < UNSETTLED_FRAMES_MAX
             && state.unsettled_bytes < UNSETTLED_BYTES_MAX
     }
@@ -142,6 +216,14 @@ impl Outbox {
             outbox: self.clone(),
             bytes,
         }
+    }
+}
+
+impl State {
+    /// Bytes that have not left; states that are shared do not count.
+    fn unsent(&self) -> usize {
+        let fair = self.fair.as_ref().map_or(0, FairQueue::bytes);
+        self.queued + fair + self.in_socket
     }
 }
 

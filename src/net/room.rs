@@ -13,12 +13,16 @@ use crate::store::{StoreError, StoredDocument};
 use crate::sync::crdt_sync::{
     Refusal, Room, RoomInput, RoomOutput, RoomOutputs, ServerEvent, SessionId, frame,
 };
+use crate::sync::native::{self, Outgoing, Surroundings};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 use tokio_tungstenite::tungstenite::Bytes;
+
+/// Key of the attachment with the room's epoch.
+const EPOCH_KEY: &str = "syncline.epoch";
 
 /// A room in memory.
 pub(super) struct LiveRoom {
@@ -32,6 +36,8 @@ pub(super) struct LiveRoom {
 
 struct RoomState {
     room: Room,
+    /// The sessions of the native dialect; made for the first of them.
+    native: Option<native::Room<Document>>,
     /// What the sessions were told of.
     seen: VersionVector,
     /// A panic happened in the middle of a message: the room's state is unknown. What is stored is
@@ -61,7 +67,56 @@ struct Batch {
 
 enum Delivery {
     Frame(Arc<Outbox>, Bytes),
+    Native(Arc<Outbox>, Outgoing),
     Event(ServerEvent),
+}
+
+/// What a message led to, in both dialects.
+#[derive(Default)]
+struct Outcome {
+    persist: bool,
+    outputs: Vec<RoomOutput>,
+    native: Vec<native::RoomOutput>,
+}
+
+impl Outcome {
+    fn add(&mut self, outputs: RoomOutputs) {
+        self.persist |= outputs.persist;
+        self.outputs.extend(outputs.outputs);
+    }
+
+    fn add_native(&mut self, outputs: native::RoomOutputs) {
+        self.persist |= outputs.persist;
+        self.native.extend(outputs.outputs);
+    }
+}
+
+impl RoomState {
+    /// Tells the sessions of the native dialect what they were not told.
+    fn tell_native(
+        &mut self,
+        server: &ServerShared,
+        seen: &VersionVector,
+        document: &Document,
+        outcome: &mut Outcome,
+    ) {
+        let Some(native) = self.native.as_mut().filter(|room| room.has_readers()) else {
+            return;
+        };
+        let is_full = |session: &SessionId| server.is_full(session);
+        let around = Surroundings {
+            seen,
+            is_full: &is_full,
+        };
+        outcome.add_native(native.document_changed(&around, document));
+    }
+
+    /// Tells the sessions of crdt_socket_sync.
+    fn tell_others(&mut self, seen: &VersionVector, document: &Document, outcome: &mut Outcome) {
+        if !self.room.sessions().is_empty() {
+            outcome.add(self.room.document_changed(seen, document));
+        }
+    }
 }
 
 /// Batches that are not out, in order.
@@ -106,6 +161,7 @@ impl LiveRoom {
             stored,
             state: Mutex::new(RoomState {
                 room,
+                native: None,
                 seen,
                 broken: false,
             }),
@@ -119,15 +175,21 @@ impl LiveRoom {
 
     /// Names of the sessions in the room.
     pub fn sessions(&self) -> Arc<[SessionId]> {
-        self.state.lock().room.sessions()
+        let state = self.state.lock();
+        match state.native.as_ref().filter(|room| !room.is_empty()) {
+            None => state.room.sessions(),
+            Some(native) => {
+                let sessions = state.room.sessions();
+                sessions.iter().chain(native.sessions()).cloned().collect()
+            }
+        }
     }
 
     /// Whether nobody is in the room and nothing waits. Does not wait for a message in progress.
     pub fn is_idle(&self) -> bool {
-        let empty = self
-            .state
-            .try_lock()
-            .is_some_and(|state| state.room.is_empty());
+        let empty = self.state.try_lock().is_some_and(|state| {
+            state.room.is_empty() && state.native.as_ref().is_none_or(native::Room::is_empty)
+        });
         empty && self.releases.lock().waiting.is_empty()
     }
 
@@ -148,9 +210,15 @@ impl LiveRoom {
     ) -> Result<(), (RoomInput, Refusal)> {
         let now_ms = server.clock.now_ms();
         let mut input = Some(input);
-        let done = self.with(server, unsettled, |state, document| {
+        let done = self.with(server, unsettled, |state, document, seen| {
             let input = input.take().expect("called once");
-            state.room.handle(session, input, document, now_ms)
+            let outputs = state.room.handle(session, input, document, now_ms);
+            let mut outcome = Outcome::default();
+            outcome.add(outputs);
+            if outcome.persist {
+                state.tell_native(server, seen, document, &mut outcome);
+            }
+            outcome
         });
         match (done, input) {
             (true, _) | (false, None) => Ok(()),
@@ -158,11 +226,96 @@ impl LiveRoom {
         }
     }
 
+    /// Handles one message of a session of the native dialect. May block on the document's lock,
+    /// and, once per room, on the device.
+    ///
+    /// # Errors
+    /// Gives the message back.
+    pub fn handle_native(
+        self: &Arc<Self>,
+        server: &Arc<ServerShared>,
+        session: &SessionId,
+        channel: u32,
+        input: native::RoomInput,
+        unsettled: Option<Unsettled>,
+    ) -> Result<(), native::RoomInput> {
+        if let Err(error) = self.prepare_native(server) {
+            log::error!(target: "server", "room {:?} has no epoch: {error}", self.document_id);
+            return Err(input);
+        }
+        let mut input = Some(input);
+        let mut events = Vec::new();
+        let done = self.with(server, unsettled, |state, document, seen| {
+            let mut outcome = Outcome::default();
+            let (Some(input), Some(native)) = (input.take(), &mut state.native) else {
+                return outcome;
+            };
+            let is_full = |session: &SessionId| server.is_full(session);
+            let around = Surroundings {
+                seen,
+                is_full: &is_full,
+            };
+            let outputs = native.handle(session, channel, input, &around, document);
+            if let Some(peer) = outputs.joined {
+                events.push(ServerEvent::ClientHandshake {
+                    session: session.clone(),
+                    document_id: self.document_id.clone(),
+                    peer,
+                });
+            }
+            if let Some(code) = outputs.refused {
+                log::debug!(target: "server", "{session} in {:?}: refused: {code:?}", self.document_id);
+            }
+            let applied = outputs.applied;
+            outcome.add_native(outputs);
+            if applied > 0 {
+                let changes = &server.counters.changes_applied;
+                changes.fetch_add(applied as u64, Ordering::Relaxed);
+                state.tell_others(seen, document, &mut outcome);
+            }
+            outcome
+        });
+        events.iter().for_each(|event| server.event(event));
+        match (done, input) {
+            (true, _) | (false, None) => Ok(()),
+            (false, Some(input)) => Err(input),
+        }
+    }
+
+    fn prepare_native(&self, server: &ServerShared) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        if state.native.is_none() {
+            let epoch = self.epoch()?;
+            let mut seed = [0; 8];
+            // Numbers of states: a repeated one is noticed by its version.
+            let _ = getrandom::fill(&mut seed);
+            let seed = u64::from_le_bytes(seed);
+            let options = server.native_rooms.clone();
+            state.native = Some(native::Room::new(options, epoch, seed));
+        }
+        Ok(())
+    }
+
+    /// Names the room's history: made when it is first asked for, gone with the stored document.
+    fn epoch(&self) -> Result<u64, StoreError> {
+        let stored = self.stored.attachment(EPOCH_KEY)?;
+        if let Some(epoch) = stored.and_then(|bytes| bytes.try_into().ok()) {
+            return Ok(u64::from_be_bytes(epoch));
+        }
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|error| StoreError::Io {
+            code: 0,
+            message: error.to_string(),
+        })?;
+        self.stored.attach(EPOCH_KEY, Some(bytes.to_vec()))?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
     /// Tells the sessions what was committed outside of the room. May block on the document's lock.
     pub fn tell_foreign(self: &Arc<Self>, server: &Arc<ServerShared>) {
         self.watch.scheduled.store(false, Ordering::SeqCst);
         if self.watch.foreign.load(Ordering::SeqCst)
-            && !self.with(server, None, |_, _| RoomOutputs::default())
+            && !self.with(server, None, |_, _, _| Outcome::default())
         {
             log::warn!(target: "server", "room {:?} could not be told of local edits", self.document_id);
         }
@@ -171,20 +324,21 @@ impl LiveRoom {
     /// Takes a snapshot of the document and tells the sessions.
     pub fn take_snapshot(self: &Arc<Self>, server: &Arc<ServerShared>) -> bool {
         let mut taken = false;
-        let done = self.with(server, None, |state, document| {
+        let done = self.with(server, None, |state, document, seen| {
             taken = document.take_snapshot(true).is_ok();
-            let seen = state.seen.clone();
-            let mut outputs = state.room.document_changed(&seen, document);
-            outputs.persist = true;
+            let mut outcome = Outcome::default();
+            state.tell_others(seen, document, &mut outcome);
+            state.tell_native(server, seen, document, &mut outcome);
+            outcome.persist = true;
             if taken {
                 let document_id = self.document_id.clone();
-                outputs
+                outcome
                     .outputs
                     .push(RoomOutput::Event(ServerEvent::SnapshotCreated {
                         document_id,
                     }));
             }
-            outputs
+            outcome
         });
         done && taken
     }
@@ -195,7 +349,7 @@ impl LiveRoom {
         self: &Arc<Self>,
         server: &Arc<ServerShared>,
         unsettled: Option<Unsettled>,
-        body: impl FnOnce(&mut RoomState, &mut Document) -> RoomOutputs,
+        body: impl FnOnce(&mut RoomState, &mut Document, &VersionVector) -> Outcome,
     ) -> bool {
         let mut state = self.state.lock();
         if state.broken {
@@ -206,28 +360,31 @@ impl LiveRoom {
         let handling = Handling::start(&self.watch);
         let result = self.stored.document().with(|document| {
             let foreign = self.watch.foreign.swap(false, Ordering::SeqCst);
-            let mut told = RoomOutputs::default();
+            let mut seen = std::mem::take(&mut state.seen);
+            let mut told = Outcome::default();
             if foreign {
-                let seen = state.seen.clone();
-                told = state.room.document_changed(&seen, document);
+                state.tell_others(&seen, document, &mut told);
+                state.tell_native(server, &seen, document, &mut told);
                 told.persist = true;
+                seen = document.version_vector();
             }
-            let outputs = body(&mut state, document);
-            if foreign || outputs.persist {
-                state.seen = document.version_vector();
-            }
-            (told, outputs)
+            let outcome = body(&mut state, document, &seen);
+            state.seen = match outcome.persist {
+                true => document.version_vector(),
+                false => seen,
+            };
+            (told, outcome)
         });
         drop(handling);
         state.broken = false;
-        let Ok((told, outputs)) = result else {
+        let Ok((told, outcome)) = result else {
             return false;
         };
         // Numbered under the room's lock, so that batches keep the order of the messages; sent
         // without it, because observers may call back.
         let queued = [
             self.queue(server, told, None),
-            self.queue(server, outputs, unsettled),
+            self.queue(server, outcome, unsettled),
         ];
         drop(state);
         for (number, persist) in queued.into_iter().flatten() {
@@ -244,13 +401,21 @@ impl LiveRoom {
     fn queue(
         &self,
         server: &ServerShared,
-        outputs: RoomOutputs,
+        outcome: Outcome,
         unsettled: Option<Unsettled>,
     ) -> Option<(u64, bool)> {
-        let persist = outputs.persist;
-        let mut deliveries = Vec::with_capacity(outputs.outputs.len());
-        for output in outputs.outputs {
+        let persist = outcome.persist;
+        let mut deliveries = Vec::with_capacity(outcome.outputs.len() + outcome.native.len());
+        for output in outcome.outputs {
             address(server, output, &mut deliveries);
+        }
+        if !outcome.native.is_empty() {
+            let known = server.sessions.read();
+            for native::RoomOutput { session, outgoing } in outcome.native {
+                if let Some(session) = known.get(&session) {
+                    deliveries.push(Delivery::Native(session.outbox.clone(), outgoing));
+                }
+            }
         }
         if deliveries.is_empty() && !persist {
             return None;
@@ -361,6 +526,8 @@ fn address(server: &ServerShared, output: RoomOutput, deliveries: &mut Vec<Deliv
                 deliveries.push(Delivery::Frame(session.outbox.clone(), frame));
             }
         }
+        // Only rooms of a relay have logs.
+        RoomOutput::Behind { .. } => {}
         RoomOutput::Event(event) => deliveries.push(Delivery::Event(event)),
     }
 }
@@ -369,6 +536,11 @@ fn deliver(server: &ServerShared, delivery: Delivery) {
     match delivery {
         Delivery::Frame(outbox, frame) => {
             if outbox.push(frame) {
+                server.count(|counters| &counters.messages_out);
+            }
+        }
+        Delivery::Native(outbox, outgoing) => {
+            if outbox.push_outgoing(outgoing) {
                 server.count(|counters| &counters.messages_out);
             }
         }

@@ -3,13 +3,19 @@
 //! Layer: `net`. The object is a handle; the work is done on a small runtime of its own, which
 //! starts with [`Server::start`] and is gone when [`Server::stop`] returns.
 
+use super::authorize::{Access, Authorizer};
 use super::clock::SteadyClock;
 use super::connection;
+use super::dialect::Dialect;
+use super::link::CLOSE_STOPPING;
 use super::rooms::Rooms;
 use super::server_shared::{Counters, ServerShared};
+#[cfg(feature = "tls")]
+use super::tls::TlsIdentity;
 use crate::document::{DocumentOptions, SharedDocument};
 use crate::store::{DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError};
-use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions};
+use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions, SessionId};
+use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -43,6 +49,15 @@ pub struct ServerOptions {
     pub client_timeout_ms: u32,
     /// Time for the WebSocket upgrade.
     pub handshake_timeout_ms: u32,
+    /// Largest head of a request.
+    pub header_bytes_max: usize,
+    /// Time for an [`Authorizer`]'s answer; a client that waited longer is told to try again.
+    pub authorize_timeout_ms: u32,
+    /// The certificate of `wss://`; `None`: no TLS.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<TlsIdentity>>,
+    /// The protocols that are served, the preferred ones first.
+    pub dialects: Vec<Dialect>,
     /// How long an empty room stays loaded.
     pub room_idle_ms: u32,
     /// How long a message waits for the application's transaction on a document.
@@ -52,6 +67,11 @@ pub struct ServerOptions {
     /// The protocol's own options. `limits.frame_bytes_max`, `limits.text_bytes_max` and
     /// `idle_timeout_ms` are replaced by those above.
     pub protocol: ProtocolOptions,
+    /// Options of the native dialect; `idle_timeout_ms` and `limits.message_bytes_max` are replaced
+    /// by those above.
+    pub native: NativeOptions,
+    /// Options of rooms of the native dialect.
+    pub native_rooms: RoomOptions,
 }
 
 impl Default for ServerOptions {
@@ -67,6 +87,11 @@ impl Default for ServerOptions {
             outbound_bytes_max: 16 << 20,
             client_timeout_ms: 60_000,
             handshake_timeout_ms: 10_000,
+            header_bytes_max: 16 << 10,
+            authorize_timeout_ms: 10_000,
+            #[cfg(feature = "tls")]
+            tls: None,
+            dialects: vec![Dialect::CrdtSync, Dialect::Native],
             room_idle_ms: 60_000,
             lock_timeout_ms: 10_000,
             document: DocumentOptions::default(),
@@ -74,6 +99,8 @@ impl Default for ServerOptions {
                 create_documents: true,
                 ..ProtocolOptions::default()
             },
+            native: NativeOptions::default(),
+            native_rooms: RoomOptions::default(),
         }
     }
 }
@@ -88,6 +115,17 @@ pub trait ServerObserver: Send + Sync {
 
     /// A document was unloaded.
     fn room_closed(&self, _room: &str) {}
+
+    /// A client of the native dialect sent a message of the application's own (types 64 to 127),
+    /// about a document or about none.
+    fn application_message(
+        &self,
+        _session: &SessionId,
+        _room: Option<&str>,
+        _message_type: u8,
+        _bytes: &[u8],
+    ) {
+    }
 
     /// A connection was not served.
     fn refused(&self, _address: SocketAddr, _reason: &str) {}
@@ -117,6 +155,10 @@ pub struct ClientInfo {
     pub id: String,
     /// Where it connects from.
     pub address: SocketAddr,
+    /// Who it is, if an [`Authorizer`] said so.
+    pub user: Option<String>,
+    /// What it speaks, once that is known.
+    pub dialect: Option<Dialect>,
     /// Bytes that wait for it.
     pub unsent_bytes: usize,
 }
@@ -135,6 +177,7 @@ pub struct Server {
     options: ServerOptions,
     store: Arc<DocumentStore>,
     observers: RwLock<Vec<Arc<dyn ServerObserver>>>,
+    authorizer: RwLock<Option<Arc<dyn Authorizer>>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -163,6 +206,7 @@ impl Server {
             options,
             store: store.unwrap_or_else(in_memory),
             observers: RwLock::default(),
+            authorizer: RwLock::default(),
             running: Mutex::new(None),
         }
     }
@@ -186,6 +230,14 @@ impl Server {
                 .observers
                 .write()
                 .retain(|known| !Arc::ptr_eq(known, observer));
+        }
+    }
+
+    /// Who decides about joins; `None`: everybody may do everything. Counts for later joins.
+    pub fn set_authorizer(&self, authorizer: Option<Arc<dyn Authorizer>>) {
+        (*self.authorizer.write()).clone_from(&authorizer);
+        if let Some(running) = &*self.running.lock() {
+            *running.shared.authorizer.write() = authorizer;
         }
     }
 
@@ -241,9 +293,14 @@ impl Server {
         protocol.limits.frame_bytes_max = self.options.message_bytes_max;
         protocol.limits.text_bytes_max = self.options.message_bytes_max;
         protocol.idle_timeout_ms = self.options.client_timeout_ms.into();
+        let mut native = self.options.native.clone();
+        native.limits.message_bytes_max = self.options.message_bytes_max;
+        native.idle_timeout_ms = self.options.client_timeout_ms.into();
         Arc::new(ServerShared {
             options: self.options.clone(),
             protocol: Arc::new(protocol),
+            native: Arc::new(native),
+            native_rooms: Arc::new(self.options.native_rooms.clone()),
             store: self.store.clone(),
             clock: SteadyClock::new(),
             rooms: Rooms::default(),
@@ -254,6 +311,7 @@ impl Server {
             unpacking: Semaphore::new(self.options.unpacking_max.clamp(1, Semaphore::MAX_PERMITS)),
             counters: Counters::default(),
             observers: RwLock::new(self.observers.read().clone()),
+            authorizer: RwLock::new(self.authorizer.read().clone()),
             stopping: watch::Sender::new(false),
             runtime: runtime.handle().clone(),
         })
@@ -276,9 +334,7 @@ impl Server {
         let left = || deadline.saturating_duration_since(Instant::now());
         let flushed = self.store.flush(left());
         for session in shared.sessions.read().values() {
-            session
-                .outbox
-                .close(connection::CLOSE_STOPPING, "the server stops");
+            session.outbox.close(CLOSE_STOPPING, "the server stops");
         }
         let all = u32::try_from(shared.options.connections_max).unwrap_or(u32::MAX);
         let ended = async {
@@ -399,6 +455,8 @@ impl Server {
         let info = chosen.into_iter().map(|session| ClientInfo {
             id: session.id.as_str().to_owned(),
             address: session.address,
+            user: session.permissions.user().map(|user| user.to_string()),
+            dialect: session.dialect.get().copied(),
             unsent_bytes: session.outbox.unsent_bytes(),
         });
         info.collect()
@@ -407,6 +465,44 @@ impl Server {
     /// Ends a client's connection after what waits for it was sent; false if it is not connected.
     pub fn disconnect_client(&self, id: &str, code: u16, reason: &str) -> bool {
         self.with_session(id, |session| session.outbox.close(code, reason))
+    }
+
+    /// Changes what a user may do in a room, or in all rooms that it is in now, at once;
+    /// [`Access::Deny`] makes it leave, for `reason`. Later joins are the [`Authorizer`]'s to
+    /// decide. The number of sessions that it concerned.
+    pub fn set_access(
+        &self,
+        user: &str,
+        room: Option<&str>,
+        access: Access,
+        reason: &str,
+    ) -> usize {
+        self.revise(room, access, reason, |known| known == Some(user))
+    }
+
+    /// Makes a user leave a room, or everybody (`user: None`), or a user every room (`room:
+    /// None`), for `reason`. The number of sessions that it concerned.
+    pub fn evict(&self, user: Option<&str>, room: Option<&str>, reason: &str) -> usize {
+        self.revise(room, Access::Deny, reason, |known| {
+            user.is_none() || known == user
+        })
+    }
+
+    fn revise(
+        &self,
+        room: Option<&str>,
+        access: Access,
+        reason: &str,
+        concerns: impl Fn(Option<&str>) -> bool,
+    ) -> usize {
+        let Some(shared) = self.shared_if_running() else {
+            return 0;
+        };
+        let sessions: Vec<_> = shared.sessions.read().values().cloned().collect();
+        let revised = sessions
+            .iter()
+            .filter(|session| session.set_access(room, access, reason, &concerns));
+        revised.count()
     }
 
     /// Sends a frame of the application's own to a client; false if it is not connected or too

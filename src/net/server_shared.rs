@@ -2,13 +2,17 @@
 //!
 //! Layer: `net`.
 
+use super::authorize::{Access, Authorizer, Permissions};
 use super::clock::SteadyClock;
+use super::dialect::Dialect;
+use super::http::RequestHead;
 use super::outbox::Outbox;
 use super::rooms::Rooms;
 use super::server::{ServerObserver, ServerOptions};
 use super::socket::Meter;
 use crate::store::DocumentStore;
 use crate::sync::crdt_sync::{Framing, ServerEvent, ServerOptions as ProtocolOptions, SessionId};
+use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,6 +25,8 @@ use tokio::sync::{Semaphore, watch};
 pub(super) struct ServerShared {
     pub options: ServerOptions,
     pub protocol: Arc<ProtocolOptions>,
+    pub native: Arc<NativeOptions>,
+    pub native_rooms: Arc<RoomOptions>,
     pub store: Arc<DocumentStore>,
     pub clock: SteadyClock,
     pub rooms: Rooms,
@@ -31,6 +37,8 @@ pub(super) struct ServerShared {
     pub unpacking: Semaphore,
     pub counters: Counters,
     pub observers: RwLock<Vec<Arc<dyn ServerObserver>>>,
+    /// `None`: everybody may do everything.
+    pub authorizer: RwLock<Option<Arc<dyn Authorizer>>>,
     /// True: accept nothing more.
     pub stopping: watch::Sender<bool>,
     pub runtime: tokio::runtime::Handle,
@@ -40,12 +48,31 @@ pub(super) struct ServerShared {
 pub(super) struct Session {
     pub id: SessionId,
     pub address: SocketAddr,
+    /// The request that it came with.
+    pub head: Arc<RequestHead>,
     pub outbox: Arc<Outbox>,
+    /// What it may do in the rooms that it joined.
+    pub permissions: Permissions,
+    /// Known after the first message at the latest.
+    pub dialect: OnceLock<Dialect>,
     /// Known before the first message of a room can go out: rooms answer frames.
     pub framing: OnceLock<Framing>,
 }
 
 impl Session {
+    /// [`Permissions::set_access`], told to the connection.
+    pub fn set_access(
+        &self,
+        room: Option<&str>,
+        access: Access,
+        reason: &str,
+        concerns: impl Fn(Option<&str>) -> bool,
+    ) -> bool {
+        let changed = self.permissions.set_access(room, access, reason, concerns);
+        self.outbox.wake();
+        changed
+    }
+
     pub fn framing(&self) -> Framing {
         self.framing.get().copied().unwrap_or_default()
     }
@@ -84,6 +111,14 @@ impl ServerShared {
     pub fn tell(&self, call: impl Fn(&dyn ServerObserver)) {
         let observers = self.observers.read().clone();
         observers.iter().for_each(|observer| call(&**observer));
+    }
+
+    /// Whether so much waits for a session that rooms send it no more.
+    pub fn is_full(&self, id: &SessionId) -> bool {
+        let sessions = self.sessions.read();
+        sessions
+            .get(id)
+            .is_some_and(|session| session.outbox.is_full())
     }
 
     pub fn session(&self, id: &SessionId) -> Option<Arc<Session>> {

@@ -39,6 +39,8 @@ pub(super) enum SocketEvent {
     Overflow,
     /// What [`Outbox::close`] asked for can be done.
     MayClose(Closing),
+    /// See [`Outbox::take_relief`].
+    Relieved,
 }
 
 /// A WebSocket.
@@ -76,6 +78,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         if let Some(closing) = outbox.closing() {
             return Poll::Ready(SocketEvent::MayClose(closing));
+        }
+        if outbox.take_relief() {
+            return Poll::Ready(SocketEvent::Relieved);
         }
         while outbox.may_read() {
             match Pin::new(&mut self.stream).poll_next(context) {

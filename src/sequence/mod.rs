@@ -4,6 +4,7 @@
 //! `list` keeps runs in order and finds them by position and by id, `fugue` decides where a
 //! foreign element goes (crdt_lf specification, chapter 10).
 
+mod bits;
 mod bulk;
 mod fugue;
 mod history;

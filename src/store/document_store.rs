@@ -10,8 +10,8 @@
 use super::tracker::Tracker;
 use super::writer::Hub;
 use super::{
-    Content, DocumentInfo, DocumentMeta, KIND_CRDT, Store, StoreError, StoreObserver, Write,
-    check_name, loading, stacks,
+    Content, DocumentInfo, DocumentMeta, Head, KIND_CRDT, RawLog, Store, StoreError, StoreObserver,
+    Write, check_name, loading, new_epoch, stacks,
 };
 use crate::clock::{PeerId, VersionVector};
 use crate::document::{DocumentOptions, SharedDocument, UndoIdx};
@@ -81,6 +81,7 @@ pub struct StoredDocument {
     document: Arc<SharedDocument>,
     /// `None` in a read-only store.
     tracker: Option<Arc<Tracker>>,
+    epoch: u64,
 }
 
 impl DocumentStore {
@@ -109,7 +110,12 @@ impl DocumentStore {
             }
             if let Some(document) = state.document.upgrade() {
                 let tracker = state.tracker.upgrade();
-                let stored = StoredDocument { document, tracker };
+                let epoch = state.epoch;
+                let stored = StoredDocument {
+                    document,
+                    tracker,
+                    epoch,
+                };
                 if options.edits_leave_unstored {
                     self.expect_unstored_edits(name, &mut state, &stored)?;
                 }
@@ -153,6 +159,7 @@ impl DocumentStore {
             kind: KIND_CRDT,
             peer_id,
             closed_cleanly: !options.edits_leave_unstored,
+            epoch: stored_meta.map_or_else(new_epoch, |meta| meta.epoch),
         };
         let mut document_options = options.document.clone();
         document_options.document_id = name.to_owned();
@@ -169,20 +176,17 @@ impl DocumentStore {
             *slot = SlotState {
                 document: Arc::downgrade(&document),
                 session: 1,
+                epoch: meta.epoch,
                 ..SlotState::default()
             };
             return Ok(StoredDocument {
                 document,
                 tracker: None,
+                epoch: meta.epoch,
             });
         }
         if options.edits_leave_unstored {
-            backend.commit(&[Write {
-                document: name,
-                meta,
-                content: Content::Keep,
-                attachments: &[],
-            }])?;
+            backend.commit(&[Write::new(name, meta, Content::Keep)])?;
         }
         self.hub.start()?;
         let session = self.hub.registry.next_session();
@@ -194,11 +198,13 @@ impl DocumentStore {
             document: Arc::downgrade(&document),
             tracker: Arc::downgrade(&tracker),
             meta: Some(meta),
+            epoch: meta.epoch,
             retired: false,
         };
         Ok(StoredDocument {
             document,
             tracker: Some(tracker),
+            epoch: meta.epoch,
         })
     }
 
@@ -216,12 +222,9 @@ impl DocumentStore {
         let mut meta = tracker.meta();
         if meta.closed_cleanly {
             meta.closed_cleanly = false;
-            self.hub.backend().commit(&[Write {
-                document: name,
-                meta,
-                content: Content::Keep,
-                attachments: &[],
-            }])?;
+            self.hub
+                .backend()
+                .commit(&[Write::new(name, meta, Content::Keep)])?;
             tracker.set_meta(meta);
             slot.meta = Some(meta);
         }
@@ -236,10 +239,36 @@ impl DocumentStore {
         Some(StoredDocument {
             document,
             tracker: state.tracker.upgrade(),
+            epoch: state.epoch,
         })
     }
 
-    /// Drops the stored document; false if there was none.
+    /// The log of this name, for records that nobody here understands; it is made if it is
+    /// missing. A log that is open already is the same one. Reads no content.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongKind`]: the name is that of a document; [`StoreError::ReadOnly`]: it is
+    /// missing and cannot be made.
+    pub fn open_log(&self, name: &str) -> Result<RawLog, StoreError> {
+        let opened = self.hub.logs.open(&self.hub, name, true)?;
+        opened.ok_or(StoreError::NotFound)
+    }
+
+    /// The same for a log that is not to be made.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if it is missing; [`StoreError::WrongKind`].
+    pub fn find_log(&self, name: &str) -> Result<RawLog, StoreError> {
+        let opened = self.hub.logs.open(&self.hub, name, false)?;
+        opened.ok_or(StoreError::NotFound)
+    }
+
+    /// What is known of a stored document or log without reading its content.
+    pub fn head(&self, name: &str) -> Result<Option<Head>, StoreError> {
+        self.hub.backend().head(name)
+    }
+
+    /// Drops the stored document or log; false if there was none.
     ///
     /// # Errors
     /// [`StoreError::InUse`] while it is live.
@@ -251,7 +280,14 @@ impl DocumentStore {
                 document: name.to_owned(),
             });
         }
-        let removed = self.hub.backend().remove(name);
+        let removed = self
+            .hub
+            .logs
+            .while_closed(name, || self.hub.backend().remove(name));
+        let in_use = || StoreError::InUse {
+            document: name.to_owned(),
+        };
+        let removed = removed.ok_or_else(in_use)?;
         if (removed.is_ok() || state.session == 0) && !state.retired {
             self.hub.registry.remove(name, &mut state);
         }
@@ -286,6 +322,9 @@ impl DocumentStore {
         let deadline = Instant::now() + timeout;
         for tracker in self.hub.registry.trackers() {
             wait_stored(&tracker, deadline)?;
+        }
+        for log in self.hub.logs.all() {
+            log.flush(deadline)?;
         }
         self.hub.backend().flush()
     }
@@ -327,6 +366,11 @@ impl StoredDocument {
         &self.document
     }
 
+    /// See [`DocumentMeta::epoch`]. 0 in a read-only file of an older version.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Waits until everything committed so far is on the device.
     ///
     /// # Errors
@@ -364,6 +408,30 @@ impl StoredDocument {
     pub fn compact(&self) {
         if let Some(tracker) = &self.tracker {
             tracker.touch(true);
+        }
+    }
+
+    /// What was stored beside the document under a key; `None` if nothing was, or the store is
+    /// read-only.
+    ///
+    /// # Errors
+    /// Of the device.
+    pub fn attachment(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match &self.tracker {
+            Some(tracker) => tracker.attachment(key),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores something beside the document under a key, at once; `None` drops it. Later edits may
+    /// be on the device before it, never behind it. Blocks for a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`]; of the device.
+    pub fn attach(&self, key: &str, content: Option<Vec<u8>>) -> Result<(), StoreError> {
+        match &self.tracker {
+            Some(tracker) => tracker.attach(key, content),
+            None => Err(StoreError::ReadOnly),
         }
     }
 
@@ -444,6 +512,7 @@ struct SlotState {
     tracker: Weak<Tracker>,
     /// Of the last opening.
     meta: Option<DocumentMeta>,
+    epoch: u64,
     /// Not in the map any more.
     retired: bool,
 }

@@ -36,6 +36,21 @@ pub enum StoreError {
         /// Which one.
         document: String,
     },
+    /// Somebody else wrote to the document meanwhile.
+    Conflict {
+        /// Which one.
+        document: String,
+    },
+    /// The document is of another kind than what was asked for.
+    WrongKind {
+        /// The kind found.
+        found: u8,
+    },
+    /// A sequence outside of what the log has.
+    OutOfRange {
+        /// The nearest one that it has, or would have next.
+        nearest: u64,
+    },
     /// The device failed, or the path cannot be opened.
     Io {
         /// The extended SQLite result code; 0 if the failure came from elsewhere.
@@ -116,6 +131,13 @@ impl fmt::Display for StoreError {
             StoreError::Busy => f.write_str("another process uses the store"),
             StoreError::NotFound => f.write_str("there is no such document"),
             StoreError::InUse { document } => write!(f, "document {document:?} is in use"),
+            StoreError::Conflict { document } => {
+                write!(f, "document {document:?} was written by another process")
+            }
+            StoreError::WrongKind { found } => write!(f, "the document is of kind {found}"),
+            StoreError::OutOfRange { nearest } => {
+                write!(f, "the log has no such record; the nearest is {nearest}")
+            }
             StoreError::Io { code, message } => write!(f, "store I/O failed ({code}): {message}"),
             StoreError::Limit(limit) => write!(f, "limit {limit} exceeded"),
             StoreError::Closed => f.write_str("the store is closed"),

@@ -17,10 +17,8 @@ pub(super) fn load(
     state: &StoredState,
 ) -> Result<(Document, LogSize), StoreError> {
     if state.meta.kind != KIND_CRDT {
-        return Err(StoreError::UnsupportedVersion {
-            found: state.meta.kind.into(),
-            supported: KIND_CRDT.into(),
-        });
+        let found = state.meta.kind;
+        return Err(StoreError::WrongKind { found });
     }
     let (snapshot, changes) = decode(name, state)?;
     // What is stored was accepted once; a clock that was set back since must not lock it away.

@@ -24,6 +24,8 @@ pub enum RecordKind {
     Snapshot,
     /// An attachment; its number is the checksum of its key.
     Attachment,
+    /// A setting of the store; its key stands for the document.
+    Setting,
 }
 
 /// Frames `content`.

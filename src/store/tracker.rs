@@ -7,7 +7,7 @@
 use super::contents::{self, RECORD_BYTES_TARGET};
 use super::stacks::{Stacks, Taken};
 use super::writer::Hub;
-use super::{Attachment, DocumentMeta, StoreError};
+use super::{Attachment, Content, DocumentMeta, StoreError, Write};
 use crate::clock::VersionVector;
 use crate::document::{Commit, Document, DocumentObserver, LockError, LogPosition, SharedDocument};
 use crate::replica::Replica;
@@ -220,6 +220,22 @@ impl Tracker {
     /// One of the document's attachments as the device has it.
     pub fn attachment(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.hub.backend().attachment(&self.name, key)
+    }
+
+    /// Stores an attachment at once.
+    pub fn attach(&self, key: &str, content: Option<Vec<u8>>) -> Result<(), StoreError> {
+        let attachment = Attachment {
+            key: key.to_owned(),
+            content,
+        };
+        self.hub.backend().commit(&[Write {
+            document: &self.name,
+            meta: self.meta(),
+            content: Content::Keep,
+            attachments: &[attachment],
+            expected: None,
+        }])?;
+        Ok(())
     }
 
     /// Puts the document on the writer's list although no commit told so.

@@ -5,6 +5,7 @@
 //! and writes all of it in one transaction. While that runs the next list fills.
 
 use super::document_store::Registry;
+use super::raw_log::{LogCore, LogJob, Logs};
 use super::tracker::{Delta, Tracker, Waiter, Written};
 use super::{Content, DocumentStoreOptions, Store, StoreError, StoreObserver, Write};
 use crate::document::{LockError, SharedDocument};
@@ -39,13 +40,16 @@ pub(super) struct Hub {
     wake: Condvar,
     observers: RwLock<Vec<Arc<dyn StoreObserver>>>,
     pub registry: Registry,
+    pub logs: Logs,
 }
 
 #[derive(Default)]
 struct Queue {
     /// Documents with something to store. Holds them alive.
     dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>,
-    /// When the first of `dirty` came.
+    /// Logs with something to store.
+    logs: Vec<Arc<LogCore>>,
+    /// When the first of them came.
     dirty_since: Option<Instant>,
     /// Documents that were dropped, with their session.
     closed: Vec<(String, u64)>,
@@ -60,11 +64,25 @@ struct Queue {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the writer takes from the queue.
+#[derive(Default)]
+struct Work {
+    dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>,
+    logs: Vec<Arc<LogCore>>,
+    closed: Vec<(String, u64)>,
+    stopped: bool,
+}
+
 /// One document's part of a transaction, ready to be written.
-struct Job {
+struct DocumentJob {
     tracker: Arc<Tracker>,
     document: Arc<SharedDocument>,
     delta: Delta,
+}
+
+enum Job {
+    Document(Box<DocumentJob>),
+    Log(LogJob),
 }
 
 impl Hub {
@@ -76,6 +94,7 @@ impl Hub {
             wake: Condvar::new(),
             observers: RwLock::default(),
             registry: Registry::default(),
+            logs: Logs::default(),
         })
     }
 
@@ -131,6 +150,8 @@ impl Hub {
             // A panic in it was reported by the panic hook; here it only means that it ended.
             let _ = thread.join();
         }
+        let logs = std::mem::take(&mut self.queue.lock().logs);
+        logs.iter().for_each(|log| log.close());
         let abandoned = std::mem::take(&mut self.queue.lock().dirty);
         for (tracker, _document) in abandoned {
             tell(tracker.fail(&StoreError::Closed), &StoreError::Closed);
@@ -149,6 +170,17 @@ impl Hub {
         }
         queue.dirty_since.get_or_insert_with(Instant::now);
         queue.dirty.push((tracker, document));
+        true
+    }
+
+    /// A log has something to store. False: nobody will do it.
+    pub fn push_log(&self, log: Arc<LogCore>) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.stopped {
+            return false;
+        }
+        queue.dirty_since.get_or_insert_with(Instant::now);
+        queue.logs.push(log);
         true
     }
 
@@ -175,10 +207,10 @@ impl Hub {
     fn run(self: Arc<Self>) {
         let mut retry_delay = RETRY_DELAY_MIN;
         loop {
-            let (dirty, closed, stopped) = self.wait_for_work();
-            let outcome = self.write(dirty);
-            self.mark_closed(closed);
-            if stopped {
+            let work = self.wait_for_work();
+            let outcome = self.write(work.dirty, work.logs);
+            self.mark_closed(work.closed);
+            if work.stopped {
                 // The last write may have been the last user of a document.
                 let mut queue = self.queue.lock();
                 queue.ended = true;
@@ -202,17 +234,7 @@ impl Hub {
         }
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the three parts of the queue, used once"
-    )]
-    fn wait_for_work(
-        &self,
-    ) -> (
-        Vec<(Arc<Tracker>, Arc<SharedDocument>)>,
-        Vec<(String, u64)>,
-        bool,
-    ) {
+    fn wait_for_work(&self) -> Work {
         let mut queue = self.queue.lock();
         loop {
             let due = match (queue.dirty_since, queue.retry_at) {
@@ -236,47 +258,61 @@ impl Hub {
         queue.urgent = false;
         queue.retry_at = None;
         queue.dirty_since = None;
-        let (dirty, closed) = (
-            std::mem::take(&mut queue.dirty),
-            std::mem::take(&mut queue.closed),
-        );
-        (dirty, closed, queue.stopped)
+        Work {
+            dirty: std::mem::take(&mut queue.dirty),
+            logs: std::mem::take(&mut queue.logs),
+            closed: std::mem::take(&mut queue.closed),
+            stopped: queue.stopped,
+        }
     }
 
-    /// Stores the documents of a list.
-    fn write(&self, dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>) -> Outcome {
-        let (mut sound, mut busy) = (true, false);
+    /// Stores the documents and logs of a list.
+    fn write(
+        &self,
+        dirty: Vec<(Arc<Tracker>, Arc<SharedDocument>)>,
+        logs: Vec<Arc<LogCore>>,
+    ) -> Outcome {
+        let (mut sound, mut busy, mut poisoned) = (true, false, false);
         let mut jobs = Vec::new();
         let mut bytes = 0;
+        let mut add = |job: Job| {
+            bytes += job.bytes();
+            jobs.push(job);
+            if bytes >= TRANSACTION_BYTES_MAX {
+                sound &= self.commit(std::mem::take(&mut jobs));
+                bytes = 0;
+            }
+        };
+        logs.into_iter()
+            .for_each(|log| add(Job::Log(log.collect())));
         for (tracker, document) in dirty {
             tracker.taken();
             match tracker.collect(&document) {
                 Ok(None) => {}
                 Ok(Some(delta)) => {
-                    let job = Job::new(tracker, document, delta);
+                    let job = DocumentJob {
+                        tracker,
+                        document,
+                        delta,
+                    };
                     if job.delta.is_empty() {
                         self.stored(job);
                         continue;
                     }
-                    bytes += job.bytes();
-                    jobs.push(job);
+                    add(Job::Document(Box::new(job)));
                 }
                 Err(LockError::Poisoned) => {
                     let message = format!("document {:?} is poisoned", tracker.name);
                     self.report(&tracker, &StoreError::Io { code: 0, message });
-                    sound = false;
+                    poisoned = true;
                 }
                 Err(_) => {
                     tracker.postpone();
                     busy = true;
                 }
             }
-            if bytes >= TRANSACTION_BYTES_MAX {
-                sound &= self.commit(std::mem::take(&mut jobs));
-                bytes = 0;
-            }
         }
-        match sound & self.commit(jobs) {
+        match sound & !poisoned & self.commit(jobs) {
             false => Outcome::Failed,
             true if busy => Outcome::Busy,
             true => Outcome::Stored,
@@ -284,19 +320,26 @@ impl Hub {
     }
 
     fn commit(&self, jobs: Vec<Job>) -> bool {
-        if jobs.is_empty() {
-            return true;
-        }
-        let writes: Vec<Write<'_>> = jobs.iter().map(Job::write).collect();
-        match self.backend.commit(&writes) {
-            Ok(()) => {
-                drop(writes);
-                jobs.into_iter().for_each(|job| self.stored(job));
+        let writes: Vec<Write<'_>> = jobs.iter().flat_map(Job::writes).collect();
+        let result = match writes.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.backend.commit(&writes),
+        };
+        match result {
+            Ok(committed) => {
+                let mut rest = committed.as_slice();
+                for job in jobs {
+                    let (own, others) = rest.split_at(job.writes().len());
+                    rest = others;
+                    match job {
+                        Job::Document(job) => self.stored(*job),
+                        Job::Log(job) => job.stored(own),
+                    }
+                }
                 true
             }
             // One document must not keep the others from being stored.
             Err(error) if jobs.len() > 1 && !error.is_transient() => {
-                drop(writes);
                 let mut sound = true;
                 for job in jobs {
                     sound &= self.commit(vec![job]);
@@ -304,15 +347,27 @@ impl Hub {
                 sound
             }
             Err(error) => {
-                drop(writes);
-                jobs.iter()
-                    .for_each(|job| self.report(&job.tracker, &error));
+                for job in jobs {
+                    match job {
+                        Job::Document(job) => self.report(&job.tracker, &error),
+                        Job::Log(job) => self.log_failed(job, &error),
+                    }
+                }
                 false
             }
         }
     }
 
-    fn stored(&self, job: Job) {
+    fn log_failed(&self, job: LogJob, error: &StoreError) {
+        let name = job.name().to_owned();
+        log::warn!(target: "store", "log {name:?} is not stored yet: {error}");
+        job.failed(error.clone());
+        for observer in self.observers.read().iter() {
+            observer.failed(&name, error);
+        }
+    }
+
+    fn stored(&self, job: DocumentJob) {
         let written = Written {
             log_bytes: job
                 .delta
@@ -353,17 +408,12 @@ impl Hub {
         let result = self.registry.retire(closed, |metas| {
             let writes: Vec<Write<'_>> = metas
                 .iter()
-                .map(|(name, meta)| Write {
-                    document: name,
-                    meta: *meta,
-                    content: Content::Keep,
-                    attachments: &[],
-                })
+                .map(|(name, meta)| Write::new(name, *meta, Content::Keep))
                 .collect();
             if writes.is_empty() {
                 Ok(())
             } else {
-                self.backend.commit(&writes)
+                self.backend.commit(&writes).map(drop)
             }
         });
         if let Err(error) = result {
@@ -373,14 +423,22 @@ impl Hub {
 }
 
 impl Job {
-    fn new(tracker: Arc<Tracker>, document: Arc<SharedDocument>, delta: Delta) -> Self {
-        Job {
-            tracker,
-            document,
-            delta,
+    fn bytes(&self) -> usize {
+        match self {
+            Job::Document(job) => job.bytes(),
+            Job::Log(job) => job.bytes(),
         }
     }
 
+    fn writes(&self) -> Vec<Write<'_>> {
+        match self {
+            Job::Document(job) => vec![job.write()],
+            Job::Log(job) => job.writes().collect(),
+        }
+    }
+}
+
+impl DocumentJob {
     fn bytes(&self) -> usize {
         let attachments = self.delta.attachments.iter();
         let attached =
@@ -403,6 +461,7 @@ impl Job {
             meta: self.delta.meta,
             content,
             attachments: &self.delta.attachments,
+            expected: None,
         }
     }
 }

@@ -4,5 +4,9 @@
 //! random number: `now_ms` and seeds come in as arguments; frames, wishes ("wake me at t") and
 //! events go out as values. Documents are reached through [`crate::replica::Replica`] only.
 
+pub mod awareness;
+mod backoff;
 pub mod causal;
+pub mod crdt_relay;
 pub mod crdt_sync;
+pub mod native;

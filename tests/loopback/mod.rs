@@ -100,7 +100,11 @@ pub fn sqlite(path: &Path) -> Arc<DocumentStore> {
 pub type RawSocket = WebSocket<MaybeTlsStream<TcpStream>>;
 
 pub fn raw(address: SocketAddr) -> RawSocket {
-    let (socket, _) = tungstenite::connect(format!("ws://{address}/")).unwrap();
+    raw_at(&format!("ws://{address}/"))
+}
+
+pub fn raw_at(url: &str) -> RawSocket {
+    let (socket, _) = tungstenite::connect(url).unwrap();
     if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream.set_write_timeout(Some(LONG)).unwrap();

@@ -6,10 +6,11 @@ use super::encode::{head, place};
 use super::names;
 use super::rows::{
     AuthorContext, COUNTER_END, ClocksIn, ContentIn, Context, Dep, DepsIn, Element,
-    LISTED_CLOCKS_MAX, NO_NAME, OpIn, REMOVALS_MAX, REMOVED_MAX, RowIn, Span, Stretch, UNITS_MAX,
-    read_clock, read_step, unzigzag,
+    LISTED_CLOCKS_MAX, NO_NAME, OpIn, REMOVALS_MAX, REMOVED_MAX, REMOVED_PER_BYTE, RowIn, Span,
+    Stretch, UNITS_MAX, read_clock, read_step, unzigzag,
 };
 use crate::clock::{Hlc, PeerId};
+use std::collections::HashSet;
 
 /// Where a decoder reads.
 pub(crate) trait Source<'a> {
@@ -51,6 +52,29 @@ impl Decoded {
         self.removed <= REMOVED_MAX
     }
 
+    /// How many elements the rows remove.
+    pub fn removed(&self) -> u64 {
+        self.removed
+    }
+
+    /// What the rows remove, if that is more than what a body of `bytes` may remove in any case.
+    pub fn removals_beyond(&self, bytes: usize) -> Option<Removals> {
+        // Most bodies: the rows need not be looked at.
+        if self.removed <= Removals::default().limit(0, bytes) {
+            return None;
+        }
+        let authors: HashSet<u32> = self.rows.iter().map(|row| row.author).collect();
+        let inserted = self.rows.iter().map(|row| match row.op {
+            OpIn::Insert { step, .. } => u64::from(step) * u64::from(row.changes),
+            _ => 0,
+        });
+        let removals = Removals {
+            authors: authors.len() as u64,
+            inserted: inserted.sum(),
+        };
+        (removals.limit(0, bytes) < self.removed).then_some(removals)
+    }
+
     pub fn clear(&mut self) {
         self.rows.clear();
         self.spans.clear();
@@ -58,6 +82,23 @@ impl Decoded {
         self.values.clear();
         self.bodies.clear();
         self.removed = 0;
+    }
+}
+
+/// How many elements the rows of a body remove. An author removes an element once: more than each
+/// author all that there are is no history, but a few bytes that stand for much.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Removals {
+    pub authors: u64,
+    pub inserted: u64,
+}
+
+impl Removals {
+    /// How many may be removed in a body of `bytes`, where `known` elements were before.
+    pub fn limit(self, known: u64, bytes: usize) -> u64 {
+        let there = known.saturating_add(self.inserted);
+        let unknown = REMOVED_PER_BYTE * bytes as u64;
+        there.saturating_mul(self.authors).saturating_add(unknown)
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) const UNITS_MAX: u64 = (1 << 27) - 1;
 /// Most elements that the rows of one body remove.
 pub(crate) const REMOVED_MAX: u64 = (1 << 27) - 1;
 
+/// How many elements a body may remove per byte that nobody inserted.
+pub(crate) const REMOVED_PER_BYTE: u64 = 1;
+
 /// No handler: the row's changes name none, or only their payload does.
 pub(crate) const NO_NAME: u32 = u32::MAX;
 

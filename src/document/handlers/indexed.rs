@@ -10,6 +10,7 @@
 //! until [`settle`](Indexed::settle), so that all of an import together undo and do again only once.
 
 use super::indexed_run::{Kind, PENDING, Run};
+use super::kept_operations::{Forgotten, KEPT_ELEMENTS_MAX, KEPT_OPERATIONS_MAX, latest, raise};
 use super::watched::{Watch, Watched, Watcher};
 use crate::clock::{Hlc, OrderKey, PeerId};
 use crate::tree::{Element, Rope};
@@ -48,6 +49,60 @@ impl<T> Edit<'_, T> {
     }
 }
 
+/// An operation of a run, with the elements that the run brings.
+fn edit_of<'a, T>(run: &Run, nth: u32, elements: &'a [T]) -> Edit<'a, T> {
+    let index = u64::from(run.index_of(nth));
+    let unit = run.unit();
+    let own = (nth * unit) as usize..((nth + 1) * unit) as usize;
+    match run.kind() {
+        Kind::Insert => Edit::Insert {
+            index,
+            elements: &elements[own],
+        },
+        Kind::Replace => Edit::Replace {
+            index,
+            elements: &elements[own],
+        },
+        Kind::Remove | Kind::RemoveBack => Edit::Remove {
+            index,
+            count: u64::from(unit),
+        },
+    }
+}
+
+/// What a sequence started from, and how much of what was done since is there for good.
+#[derive(Clone, Debug)]
+struct Floor {
+    /// Runs of operations that a snapshot covers: what comes now acts behind them.
+    frozen: usize,
+    /// The operations that are in no run; None if they are not known, or did not come in the order
+    /// of replay.
+    forgotten: Option<Forgotten>,
+    /// The largest place of those.
+    latest: Option<OrderKey>,
+}
+
+impl Floor {
+    fn new(forgotten: Option<Forgotten>) -> Self {
+        Floor {
+            frozen: 0,
+            latest: forgotten.as_ref().and_then(latest),
+            forgotten,
+        }
+    }
+
+    /// An operation that comes now would have come before some that are forgotten: they can not
+    /// be done again in the right order.
+    fn note(&mut self, order: OrderKey) {
+        if self.latest.is_some_and(|latest| latest > order) {
+            *self = Floor {
+                frozen: self.frozen,
+                ..Floor::new(None)
+            };
+        }
+    }
+}
+
 /// So many operations from the past are tried one by one, each against all younger runs.
 const FEW_LATE: usize = 4;
 
@@ -78,6 +133,7 @@ pub(crate) struct Indexed<T> {
     /// Changes from the past that wait to be settled, and what they bring, in order of arrival.
     waiting: Vec<Run>,
     waiting_elements: Vec<T>,
+    floor: Floor,
 }
 
 impl<T> Default for Indexed<T> {
@@ -95,14 +151,18 @@ impl<T> Default for Indexed<T> {
             len_max: u32::MAX - 1,
             waiting: Vec::new(),
             waiting_elements: Vec::new(),
+            floor: Floor::new(Some(Forgotten::new())),
         }
     }
 }
 
 impl<T: Element + PartialEq> Indexed<T> {
-    /// A sequence without history.
-    pub fn seeded(elements: &[T]) -> Self {
-        let mut seeded = Indexed::default();
+    /// A sequence whose history is not here; `forgotten` tells what it was, if that is known.
+    pub fn seeded(elements: &[T], forgotten: Option<Forgotten>) -> Self {
+        let mut seeded = Indexed {
+            floor: Floor::new(forgotten),
+            ..Indexed::default()
+        };
         seeded.sequence.insert(0, elements, &mut Watch::Off);
         seeded
     }
@@ -135,7 +195,8 @@ impl<T: Element + PartialEq> Indexed<T> {
         watcher: Option<&mut dyn Watcher<T>>,
     ) {
         let run = edit.run(self.author(order.peer), order.hlc);
-        let last = self.done.last();
+        self.floor.note(order);
+        let last = self.done[self.floor.frozen..].last();
         if last.is_none_or(|last| self.compare(last, self.last_clock(last), order).is_lt()) {
             let watch = &mut watcher.map_or(Watch::Off, Watch::Each);
             self.do_new(run, edit.elements(), watch);
@@ -157,7 +218,7 @@ impl<T: Element + PartialEq> Indexed<T> {
                 }
             }
         }
-        while let Some(last) = self.done.last() {
+        while let Some(last) = self.done[self.floor.frozen..].last() {
             let older = self.older(last, order);
             if older == last.operations {
                 return self.compare(last, self.last_clock(last), order).is_eq();
@@ -182,7 +243,8 @@ impl<T: Element + PartialEq> Indexed<T> {
         let mut taken_end = self.taken.len();
         let mut len = self.sequence.rope().len();
         let mut longest = len;
-        while let Some(before) = nth.checked_sub(1) {
+        while nth > self.floor.frozen {
+            let before = nth - 1;
             let last = self.done[before];
             let older = self.older(&last, order);
             if older == last.operations {
@@ -362,22 +424,150 @@ impl<T: Element + PartialEq> Indexed<T> {
         self.shrink();
     }
 
-    /// Makes the sequence one without history, as if it were seeded with it: a snapshot was taken,
-    /// and changes that it does not cover are folded on top of it (specification 9.1).
-    pub fn forget_history(&mut self) {
-        if self.pending == 0 && self.waiting.is_empty() {
-            *self = Indexed {
-                sequence: std::mem::take(&mut self.sequence),
-                ..Indexed::default()
-            };
+    /// A snapshot took the place of the changes that `covers` knows, and of all before them:
+    /// changes that it does not cover are folded on top of it (specification 9.1). Of its
+    /// operations the youngest are kept for [`kept`](Self::kept).
+    pub fn freeze(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        if self.pending > 0 || !self.waiting.is_empty() {
+            return;
         }
+        let (mut nth, mut taken_end) = (self.done.len(), self.taken.len());
+        while nth > self.floor.frozen {
+            let run = self.done[nth - 1];
+            let last = (0..run.operations)
+                .rev()
+                .find(|at| covers(self.order_of(&run, *at)));
+            if let Some(last) = last {
+                self.split_done(nth - 1, last + 1, taken_end);
+                self.floor.frozen = nth;
+                break;
+            }
+            taken_end -= run.stacked();
+            nth -= 1;
+        }
+        self.forget_oldest();
+    }
+
+    fn order_of(&self, run: &Run, nth: u32) -> OrderKey {
+        let author = self.authors[run.author() as usize];
+        OrderKey::new(author, run.clock_of(nth, &self.clocks))
+    }
+
+    /// How many of the frozen runs are beyond the limits, or of no use; one that is so in part is
+    /// split.
+    fn oldest_count(&mut self) -> usize {
+        let mut nth = self.floor.frozen;
+        if self.floor.forgotten.is_none() {
+            return nth;
+        }
+        let mut taken_end = self.done[..nth].iter().map(Run::stacked).sum();
+        let (mut operations, mut elements) = (KEPT_OPERATIONS_MAX, KEPT_ELEMENTS_MAX);
+        while nth > 0 {
+            let run = self.done[nth - 1];
+            let mut fit = operations.min(run.operations as usize);
+            if run.stacked() > elements {
+                fit = fit.min(elements / run.unit() as usize);
+            }
+            if fit < run.operations as usize {
+                if fit > 0 {
+                    self.split_done(nth - 1, run.operations - fit as u32, taken_end);
+                    self.floor.frozen += 1;
+                }
+                break;
+            }
+            operations -= fit;
+            elements -= run.stacked();
+            taken_end -= run.stacked();
+            nth -= 1;
+        }
+        nth
+    }
+
+    /// Forgets of the frozen operations what is beyond the limits, or of no use.
+    fn forget_oldest(&mut self) {
+        let count = self.oldest_count();
+        let kept = self.floor.frozen - count;
+        let (oldest, rest) = self.done.split_at(count);
+        let rises: Vec<OrderKey> = oldest
+            .iter()
+            .flat_map(|run| (0..run.operations).map(|nth| self.order_of(run, nth)))
+            .collect();
+        let youngest = rest.iter().map(|run| self.order_of(run, 0)).min();
+        let mut latest = self.floor.latest;
+        let in_order = count == 0
+            || rises
+                .iter()
+                .copied()
+                .chain(youngest)
+                .all(|order| latest.replace(order).is_none_or(|last| last < order));
+        let mut forgotten = self.floor.forgotten.take().filter(|_| in_order);
+        if let Some(forgotten) = &mut forgotten {
+            rises.into_iter().for_each(|order| raise(forgotten, order));
+        }
+        self.floor = Floor {
+            frozen: kept,
+            ..Floor::new(forgotten)
+        };
+        let left: usize = oldest.iter().map(Run::stacked).sum();
+        self.taken.drain(..left);
+        self.done.drain(..count);
+        let mut clocks = Vec::new();
+        for run in &mut self.done {
+            run.move_clocks(&self.clocks, &mut clocks);
+        }
+        self.clocks = clocks;
+        self.clocks.shrink_to_fit();
+        self.taken.shrink_to_fit();
+        self.done.shrink_to_fit();
+    }
+
+    /// The operations that are known, in the order in which they were done, told with their
+    /// places; without `all` only those that freezing would keep. Returns what was there before
+    /// them, and what is known of that. Without a transaction. O(all).
+    pub fn kept(
+        &self,
+        all: bool,
+        mut each: impl FnMut(OrderKey, Edit<'_, T>),
+    ) -> (Vec<T>, Option<Forgotten>) {
+        let mut before = self.clone();
+        if !all {
+            before.freeze(&|_| true);
+        }
+        if before.floor.forgotten.is_some() {
+            while !before.done.is_empty() {
+                before.undo(&mut Watch::Off);
+            }
+            let mut held = before.held.as_slice();
+            for run in before.undone.iter().rev() {
+                let brought;
+                (held, brought) = held.split_at(held.len() - run.brought());
+                for nth in 0..run.operations {
+                    each(before.order_of(run, nth), edit_of(run, nth, brought));
+                }
+            }
+        }
+        let mut base = Vec::new();
+        before.sequence.rope().copy(0..u32::MAX, &mut base);
+        (base, before.floor.forgotten)
+    }
+
+    /// Adds an operation behind all others, whatever its place.
+    pub fn append(&mut self, order: OrderKey, edit: Edit<'_, T>) {
+        self.floor.note(order);
+        let run = edit.run(self.author(order.peer), order.hlc);
+        let last = self.done.last();
+        if last.is_some_and(|last| self.compare(last, self.last_clock(last), order).is_ge()) {
+            self.floor.frozen = self.done.len();
+        }
+        self.do_new(run, edit.elements(), &mut Watch::Off);
     }
 
     /// Does an operation that is new, and joins it to those before.
     fn do_new(&mut self, mut run: Run, elements: &[T], watch: &mut Watch<'_, T>) {
         self.sequence
             .act(&mut run, elements, self.len_max, &mut self.taken, watch);
-        let last = self.done.last_mut();
+        // Frozen ones stay as they are: nothing comes before their end.
+        let last = self.done[self.floor.frozen..].last_mut();
         match last.and_then(|last| last.join(&run, &mut self.clocks)) {
             Some(0) => (),
             Some(behind) => {
@@ -476,7 +666,8 @@ impl<T: Element + PartialEq> Indexed<T> {
         let committed = self.done.len() - self.pending;
         self.done.iter().for_each(|run| run.check(&self.clocks));
         let order = |run: &Run, clock: Hlc| (clock, self.authors[run.author() as usize]);
-        assert!(self.done[..committed].windows(2).all(|pair| {
+        let known = self.done[self.floor.frozen..committed].windows(2);
+        assert!(known.into_iter().all(|pair| {
             order(&pair[0], self.last_clock(&pair[0])) < order(&pair[1], pair[1].clock)
         }));
         assert!(
@@ -484,6 +675,7 @@ impl<T: Element + PartialEq> Indexed<T> {
                 .iter()
                 .all(|run| run.author() == PENDING)
         );
+        assert!(self.floor.frozen <= committed);
         let taken = self.done.iter().map(Run::stacked);
         assert_eq!(taken.sum::<usize>(), self.taken.len());
     }
@@ -534,174 +726,4 @@ fn reborrowed<'a, T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Rng;
-
-    /// Documents hold less than 4 GiB of changes, but what snapshots and pruning leave behind may
-    /// grow beyond.
-    #[test]
-    fn an_insertion_that_would_make_it_too_long_has_no_effect() {
-        const LEN_MAX: usize = 6;
-        for seed in 0..500 {
-            let mut rng = Rng::new(seed);
-            let mut indexed = Indexed {
-                len_max: LEN_MAX as u32,
-                ..Indexed::default()
-            };
-            let mut known: Vec<(u64, usize, Vec<u16>)> = Vec::new();
-            for _ in 0..20 {
-                let clock = rng.below(1000) as u64;
-                if known.iter().any(|(other, ..)| *other == clock) {
-                    continue;
-                }
-                let index = rng.below(LEN_MAX);
-                let elements: Vec<u16> = (0..rng.below(4)).map(|nth| nth as u16).collect();
-                let order = OrderKey::new(PeerId::from_bytes([0; 16]), Hlc::from_u64(clock));
-                let edit = match elements.len() {
-                    0 => Edit::Remove {
-                        index: index as u64,
-                        count: 2,
-                    },
-                    _ => Edit::Insert {
-                        index: index as u64,
-                        elements: &elements,
-                    },
-                };
-                indexed.apply(order, edit, None);
-                indexed.settle(None);
-                indexed.check();
-                known.push((clock, index, elements));
-                known.sort();
-                let mut expected: Vec<u16> = Vec::new();
-                for (_, index, elements) in &known {
-                    let at = (*index).min(expected.len());
-                    if elements.is_empty() {
-                        expected.drain(at..expected.len().min(at + 2));
-                    } else if expected.len() + elements.len() <= LEN_MAX {
-                        expected.splice(at..at, elements.iter().copied());
-                    }
-                }
-                assert_eq!(indexed.committed(), expected, "seed {seed}");
-            }
-        }
-    }
-
-    /// An operation of the test: author, clock, and what it does.
-    type Known = (Hlc, PeerId, Edit<'static, u16>);
-
-    const LETTERS: [u16; 8] = [1, 2, 3, 4, 500, 600, 700, 800];
-
-    /// What people do: typing, removing in both directions, overwriting, and anything else.
-    fn session(rng: &mut Rng) -> Vec<Edit<'static, u16>> {
-        let mut index = rng.below(14) as u64;
-        let unit = 1 + rng.below(2);
-        let kind = rng.below(6);
-        let mut edits = Vec::new();
-        for _ in 0..1 + rng.below(7) {
-            let start = rng.below(LETTERS.len() - unit);
-            let elements = &LETTERS[start..start + unit];
-            let count = unit as u64;
-            edits.push(match kind {
-                0 | 1 => Edit::Insert { index, elements },
-                2 => Edit::Replace { index, elements },
-                3 | 4 => Edit::Remove { index, count },
-                _ => match rng.below(3) {
-                    0 => Edit::Insert {
-                        index: 0,
-                        elements: &[],
-                    },
-                    1 => Edit::Replace { index, elements },
-                    _ => Edit::Insert { index, elements },
-                },
-            });
-            match kind {
-                0..=2 => index += count,
-                3 => (),
-                4 => index = index.saturating_sub(count),
-                _ => index = rng.below(14) as u64,
-            }
-        }
-        edits
-    }
-
-    /// The obvious way: all of it, from the beginning.
-    fn replayed(known: &[Known], len_max: usize) -> Vec<u16> {
-        let mut all = Vec::new();
-        for (_, _, edit) in known {
-            match *edit {
-                Edit::Insert { index, elements } if all.len() + elements.len() <= len_max => {
-                    let at = (index as usize).min(all.len());
-                    all.splice(at..at, elements.iter().copied());
-                }
-                Edit::Insert { .. } => (),
-                Edit::Remove { index, count } => {
-                    let at = (index as usize).min(all.len());
-                    let end = (at + count as usize).min(all.len());
-                    all.drain(at..end);
-                }
-                Edit::Replace { index, elements } => {
-                    let places = all.iter_mut().skip(index as usize);
-                    places.zip(elements).for_each(|(old, new)| *old = *new);
-                }
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn runs_in_any_order_of_arrival_agree_with_a_replay() {
-        let (mut joined, mut late) = (0, 0);
-        for seed in 0..3000 {
-            let mut rng = Rng::new(seed);
-            let len_max = [9, 1000][rng.below(2)];
-            let mut indexed = Indexed {
-                len_max: len_max as u32,
-                ..Indexed::default()
-            };
-            let mut clock = 0;
-            let mut coming: Vec<Known> = Vec::new();
-            for _ in 0..1 + rng.below(8) {
-                let peer = PeerId::from_bytes([rng.below(3) as u8; 16]);
-                for edit in session(&mut rng) {
-                    clock += rng.below(2) as u64;
-                    // Two of one author have two clocks, those of two authors may have the same.
-                    let last = coming.last().filter(|last| last.1 == peer);
-                    clock += u64::from(last.is_some_and(|last| last.0.to_u64() == clock));
-                    coming.push((Hlc::from_u64(clock), peer, edit));
-                }
-            }
-            coming.sort_by_key(|(clock, peer, _)| (*clock, *peer));
-            coming.dedup_by_key(|(clock, peer, _)| (*clock, *peer));
-            let mut known: Vec<Known> = Vec::new();
-            while !coming.is_empty() {
-                for _ in 0..1 + rng.below(4) {
-                    // Mostly in order, and sometimes once more.
-                    let at = match rng.below(6) {
-                        0 => rng.below(coming.len() + 1),
-                        _ => 0,
-                    };
-                    let next = match coming.get(at) {
-                        Some(_) => coming.remove(at),
-                        None => match known.get(rng.below(known.len() + 1)) {
-                            Some(again) => *again,
-                            None => break,
-                        },
-                    };
-                    indexed.apply(OrderKey::new(next.1, next.0), next.2, None);
-                    late += usize::from(!indexed.waiting.is_empty());
-                    let place = known.binary_search_by_key(&(next.0, next.1), |it| (it.0, it.1));
-                    if let Err(place) = place {
-                        known.insert(place, next);
-                    }
-                }
-                indexed.settle(None);
-                indexed.check();
-                let expected = replayed(&known, len_max);
-                assert_eq!(indexed.committed(), expected, "seed {seed}");
-                joined += known.len() - indexed.done.len();
-            }
-        }
-        assert!(joined > 10_000 && late > 10_000, "{joined} {late}");
-    }
-}
+mod tests;

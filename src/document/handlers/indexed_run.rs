@@ -117,6 +117,30 @@ impl Run {
         &clocks[start..start + self.operations as usize - 1]
     }
 
+    /// The clock of an operation.
+    pub fn clock_of(&self, nth: u32, clocks: &[Hlc]) -> Hlc {
+        match nth.checked_sub(1) {
+            None => self.clock,
+            Some(behind) => self.more_clocks(clocks)[behind as usize],
+        }
+    }
+
+    /// The position that an operation names.
+    pub fn index_of(&self, nth: u32) -> u32 {
+        match self.kind() {
+            Kind::Remove => self.index,
+            Kind::RemoveBack => self.index + (self.operations - 1 - nth) * self.unit(),
+            Kind::Insert | Kind::Replace => self.index + nth * self.unit(),
+        }
+    }
+
+    /// Takes its clocks from `clocks` to the end of others.
+    pub fn move_clocks(&mut self, clocks: &[Hlc], to: &mut Vec<Hlc>) {
+        let own = self.more_clocks(clocks);
+        self.clocks = to.len() as u32;
+        to.extend_from_slice(own);
+    }
+
     /// Adds an operation that was done right after these, if it continues them. Tells how many
     /// elements of the tail of what was taken out have changed places with those before them.
     pub fn join(&mut self, next: &Run, clocks: &mut Vec<Hlc>) -> Option<usize> {

@@ -13,6 +13,7 @@ pub(crate) mod identity;
 pub(crate) mod indexed;
 mod indexed_run;
 pub(crate) mod inline_bytes;
+pub(crate) mod kept_operations;
 pub(crate) mod key_table;
 pub(crate) mod map;
 pub(crate) mod movable_list;

@@ -29,20 +29,20 @@ use std::collections::HashMap;
 
 /// The write that won so far.
 #[derive(Clone, Debug)]
-pub(super) struct Register<T> {
+pub(crate) struct Register<T> {
     pub content: T,
     pub clock: Hlc,
     pub writer: Writer,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Element {
+pub(crate) struct Element {
     pub identity: ElementKey,
     pub value: Register<ValueBytes>,
     /// Its slot.
     pub position: Register<ElementKey>,
     /// For good. Then it has no value any more, and its slot shows nothing.
-    deleted: bool,
+    pub deleted: bool,
 }
 
 /// What an operation of the open transaction is to be told of its change.
@@ -65,20 +65,20 @@ enum Pending {
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct MovableListState {
-    pub(super) codec: ValueCodec,
-    pub(super) authors: Authors,
+    pub(crate) codec: ValueCodec,
+    pub(crate) authors: Authors,
     /// The slots. Invariant: the current slots of elements that are not deleted are live and have
     /// one unit, whose content is the element's number; all others are deleted or have no units.
-    pub(super) slots: Sequence,
-    pub(super) elements: Vec<Element>,
-    numbers: HashMap<ElementKey, u32>,
-    pub(super) made: MadeIds,
-    rivals: Rivals,
+    pub(crate) slots: Sequence,
+    pub(crate) elements: Vec<Element>,
+    pub(crate) numbers: HashMap<ElementKey, u32>,
+    pub(crate) made: MadeIds,
+    pub(crate) rivals: Rivals,
     /// Largest place in replay order.
-    newest: Option<OrderKey>,
+    pub(crate) newest: Option<OrderKey>,
     /// Operations of the open transaction.
     pending: Vec<Pending>,
-    order_sensitive: bool,
+    pub(crate) order_sensitive: bool,
     /// A snapshot was taken of it: a replay would start from that and know less.
     pub outlives_snapshot: bool,
 }
@@ -106,7 +106,7 @@ impl MovableListState {
     }
 
     /// The elements from an index on. O(log n), and O(1) each.
-    pub(super) fn shown_from(&self, index: u32) -> impl Iterator<Item = &Element> {
+    pub(crate) fn shown_from(&self, index: u32) -> impl Iterator<Item = &Element> {
         let numbers = self.slots.visible_from(index).flat_map(|(content, units)| {
             let first = content.offset() as usize;
             first..first + units as usize
@@ -143,12 +143,21 @@ impl MovableListState {
         values.collect()
     }
 
+    /// The largest counter that each peer used.
+    pub(crate) fn largest_counters(&self) -> Vec<(PeerId, u64)> {
+        let authors = (0..self.authors.len() as u32).map(AuthorIdx);
+        let largest = |author| self.made.next_counter(author).checked_sub(1);
+        authors
+            .filter_map(|author| Some((self.authors.peer(author), largest(author)?)))
+            .collect()
+    }
+
     pub(super) fn id(&self, key: ElementKey) -> Option<ElementId> {
         id_of(key, &self.authors)
     }
 
     /// Whether `writer` comes before `other` in replay order.
-    fn is_before(&self, writer: Writer, other: Writer) -> bool {
+    pub(crate) fn is_before(&self, writer: Writer, other: Writer) -> bool {
         let order = |author: AuthorIdx, clock| OperationId::new(self.authors.peer(author), clock);
         match (writer, other) {
             (
@@ -164,7 +173,7 @@ impl MovableListState {
         }
     }
 
-    fn wins<T>(&self, clock: Hlc, writer: Writer, register: &Register<T>) -> bool {
+    pub(crate) fn wins<T>(&self, clock: Hlc, writer: Writer, register: &Register<T>) -> bool {
         clock > register.clock || clock == register.clock && self.is_before(writer, register.writer)
     }
 
@@ -342,7 +351,7 @@ impl MovableListState {
     }
 
     /// Empties a slot that shows something. Returns where it was, if wanted.
-    fn empty_slot(&mut self, id: ElementKey, want_unit: bool) -> Option<u32> {
+    pub(crate) fn empty_slot(&mut self, id: ElementKey, want_unit: bool) -> Option<u32> {
         let mut index = None;
         let report = want_unit.then_some(|unit, _: Removed| index = Some(unit));
         self.slots.remove_by_id(id, 1, report);
@@ -593,6 +602,11 @@ impl ByteState for MovableListState {
         let is_covered = |author, clock| covers(OrderKey::new(authors.peer(author), clock));
         self.made.forget(is_covered);
         self.rivals.forget(is_covered);
+    }
+
+    fn history_pruned(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        self.outlives_snapshot = true;
+        self.forget(covers);
     }
 
     fn is_order_sensitive(&self) -> bool {

@@ -43,6 +43,31 @@ impl MadeIds {
         ids.end = ids.end.max(counter + 1);
     }
 
+    /// Of an author: first counters of the operations that made ids, and the clocks of their
+    /// changes.
+    pub fn stretches(&self, author: AuthorIdx) -> impl Iterator<Item = (u32, Hlc)> {
+        let ids = self.authors.get(author.0 as usize).into_iter();
+        ids.flat_map(|ids| ids.firsts.iter().copied().zip(ids.clocks.iter().copied()))
+    }
+
+    /// An author without ids gets those that [`stretches`](Self::stretches) told and all below
+    /// `end`. False, and nothing changes, if they do not rise.
+    pub fn restore(&mut self, author: AuthorIdx, end: u64, stretches: &[(u32, Hlc)]) -> bool {
+        let rises = stretches
+            .windows(2)
+            .all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1)
+            && stretches.last().is_none_or(|last| u64::from(last.0) < end);
+        if rises {
+            let (firsts, clocks) = stretches.iter().copied().unzip();
+            *self.of(author) = AuthorIds {
+                end,
+                firsts,
+                clocks,
+            };
+        }
+        rises
+    }
+
     /// Notes the ids of an operation by `author` at `clock`. False if they are not all the
     /// author's, rising with the author's clocks: then [`is_behind`](Self::is_behind) means nothing
     /// any more.

@@ -2,11 +2,11 @@
 //! that won. Who knew what stands in the log; here is only who wrote what last.
 
 use crate::clock::{AuthorIdx, Hlc};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What wrote a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writer {
+pub(crate) enum Writer {
     /// The element's insertion, or a snapshot.
     Origin,
     /// A later change.
@@ -18,7 +18,7 @@ pub(super) enum Writer {
 /// Per element: the last update of each author, where it lost and the winner's author may not have
 /// known it. Their values are in the log.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rivals {
+pub(crate) struct Rivals {
     /// Invariant: no list is empty, and none has an author twice.
     by_element: HashMap<u32, Vec<(AuthorIdx, Hlc)>>,
 }
@@ -27,6 +27,25 @@ impl Rivals {
     /// The changes that wrote an element's value and lost, by author and clock.
     pub fn of(&self, element: u32) -> &[(AuthorIdx, Hlc)] {
         self.by_element.get(&element).map_or(&[], Vec::as_slice)
+    }
+
+    /// All elements that have any, with the changes that lost there.
+    pub fn all(&self) -> impl Iterator<Item = (u32, &[(AuthorIdx, Hlc)])> {
+        let lists = self.by_element.iter();
+        lists.map(|(element, rivals)| (*element, rivals.as_slice()))
+    }
+
+    /// Rivals of an element that has none, as [`all`](Self::all) told them. False, and nothing
+    /// changes, if they are none or share an author.
+    pub fn restore(&mut self, element: u32, rivals: Vec<(AuthorIdx, Hlc)>) -> bool {
+        let authors: HashSet<AuthorIdx> = rivals.iter().map(|(author, _)| *author).collect();
+        let is_sound = !rivals.is_empty()
+            && authors.len() == rivals.len()
+            && !self.by_element.contains_key(&element);
+        if is_sound {
+            self.by_element.insert(element, rivals);
+        }
+        is_sound
     }
 
     /// An element's value was written by `latest`; what `loser` wrote gave way to `winner`.

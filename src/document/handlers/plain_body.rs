@@ -41,6 +41,11 @@ pub(crate) fn read_placed(body: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
     Ok((reader.uvarint()?, reader.prefixed()?))
 }
 
+/// What a text or list kept is of another kind than its operations are.
+pub(crate) fn unknown_kind() -> DecodeError {
+    Reader::EMPTY.error("the kind of an operation is not known")
+}
+
 /// Two removals, if the second one goes on at the place of the first, forwards or backwards.
 pub(crate) fn joined_removals<'a>(
     last: &QueuedOperation<'a>,

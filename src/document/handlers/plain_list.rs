@@ -2,8 +2,11 @@
 //! there. The sequence holds numbers; the values lie behind each other in one buffer.
 
 use super::indexed::{Edit, Indexed};
+use super::kept_operations::{Forgotten, Keeping, KeptOperations};
 use super::operation::{Operation, QueuedOperation, kind};
-use super::plain_body::{joined_removals, placed, read_placed, read_removal, removal};
+use super::plain_body::{
+    joined_removals, placed, read_placed, read_removal, removal, unknown_kind,
+};
 use super::state::ByteState;
 use super::watched::Watcher;
 use crate::clock::OrderKey;
@@ -177,6 +180,34 @@ impl PlainListState {
         removal(index, count)
     }
 
+    /// A list that starts from a snapshot's blob; `forgotten` as for [`Indexed::seeded`].
+    fn started_from(
+        &self,
+        blob: &[u8],
+        forgotten: Option<Forgotten>,
+    ) -> Result<PlainListState, DecodeError> {
+        let mut started = PlainListState::new(self.values.codec);
+        let mut numbers = Vec::new();
+        if !blob.is_empty() {
+            let mut reader = Reader::new(blob);
+            for _ in 0..reader.count(1)? {
+                numbers.push(started.values.push(reader.prefixed()?)?);
+            }
+        }
+        started.indexed = Indexed::seeded(&numbers, forgotten);
+        Ok(started)
+    }
+
+    /// The blob of a snapshot that has these values.
+    fn blob_of(&self, numbers: &[ValueNumber]) -> Vec<u8> {
+        let mut blob = Vec::new();
+        write_uvarint(&mut blob, numbers.len() as u64);
+        for number in numbers {
+            write_prefixed(&mut blob, self.values.bytes(*number));
+        }
+        blob
+    }
+
     /// Reads a body; None: a kind that lists do not have. `number` takes the value's.
     fn read_edit<'a>(
         &mut self,
@@ -203,20 +234,51 @@ impl PlainListState {
     }
 }
 
+impl Keeping for PlainListState {
+    fn kept(&self, all: bool) -> KeptOperations {
+        let mut kept = KeptOperations::default();
+        let bytes = |elements: &[ValueNumber]| match elements {
+            [number] => self.values.bytes(*number),
+            _ => unreachable!("operations on lists bring one value"),
+        };
+        let (base, forgotten) = self.indexed.kept(all, |order, edit| {
+            let operation = match edit {
+                Edit::Insert { index, elements } => placed(kind::INSERT, index, bytes(elements)),
+                Edit::Replace { index, elements } => placed(kind::UPDATE, index, bytes(elements)),
+                Edit::Remove { index, count } => Self::remove(index, count),
+            };
+            kept.operations.push((order, operation));
+        });
+        kept.base = self.blob_of(&base);
+        kept.forgotten = forgotten;
+        kept
+    }
+
+    fn restore(&mut self, kept: &KeptOperations) -> Result<(), DecodeError> {
+        let mut restored = self.started_from(&kept.base, kept.forgotten.clone())?;
+        let mut number = [ValueNumber(0)];
+        for (order, operation) in &kept.operations {
+            let edit = restored.read_edit(operation.kind, &operation.body, &mut number)?;
+            let edit = edit.ok_or_else(unknown_kind)?;
+            restored.indexed.append(*order, edit);
+        }
+        *self = restored;
+        Ok(())
+    }
+}
+
 impl ByteState for PlainListState {
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError> {
-        let mut seeded = PlainListState::new(self.values.codec);
-        if !blob.is_empty() {
-            let mut reader = Reader::new(blob);
-            let count = reader.count(1)?;
-            let mut numbers = Vec::with_capacity(count);
-            for _ in 0..count {
-                numbers.push(seeded.values.push(reader.prefixed()?)?);
-            }
-            seeded.indexed = Indexed::seeded(&numbers);
-        }
-        *self = seeded;
+        *self = self.started_from(blob, None)?;
         Ok(())
+    }
+
+    fn native_state(&self, all: bool) -> Option<Vec<u8>> {
+        Some(self.kept(all).write())
+    }
+
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        self.join(&KeptOperations::read(bytes)?)
     }
 
     fn apply(
@@ -277,17 +339,11 @@ impl ByteState for PlainListState {
     }
 
     fn snapshot_state(&self) -> Vec<u8> {
-        let numbers = self.indexed.committed();
-        let mut blob = Vec::new();
-        write_uvarint(&mut blob, numbers.len() as u64);
-        for number in numbers {
-            write_prefixed(&mut blob, self.values.bytes(number));
-        }
-        blob
+        self.blob_of(&self.indexed.committed())
     }
 
-    fn history_pruned(&mut self) {
-        self.indexed.forget_history();
+    fn history_pruned(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        self.indexed.freeze(covers);
     }
 
     fn visible(&self) -> Visible {

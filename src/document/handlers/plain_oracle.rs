@@ -237,7 +237,7 @@ impl<S: Subject> Script<S> {
                 }
             }
             4 if self.pending.is_empty() => {
-                self.state.history_pruned();
+                self.state.history_pruned(&|_| true);
                 self.base = self.folded(false);
                 self.committed.clear();
             }

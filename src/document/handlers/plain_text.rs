@@ -2,8 +2,11 @@
 //! there.
 
 use super::indexed::{Edit, Indexed};
+use super::kept_operations::{Keeping, KeptOperations};
 use super::operation::{Operation, QueuedOperation, kind};
-use super::plain_body::{joined_removals, joined_text, placed, read_placed, read_removal, removal};
+use super::plain_body::{
+    joined_removals, joined_text, placed, read_placed, read_removal, removal, unknown_kind,
+};
 use super::state::ByteState;
 use super::watched::Watcher;
 use crate::clock::OrderKey;
@@ -122,15 +125,52 @@ fn watcher(recorder: &mut Recorder) -> Option<&mut dyn Watcher<u16>> {
     }
 }
 
+impl Keeping for PlainTextState {
+    fn kept(&self, all: bool) -> KeptOperations {
+        let mut kept = KeptOperations::default();
+        let (base, forgotten) = self.indexed.kept(all, |order, edit| {
+            let operation = match edit {
+                Edit::Insert { index, elements } => Self::insert(index, elements),
+                Edit::Replace { index, elements } => Self::update(index, elements),
+                Edit::Remove { index, count } => Self::remove(index, count),
+            };
+            kept.operations.push((order, operation));
+        });
+        wtf8::encode_utf16(&base, &mut kept.base);
+        kept.forgotten = forgotten;
+        kept
+    }
+
+    fn restore(&mut self, kept: &KeptOperations) -> Result<(), DecodeError> {
+        let mut units = Vec::with_capacity(kept.base.len());
+        wtf8::decode_to_utf16(&kept.base, &mut units)?;
+        let mut indexed = Indexed::seeded(&units, kept.forgotten.clone());
+        for (order, operation) in &kept.operations {
+            let edit = read_edit(operation.kind, &operation.body, &mut units)?;
+            indexed.append(*order, edit.ok_or_else(unknown_kind)?);
+        }
+        self.indexed = indexed;
+        Ok(())
+    }
+}
+
 impl ByteState for PlainTextState {
     fn seed(&mut self, blob: &[u8]) -> Result<(), DecodeError> {
         let mut units = Vec::with_capacity(blob.len());
         wtf8::decode_to_utf16(blob, &mut units)?;
         *self = PlainTextState {
-            indexed: Indexed::seeded(&units),
+            indexed: Indexed::seeded(&units, None),
             units: Vec::new(),
         };
         Ok(())
+    }
+
+    fn native_state(&self, all: bool) -> Option<Vec<u8>> {
+        Some(self.kept(all).write())
+    }
+
+    fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        self.join(&KeptOperations::read(bytes)?)
     }
 
     fn apply(
@@ -183,8 +223,8 @@ impl ByteState for PlainTextState {
         blob
     }
 
-    fn history_pruned(&mut self) {
-        self.indexed.forget_history();
+    fn history_pruned(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        self.indexed.freeze(covers);
     }
 
     fn visible(&self) -> Visible {

@@ -89,8 +89,10 @@ pub(crate) trait ByteState {
     fn snapshot_state(&self) -> Vec<u8>;
 
     /// What merging needs of the committed state, as bytes of this kind's own; None if it has no
-    /// such form, and crdt_lf's is all there is.
-    fn native_state(&self) -> Option<Vec<u8>> {
+    /// such form, and crdt_lf's is all there is. States that keep operations write all that they
+    /// know, or without `all` those that they would keep once pruned.
+    fn native_state(&self, all: bool) -> Option<Vec<u8>> {
+        let _ = all;
         None
     }
 
@@ -101,9 +103,11 @@ pub(crate) trait ByteState {
         Err(Reader::new(bytes).error("this kind of handler has no native state"))
     }
 
-    /// A snapshot took the place of all that is committed. States whose operations act on what
-    /// is there need not know any longer how it came there.
-    fn history_pruned(&mut self) {}
+    /// A snapshot took the place of the changes that `covers` knows: whatever comes now comes
+    /// behind them.
+    fn history_pruned(&mut self, covers: &dyn Fn(OrderKey) -> bool) {
+        let _ = covers;
+    }
 
     /// What can be seen, to be compared after a replay.
     fn visible(&self) -> Visible;
@@ -166,7 +170,7 @@ macro_rules! keyed_state {
 }
 
 keyed_state!(MapState {
-    fn native_state(&self) -> Option<Vec<u8>> {
+    fn native_state(&self, _all: bool) -> Option<Vec<u8>> {
         Some(MapState::native_state(self))
     }
     fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
@@ -198,7 +202,7 @@ keyed_state!(MapState {
 });
 
 keyed_state!(RegisterState {
-    fn native_state(&self) -> Option<Vec<u8>> {
+    fn native_state(&self, _all: bool) -> Option<Vec<u8>> {
         Some(RegisterState::native_state(self))
     }
     fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
@@ -224,7 +228,7 @@ keyed_state!(RegisterState {
 });
 
 keyed_state!(OrSetState {
-    fn native_state(&self) -> Option<Vec<u8>> {
+    fn native_state(&self, _all: bool) -> Option<Vec<u8>> {
         Some(OrSetState::native_state(self))
     }
     fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
@@ -239,7 +243,7 @@ keyed_state!(OrSetState {
 });
 
 keyed_state!(OrMapState {
-    fn native_state(&self) -> Option<Vec<u8>> {
+    fn native_state(&self, _all: bool) -> Option<Vec<u8>> {
         Some(OrMapState::native_state(self))
     }
     fn join_native(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {

@@ -259,18 +259,16 @@ impl Log {
         if key.clock > author.latest {
             return None;
         }
-        let after = author
-            .rows
-            .partition_point(|row| self.rows[*row as usize].first_clock <= key.clock);
+        // New clocks are asked for most.
+        let begins_before = |row: &u32| self.rows[*row as usize].first_clock <= key.clock;
+        let after = match author.rows.last() {
+            Some(last) if begins_before(last) => author.rows.len(),
+            _ => author.rows.partition_point(begins_before),
+        };
         let in_row = after.checked_sub(1).and_then(|at| {
             let row = author.rows[at];
-            let nth = self
-                .clocks(&self.rows[row as usize])
-                .position(|clock| clock == key.clock)?;
-            Some(Place {
-                row,
-                nth: nth as u32,
-            })
+            let nth = self.nth_with_clock(&self.rows[row as usize], key.clock)?;
+            Some(Place { row, nth })
         });
         in_row.or_else(|| {
             author
@@ -278,6 +276,24 @@ impl Log {
                 .get(&key.clock)
                 .map(|row| Place { row: *row, nth: 0 })
         })
+    }
+
+    /// Which change of a row has a clock that is not before the row's first.
+    fn nth_with_clock(&self, row: &Row, clock: Hlc) -> Option<u32> {
+        let distance = clock.to_u64() - row.first_clock.to_u64();
+        match row.clocks {
+            _ if distance == 0 => Some(0),
+            Clocks::Step(0) => None,
+            Clocks::Step(step) => {
+                let step = u64::from(step);
+                let nth = distance / step;
+                (distance % step == 0 && nth < u64::from(row.changes)).then_some(nth as u32)
+            }
+            Clocks::Pool(_) => {
+                let nth = self.clocks(row).position(|known| known == clock)?;
+                Some(nth as u32)
+            }
+        }
     }
 
     /// Stores a change. The caller has checked that it is new and its dependencies are known.

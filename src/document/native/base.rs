@@ -5,6 +5,7 @@ use super::state;
 use crate::clock::{AuthorIdx, PeerId};
 use crate::codec::{Reader, Snapshot};
 use crate::document::Document;
+use crate::document::handler::State;
 use crate::document::types::{DocumentOptions, HandlerIdx};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -70,20 +71,23 @@ impl Document {
         );
         match loaded {
             // No removed element is forgotten by a replay from here.
-            Ok(()) => (),
+            Ok(()) => self.note_restored(number),
             Err(error) => {
                 log::warn!(target: "document", "the native state of handler {:?} is unreadable: {error}", handler.id);
             }
         }
     }
 
-    /// What the native base knows of the elements' counters in a Fugue sequence.
+    /// What the native base knows of the elements' counters in a Fugue sequence or a movable list.
     pub(in crate::document) fn native_floor(
         &self,
         number: HandlerIdx,
     ) -> Option<Vec<(PeerId, u64)>> {
         let base = self.native_base.as_ref()?;
         let range = base.states.get(self.handler_id(number))?;
+        if let State::MovableList(list) = &self.handler_ref(number).state {
+            return Some(list.largest_counters());
+        }
         let mut reader = Reader::new(&base.body[range.clone()]);
         let floor = state::read_floor(&mut reader, base.authors.len()).ok()?;
         let peer = |author: usize| self.log.authors.peer(base.authors[author]);

@@ -1,13 +1,13 @@
-//! Texts that were empty when an import began: what one author did to them is collected and folded
-//! at once, see [`History`]. Whatever does not fit comes after what was collected, one by one.
+//! Texts that were empty when an import began: what was done to them is collected and folded at
+//! once, see [`History`]. Whatever does not fit comes after what was collected, one by one.
 
 use super::import::RowImport;
-use crate::clock::{AuthorIdx, Hlc, OperationId};
+use crate::clock::{AuthorIdx, Hlc, OrderKey};
 use crate::document::Document;
 use crate::document::handler::{Handler, Recorder};
 use crate::document::handlers::fugue::{FugueSink, FugueState};
 use crate::document::handlers::fugue_body::Elements;
-use crate::document::log::{ChangeKey, Log, Operation, Slice, SliceOp, Span};
+use crate::document::log::{ChangeKey, Log, NameIdx, Operation, Slice, SliceOp, Span};
 use crate::document::types::HandlerIdx;
 use crate::sequence::{Chain, ElementKey, History, LazySequence};
 
@@ -19,8 +19,20 @@ const CHANGES_MIN: u64 = if cfg!(any(test, fuzzing)) { 3 } else { 64 };
 pub(super) struct Deferred {
     handler: HandlerIdx,
     history: History,
-    /// The last change that was collected.
-    newest: Option<ChangeKey>,
+    /// By author: what was collected of them.
+    clocks: Vec<AuthorClocks>,
+    /// The youngest change that was collected.
+    newest: Option<OrderKey>,
+    /// Some changes came behind younger ones.
+    is_late: bool,
+}
+
+/// The changes of one author, which rise.
+#[derive(Clone, Debug, Default)]
+struct AuthorClocks {
+    latest: Hlc,
+    /// The insertions: first clock and first counter of each.
+    insertions: Vec<(Hlc, u32)>,
 }
 
 impl Document {
@@ -34,7 +46,9 @@ impl Document {
             is_untouched(handler).then(|| Deferred {
                 handler: HandlerIdx(number),
                 history: History::default(),
+                clocks: Vec::new(),
                 newest: None,
+                is_late: false,
             })
         });
         deferred.collect()
@@ -82,55 +96,122 @@ impl RowImport<'_> {
 }
 
 impl Deferred {
-    /// False, and nothing is added, if this is not an edit of the one author behind all before.
+    /// False, and nothing is added, if this does not fit what comes before.
     fn add(&mut self, slice: Slice, key: ChangeKey, last: Hlc, log: &Log) -> bool {
-        if self.newest.is_some_and(|newest| newest.clock >= key.clock) {
+        let author = key.author.0 as usize;
+        if self.clocks.len() <= author {
+            self.clocks.resize_with(author + 1, AuthorClocks::default);
+        }
+        if self.clocks[author].latest >= key.clock {
+            return false;
+        }
+        let order = log.operation_id(key);
+        let is_late = self.newest.is_some_and(|newest| newest > order);
+        let op = log.slice_op(slice);
+        if is_late && !self.names_older_only(log.name_of(slice.first), op, slice, order, log) {
             return false;
         }
         let history = &mut self.history;
-        // Somebody else's removal would fit, but makes the order of changes one of two authors.
-        let is_one_author =
-            |history: &History| history.end().is_none_or(|(author, _)| author == key.author);
-        let fits = is_one_author(history)
-            && match log.slice_op(slice) {
-                SliceOp::Insert(Operation::Insert {
-                    first,
+        let fits = match op {
+            SliceOp::Insert(Operation::Insert {
+                first,
+                len,
+                left,
+                right,
+                content,
+            }) if !content.is_value() => {
+                let id = ElementKey {
+                    author: key.author,
+                    counter: first,
+                };
+                let len = len * slice.changes;
+                history.insert(Chain {
+                    id,
                     len,
+                    units: len,
+                    content,
                     left,
                     right,
-                    content,
-                }) if !content.is_value() => {
-                    let id = ElementKey {
-                        author: key.author,
-                        counter: first,
-                    };
-                    let len = len * slice.changes;
-                    history.insert(Chain {
-                        id,
-                        len,
-                        units: len,
-                        content,
-                        left,
-                        right,
-                    })
-                }
-                SliceOp::Remove {
-                    author,
-                    first,
-                    step,
-                } => {
-                    let len = step.unsigned_abs() * slice.changes;
-                    let counter = if step < 0 { first + 1 - len } else { first };
-                    history.remove(ElementKey { author, counter }, len)
-                }
-                SliceOp::Single(Operation::Remove { spans }) => remove_all(history, spans),
-                SliceOp::Insert(_) | SliceOp::Single(_) => false,
-            };
+                })
+            }
+            SliceOp::Remove {
+                author,
+                first,
+                step,
+            } => {
+                let (id, len) = removed(author, first, step, slice);
+                history.remove(id, len)
+            }
+            SliceOp::Single(Operation::Remove { spans }) => remove_all(history, spans),
+            SliceOp::Insert(_) | SliceOp::Single(_) => false,
+        };
         if fits {
-            self.newest = Some(ChangeKey { clock: last, ..key });
+            let clocks = &mut self.clocks[author];
+            clocks.latest = last;
+            if let SliceOp::Insert(Operation::Insert { first, .. }) = op {
+                clocks.insertions.push((key.clock, first));
+            }
+            let last = log.operation_id(ChangeKey { clock: last, ..key });
+            self.newest = self.newest.max(Some(last));
+            self.is_late |= is_late;
         }
         fits
     }
+
+    /// Whether all elements that a late slice names come before it in the order of replays, too: if
+    /// not, which only a forged change can bring about, the order of arrival shows.
+    fn names_older_only(
+        &self,
+        name: NameIdx,
+        op: SliceOp<'_>,
+        slice: Slice,
+        order: OrderKey,
+        log: &Log,
+    ) -> bool {
+        let is_older = |element: ElementKey| self.is_older(name, element, order, log);
+        match op {
+            SliceOp::Insert(Operation::Insert { left, right, .. }) => {
+                is_older(left) && is_older(right)
+            }
+            SliceOp::Remove {
+                author,
+                first,
+                step,
+            } => {
+                let (id, len) = removed(author, first, step, slice);
+                is_older(id.plus(len - 1))
+            }
+            SliceOp::Single(Operation::Remove { spans }) => spans
+                .iter()
+                .all(|span| is_older(span.id.plus(span.len - 1))),
+            SliceOp::Insert(_) | SliceOp::Single(_) => true,
+        }
+    }
+
+    /// Elements rise with the clocks of their author, so the latest of a stretch tells for all.
+    fn is_older(&self, name: NameIdx, element: ElementKey, order: OrderKey, log: &Log) -> bool {
+        let Some(clocks) = self.clocks.get(element.author.0 as usize) else {
+            return true;
+        };
+        if clocks.latest < order.hlc {
+            return true;
+        }
+        // The slice before these may reach across.
+        let later = clocks.insertions.iter().rev();
+        let later = later.take_while(|(clock, _)| *clock >= order.hlc).count();
+        let across = clocks.insertions.len().checked_sub(later + 1);
+        match across.map(|at| clocks.insertions[at]) {
+            Some((_, first)) if element.counter < first => true,
+            _ => !log.is_produced_behind(name, element, order),
+        }
+    }
+}
+
+/// The elements that a slice removes.
+fn removed(author: AuthorIdx, first: u32, step: i32, slice: Slice) -> (ElementKey, u32) {
+    let len = step.unsigned_abs() * slice.changes;
+    let counter = if step < 0 { first + 1 - len } else { first };
+    (ElementKey { author, counter }, len)
 }
 
 /// All or none.
@@ -158,27 +239,21 @@ impl Document {
         handler.with_fugue(log, self.own, |fugue, sink| {
             let built = match is_recording_singly {
                 true => None,
-                false => history.build(),
+                false => history.build(sink.authors),
             };
             match built {
                 Some(sequence) => {
                     fugue.sequence = LazySequence::from(sequence);
-                    note_own(fugue, &history, sink.own);
+                    let end = history.end_of(sink.own).unwrap_or(0);
+                    fugue.next_counter = fugue.next_counter.max(end);
                 }
                 None => fold_singly(fugue, &history, sink),
             }
         });
-        handler.newest = Some(OperationId::new(
-            log.authors.peer(newest.author),
-            newest.clock,
-        ));
-    }
-}
-
-fn note_own(fugue: &mut FugueState, history: &History, own: AuthorIdx) {
-    if let Some((author, end)) = history.end() {
-        if author == own {
-            fugue.next_counter = fugue.next_counter.max(end);
+        handler.newest = Some(newest);
+        if deferred.is_late {
+            handler.out_of_order = true;
+            self.unsettled.filled().push(number);
         }
     }
 }

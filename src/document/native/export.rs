@@ -1,5 +1,6 @@
 //! Rows of the log to native bytes.
 
+use super::removals::{counts, inserted};
 use crate::clock::{AuthorIdx, PeerId, VersionVector};
 use crate::codec::bytes::write_uvarint;
 use crate::codec::native::container::seal;
@@ -13,6 +14,7 @@ use crate::document::log::{
 };
 use crate::document::{Document, LogPosition};
 use crate::sequence::{Content, ElementKey};
+use std::collections::HashSet;
 
 /// So few rows are written one behind the other: columns would cost more than they save.
 const INTERLEAVED_ROWS_MAX: usize = 16;
@@ -39,14 +41,23 @@ impl Document {
         if position.generation != self.generation {
             return None;
         }
-        let mut slices: &[Slice] = &self.log.slices_from(position.index);
+        Some(self.pack_in_parts(&self.log.slices_from(position.index), bytes_target))
+    }
+
+    /// As [`export_native`](Self::export_native), in parts of about `bytes_target`, each on its own,
+    /// to be taken in in this order; none if nothing is new.
+    pub fn export_native_parts(&self, since: &VersionVector, bytes_target: usize) -> Vec<Vec<u8>> {
+        self.pack_in_parts(&self.log.slices_newer_than(since), bytes_target)
+    }
+
+    fn pack_in_parts(&self, mut slices: &[Slice], bytes_target: usize) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
         while !slices.is_empty() {
             let (part, taken) = self.pack(slices, bytes_target);
             parts.push(part);
             slices = &slices[taken..];
         }
-        Some(parts)
+        parts
     }
 
     /// Slices in one container, until it reaches `bytes_target`; and how many they were.
@@ -78,6 +89,12 @@ pub(super) struct SliceWriter {
     encoder: RowEncoder,
     /// How many rows were written since this was set to zero.
     pub rows: u64,
+    /// Of the body at hand: authors, and how many elements rows remove.
+    authors: HashSet<AuthorIdx>,
+    last_author: Option<AuthorIdx>,
+    removed: u64,
+    /// How many elements there are at least, once that mattered.
+    known: u64,
     keys: Vec<ChangeKey>,
     deps: Vec<Dep>,
     spans: Vec<Span>,
@@ -108,8 +125,30 @@ impl SliceWriter {
         }
     }
 
+    /// What is written from now on is another body.
+    pub fn begin_body(&mut self) {
+        self.rows = 0;
+        self.removed = 0;
+        self.authors.clear();
+        self.last_author = None;
+    }
+
     /// A row may stand for so much only; longer slices become several rows.
     pub fn write(&mut self, log: &Log, slice: Slice, out: &mut impl Layout) {
+        if !self.may_remove(log, slice) {
+            for nth in 0..slice.changes {
+                let change = Slice {
+                    first: Place {
+                        nth: slice.first.nth + nth,
+                        ..slice.first
+                    },
+                    changes: 1,
+                };
+                let payload = log.change(change.first).payload;
+                self.write_row(log, change, Some(&payload), out);
+            }
+            return;
+        }
         let max = match log.slice_op(slice) {
             SliceOp::Insert(Operation::Insert { len, .. }) => UNITS_MAX as u32 / len,
             SliceOp::Single(Operation::Other { .. }) => slice.changes,
@@ -127,12 +166,42 @@ impl SliceWriter {
                 },
                 changes,
             };
-            self.write_row(log, part, out);
+            self.write_row(log, part, None, out);
             done += changes;
         }
     }
 
-    fn write_row(&mut self, log: &Log, slice: Slice, out: &mut impl Layout) {
+    /// Whether a row may stand for what a slice removes. Whoever reads it takes no more than all
+    /// elements of each author, so what was forged goes as it came.
+    fn may_remove(&mut self, log: &Log, slice: Slice) -> bool {
+        let (_, removed) = counts(log, slice);
+        let author = log.author_of(slice.first);
+        if self.last_author.replace(author) != Some(author) {
+            self.authors.insert(author);
+        }
+        if removed == 0 {
+            return true;
+        }
+        let all = self.removed + removed;
+        let authors = self.authors.len() as u64;
+        // A row has more bytes than that.
+        if all > self.rows && all > self.known.saturating_mul(authors) {
+            self.known = inserted(log);
+            if all > self.known.saturating_mul(authors) {
+                return false;
+            }
+        }
+        self.removed = all;
+        true
+    }
+
+    fn write_row(
+        &mut self,
+        log: &Log,
+        slice: Slice,
+        payload: Option<&[u8]>,
+        out: &mut impl Layout,
+    ) {
         log.slice_deps(slice, &mut self.keys);
         self.deps.clear();
         self.deps.extend(self.keys.iter().map(|key| Dep {
@@ -145,7 +214,10 @@ impl SliceWriter {
             values: Vec::new(),
             bodies: Vec::new(),
         };
-        let op = borrowed.op_out(log, slice);
+        let op = match payload {
+            Some(payload) => OpOut::Opaque(payload),
+            None => borrowed.op_out(log, slice),
+        };
         let name = match (op, parts.name) {
             (OpOut::Opaque(_), _) | (_, NameIdx::NONE) => NO_NAME,
             (_, name) => name.0,

@@ -8,7 +8,7 @@ use crate::codec::native::rows::{
     ClocksIn, ContentIn, DepsIn, Element, NO_NAME, OpIn, RowIn, read_step_at,
 };
 use crate::codec::native::{Decoded, Kind, NativeError, RowDecoder, sections};
-use crate::codec::{Reader, wtf8};
+use crate::codec::{Envelope, Reader, wtf8};
 use crate::document::log::{
     ChangeKey, NameIdx, NewRow, Operation, Slice, SliceClocks, SliceOp, Span,
 };
@@ -17,14 +17,17 @@ use crate::document::wire::{RowElements, store_foreign};
 use crate::document::{Document, native::fold::Folded};
 use crate::replica::{ApplyError, ImportOutcome};
 use crate::sequence::{Content, ElementKey};
+use crate::tree::sort_by_key;
 
 /// Imports of more changes record text by comparing before and after.
 const RECORDED_SINGLY_MAX: u64 = 256;
+/// Dependencies of one change from a peer that is not trusted.
+const DEPENDENCIES_MAX: usize = 4096;
 
 impl Document {
     /// Imports changes in the native form, as [`import_list`](Self::import_list) does from the
     /// crdt_lf form: what is known already is skipped, be it a part of a row; what lacks a
-    /// dependency is counted and forgotten. Rows stand in the order in which they can be stored.
+    /// dependency, or removes more than there is, is counted and forgotten. Rows stand in the order in which they can be stored.
     /// O(rows), and O(log n) for each.
     ///
     /// # Errors
@@ -36,8 +39,21 @@ impl Document {
         tag: &[u8],
         origin: Origin,
     ) -> Result<ImportOutcome, DocumentError> {
+        self.import_container(bytes, false, tag, origin)
+    }
+
+    pub(super) fn import_container(
+        &mut self,
+        bytes: &[u8],
+        strict: bool,
+        tag: &[u8],
+        origin: Origin,
+    ) -> Result<ImportOutcome, DocumentError> {
         let opened = open(bytes, Kind::Changes)?;
-        let mut rows = Incoming::default();
+        let mut rows = Incoming {
+            strict,
+            ..Incoming::default()
+        };
         let mut reader = Reader::new(&opened.body);
         rows.decoder
             .read_body(&mut reader, &opened.body, opened.columns, &mut rows.decoded)
@@ -54,8 +70,12 @@ impl Document {
         tag: &[u8],
         origin: Origin,
     ) -> Result<ImportOutcome, DocumentError> {
+        if rows.strict {
+            ensure_sound(body, rows)?;
+        }
         let Incoming {
             restoring,
+            strict: _,
             decoder,
             decoded,
             binding,
@@ -69,6 +89,11 @@ impl Document {
             true => Vec::new(),
             false => self.deferrable(changes),
         };
+        let removable = match *restoring {
+            // What they remove is in states that are read afterwards.
+            true => u64::MAX,
+            false => self.removable(decoded, &decoder.names, body.len()),
+        };
         let mut import = RowImport {
             document: self,
             body,
@@ -78,6 +103,7 @@ impl Document {
             restoring: *restoring,
             many,
             deferred,
+            removable,
             outcome: ImportOutcome::default(),
             now_ms: 0,
         };
@@ -88,7 +114,7 @@ impl Document {
         import.fold_all_deferred();
         let outcome = import.outcome;
         if outcome.applied > 0 {
-            binding.touched.sort_unstable();
+            sort_by_key(&mut binding.touched, |handler| *handler);
             binding.touched.dedup();
             for handler in &binding.touched {
                 self.handlers[handler.0 as usize].revision += 1;
@@ -146,11 +172,36 @@ impl Document {
     }
 }
 
+/// Whether every peer can read the rows: crdt_lf stores a change that is not sound, and every later
+/// reader of the document fails on it.
+fn ensure_sound(body: &[u8], rows: &Incoming) -> Result<(), NativeError> {
+    let refuse = |what| Err(NativeError::Malformed(Reader::EMPTY.error(what)));
+    let new_authors = &rows.decoder.authors[rows.binding.authors.len()..];
+    if !new_authors.iter().all(PeerId::is_uuid_v4) {
+        return refuse("a peer id is not a UUID version 4");
+    }
+    for row in &rows.decoded.rows {
+        if let DepsIn::List(list) = row.deps {
+            if list.len as usize > DEPENDENCIES_MAX {
+                return refuse("too many dependencies");
+            }
+        }
+        if let OpIn::Opaque(payload) = row.op {
+            if Envelope::decode(&body[payload.range()]).is_err() {
+                return refuse("the operation envelope does not decode");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Rows on their way in, and what is remembered from body to body of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     /// The rows are those of a log that is opened: all are taken, whatever they depend on.
     pub restoring: bool,
+    /// What peers of other dialects could not read is refused.
+    pub strict: bool,
     pub decoder: RowDecoder,
     pub decoded: Decoded,
     pub binding: Binding,
@@ -201,6 +252,8 @@ pub(super) struct RowImport<'a> {
     pub(super) many: bool,
     /// By handler; none behind the last.
     pub(super) deferred: Vec<Option<Deferred>>,
+    /// How many elements may still be removed.
+    removable: u64,
     outcome: ImportOutcome,
     now_ms: i64,
 }
@@ -221,7 +274,7 @@ impl RowImport<'_> {
         if known == row.changes {
             return false;
         }
-        if !self.find_deps(row, known) {
+        if !self.find_deps(row, known) || !self.may_remove(row) {
             self.outcome.not_ready += (row.changes - known) as usize;
             return false;
         }
@@ -249,6 +302,21 @@ impl RowImport<'_> {
             _ => self.store(row, known, row.changes - known),
         }
         true
+    }
+
+    /// Whether there is as much as the row removes.
+    fn may_remove(&mut self, row: &RowIn) -> bool {
+        let removed = match row.op {
+            OpIn::Remove { step, .. } => u64::from(step.unsigned_abs()) * u64::from(row.changes),
+            OpIn::RemoveSpans(spans) => {
+                let spans = &self.decoded.spans[spans.range()];
+                spans.iter().map(|span| u64::from(span.len)).sum()
+            }
+            OpIn::Insert { .. } | OpIn::Bodies(_) | OpIn::Opaque(_) => return true,
+        };
+        let left = self.removable.checked_sub(removed);
+        self.removable = left.unwrap_or(self.removable);
+        left.is_some()
     }
 
     fn author(&mut self, number: u32) -> AuthorIdx {
@@ -340,13 +408,20 @@ impl RowImport<'_> {
         }
     }
 
-    fn find_dep(&mut self, author: u32, clock: Hlc) -> bool {
-        let id = OperationId::new(self.decoder.authors[author as usize], clock);
+    fn find_dep(&mut self, number: u32, clock: Hlc) -> bool {
         if self.restoring {
-            let author = self.author(author);
+            let author = self.author(number);
             self.binding.deps.push(ChangeKey { author, clock });
             return true;
         }
+        if let Some(author) = self.binding.authors[number as usize].author {
+            let key = ChangeKey { author, clock };
+            if self.document.log.find(key).is_some() {
+                self.binding.deps.push(key);
+                return true;
+            }
+        }
+        let id = OperationId::new(self.decoder.authors[number as usize], clock);
         match self.document.ready_key(&id) {
             Ok(key) => {
                 self.binding.deps.push(key);

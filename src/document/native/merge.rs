@@ -1,6 +1,7 @@
 //! Joining native snapshots: of two replicas that were both pruned, nothing that either has is
 //! lost.
 
+use super::merge_movable;
 use super::merge_sequence::{self, Floor, Theirs};
 use super::snapshot::Parts;
 use crate::clock::AuthorIdx;
@@ -93,7 +94,7 @@ impl Document {
             self.record(number, true);
             let newest = self.handler_ref(number).newest;
             self.handlers[number.0 as usize].newest = newest.max(stored.newest);
-            self.join_handler(number, theirs, stored.state, is_newer, &authors);
+            self.join_handler(number, theirs, is_newer, &authors);
             self.handlers[number.0 as usize].revision += 1;
         }
         let mut vector = self.vector();
@@ -116,7 +117,6 @@ impl Document {
         &mut self,
         number: HandlerIdx,
         theirs: &Document,
-        native: Option<&[u8]>,
         is_newer: bool,
         authors: &[AuthorIdx],
     ) {
@@ -135,14 +135,14 @@ impl Document {
         let handler = &mut self.handlers[number.0 as usize];
         let joined = match (&mut handler.state, &theirs.handler_ref(other).state) {
             (State::Fugue(state), State::Fugue(other)) => {
-                let theirs = Theirs {
-                    state: other,
-                    content: &theirs.log.content,
+                let slots = Theirs {
+                    sequence: &other.sequence,
                     authors,
                     floor: &their_floor,
                 };
+                let theirs = (&slots, other, &theirs.log.content);
                 let log = &mut self.log;
-                merge_sequence::merge(state, &mut log.content, &floor, &theirs, &log.authors);
+                merge_sequence::merge(state, &mut log.content, &floor, theirs, &log.authors);
                 let end = state.sequence.end_of(own).unwrap_or(0);
                 let seen = their_floor.get(&own).map_or(0, |seen| seen + 1);
                 let seen = u32::try_from(seen).unwrap_or(u32::MAX);
@@ -150,16 +150,29 @@ impl Document {
                 // The recorder compares before and after by itself.
                 return;
             }
-            (state, _) => {
+            (State::MovableList(state), State::MovableList(other)) => {
+                merge_movable::merge(state, other);
+                true
+            }
+            (state, other) => {
+                let other = other.bytes().expect("all others are bytes");
+                let native = other.native_state(true);
                 let state = state.bytes_mut().expect("all others are bytes");
-                // What was read once can be read again.
-                native.is_some_and(|bytes| state.join_native(bytes).unwrap_or(false))
+                // What was just written can be read.
+                let mut join = |bytes: &[u8]| state.join_native(bytes).unwrap_or(false);
+                native.as_deref().is_some_and(&mut join)
+                    || is_newer && {
+                        handler.reset(None, &mut self.log, own);
+                        let state = handler.state.bytes_mut().expect("of the same kind");
+                        native.is_some_and(|bytes| state.join_native(&bytes).unwrap_or(false))
+                    }
             }
         };
         if !joined && is_newer {
             let blob = theirs.handler_snapshot_state(other);
             self.handlers[number.0 as usize].reset(Some(&blob), &mut self.log, own);
         }
+        self.note_restored(number);
         self.handlers[number.0 as usize].record_difference(before, &self.log.content);
     }
 

@@ -15,11 +15,10 @@ pub(super) type Floor = HashMap<AuthorIdx, u64>;
 
 /// The other side of a merge.
 pub(super) struct Theirs<'a> {
-    pub state: &'a FugueState,
-    pub content: &'a ContentPool,
-    /// This document's numbers for theirs.
+    pub sequence: &'a Sequence,
+    /// This side's numbers for theirs.
     pub authors: &'a [AuthorIdx],
-    /// In this document's numbers.
+    /// In this side's numbers.
     pub floor: &'a Floor,
 }
 
@@ -28,36 +27,52 @@ pub(super) fn merge(
     state: &mut FugueState,
     content: &mut ContentPool,
     floor: &Floor,
-    theirs: &Theirs<'_>,
+    (theirs, their_state, their_content): (&Theirs<'_>, &FugueState, &ContentPool),
     authors: &Authors,
 ) {
     let ours: Vec<Run> = state.sequence.runs().copied().collect();
-    let runs: Vec<Run> = theirs.state.sequence.runs().copied().collect();
-    let mut merging = Merging {
-        by_id: (0..runs.len() as u32).collect(),
-        state,
-        content,
-        floor,
-        theirs,
-        authors,
-        runs,
-    };
+    let mut take = |_, place, units| Some(content.copy_from(their_content, place, units));
+    let mut merging = Merging::new(&mut state.sequence, floor, theirs, authors, &mut take);
     merging.integrate_all();
     merging.remove_theirs();
     merging.remove_forgotten(&ours);
-    merging.state.order_sensitive |= theirs.state.order_sensitive;
+    state.order_sensitive |= merging.depends_on_order || their_state.order_sensitive;
 }
 
+/// Adds the elements of theirs that are not in a sequence, one by one: `take` tells the content of
+/// each, by its id on this side; without content it comes as a removed one. Returns whether the
+/// order of arrival showed. O(n log n).
+pub(super) fn add_slots(
+    sequence: &mut Sequence,
+    theirs: &Theirs<'_>,
+    authors: &Authors,
+    mut take: impl FnMut(ElementKey) -> Option<Content>,
+) -> bool {
+    let nothing = Floor::new();
+    let mut take = |id, _: Content, _: u32| take(id);
+    let mut merging = Merging::new(sequence, &nothing, theirs, authors, &mut take);
+    merging.elements_max = 1;
+    merging.integrate_all();
+    merging.depends_on_order
+}
+
+/// Takes over the content of so many units, whose first element has an id on this side. None: the
+/// element is to come as a removed one.
+type Take<'a> = dyn FnMut(ElementKey, Content, u32) -> Option<Content> + 'a;
+
 struct Merging<'a> {
-    state: &'a mut FugueState,
-    content: &'a mut ContentPool,
+    sequence: &'a mut Sequence,
     floor: &'a Floor,
     theirs: &'a Theirs<'a>,
     authors: &'a Authors,
+    take: &'a mut Take<'a>,
+    /// How many elements are added at once.
+    elements_max: u32,
     /// Theirs, in their order and numbers.
     runs: Vec<Run>,
     /// Places in `runs` by id.
     by_id: Vec<u32>,
+    depends_on_order: bool,
 }
 
 /// How far a run of theirs is.
@@ -69,7 +84,28 @@ enum Step {
     Done,
 }
 
-impl Merging<'_> {
+impl<'a> Merging<'a> {
+    fn new(
+        sequence: &'a mut Sequence,
+        floor: &'a Floor,
+        theirs: &'a Theirs<'a>,
+        authors: &'a Authors,
+        take: &'a mut Take<'a>,
+    ) -> Self {
+        let runs: Vec<Run> = theirs.sequence.runs().copied().collect();
+        Merging {
+            by_id: (0..runs.len() as u32).collect(),
+            sequence,
+            floor,
+            theirs,
+            authors,
+            take,
+            elements_max: u32::MAX,
+            runs,
+            depends_on_order: false,
+        }
+    }
+
     /// Our key of an element of theirs.
     fn ours(&self, key: ElementKey) -> ElementKey {
         match key {
@@ -124,15 +160,15 @@ impl Merging<'_> {
         let mut offset = 0;
         while offset < run.len {
             let first = id.plus(offset);
-            if self.state.sequence.contains(first) {
+            if self.sequence.contains(first) {
                 offset += 1;
                 continue;
             }
-            let rest = run.len - offset;
-            let mut len = match self.state.sequence.is_behind_all(first) {
+            let rest = (run.len - offset).min(self.elements_max);
+            let mut len = match self.sequence.is_behind_all(first) {
                 true => rest,
                 false => (1..rest)
-                    .find(|more| self.state.sequence.contains(first.plus(*more)))
+                    .find(|more| self.sequence.contains(first.plus(*more)))
                     .unwrap_or(rest),
             };
             let seen = self.floor.get(&id.author).copied();
@@ -150,19 +186,18 @@ impl Merging<'_> {
     fn add(&mut self, run: &Run, offset: u32, len: u32, was_removed: bool) {
         let id = self.ours(run.id).plus(offset);
         let units = if run.is_dense() { len } else { run.units() };
-        let is_live = !run.is_deleted() && !was_removed;
-        let content = match is_live {
+        let content = match !run.is_deleted() && !was_removed {
             true => {
                 let theirs = run.content.plus(if run.is_dense() { offset } else { 0 });
-                self.content.copy_from(self.theirs.content, theirs, units)
+                (self.take)(id, theirs, units)
             }
-            false => Content::new(0, false),
+            false => None,
         };
         let chain = Chain {
             id,
             len,
             units,
-            content,
+            content: content.unwrap_or(Content::new(0, false)),
             left: match offset {
                 0 => self.ours(run.left),
                 offset => self.ours(run.id).plus(offset - 1),
@@ -173,23 +208,22 @@ impl Merging<'_> {
         let replaces = offset == 0
             && chain.left.is_null()
             && !run.left_was_known()
-            && self.state.sequence.contains(chain.right);
+            && self.sequence.contains(chain.right);
         let done = match replaces {
             true => self
-                .state
                 .sequence
                 .integrate_below(chain.right, chain, false, self.authors),
-            false => self.state.sequence.integrate(chain, false, self.authors),
+            false => self.sequence.integrate(chain, false, self.authors),
         };
-        self.state.order_sensitive |= done.is_ok_and(|done| done.depends_on_order);
-        if !is_live {
+        self.depends_on_order |= done.is_ok_and(|done| done.depends_on_order);
+        if content.is_none() {
             self.remove(id, len);
         }
     }
 
     fn remove(&mut self, id: ElementKey, len: u32) {
         let report: Option<fn(u32, Removed)> = None;
-        self.state.sequence.remove_by_id(id, len, report);
+        self.sequence.remove_by_id(id, len, report);
     }
 
     fn remove_theirs(&mut self) {
@@ -207,7 +241,7 @@ impl Merging<'_> {
         for (number, author) in self.theirs.authors.iter().enumerate() {
             numbers.insert(*author, AuthorIdx(number as u32));
         }
-        let theirs: &Sequence = &self.theirs.state.sequence;
+        let theirs = self.theirs.sequence;
         for run in ours.iter().filter(|run| !run.is_deleted()) {
             let seen = self.theirs.floor.get(&run.id.author);
             let (Some(seen), Some(author)) = (seen, numbers.get(&run.id.author)) else {

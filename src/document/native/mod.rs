@@ -7,7 +7,11 @@ mod export;
 mod fold;
 mod import;
 mod merge;
+mod merge_movable;
 mod merge_sequence;
+mod movable_state;
+mod removals;
+mod replica;
 mod sequence_state;
 mod snapshot;
 #[cfg(test)]

@@ -56,17 +56,41 @@ pub(super) fn write(
         Elements::Units => write_text(&runs, content, out),
         Elements::Values(_) => write_values(&runs, content, out),
     }
+    write_runs(&runs, out);
+}
+
+/// Appends all runs: ids, order, heads and origins.
+fn write_runs(runs: &[&Run], out: &mut Vec<u8>) {
     let mut by_id: Vec<u32> = (0..runs.len() as u32).collect();
     by_id.sort_unstable_by_key(|place| runs[*place as usize].id);
     write_uvarint(out, runs.len() as u64);
-    write_prefixed(out, &ids(&runs, &by_id));
+    write_prefixed(out, &ids(runs, &by_id));
     write_prefixed(out, &order(&by_id));
     let (mut heads, mut origins) = (Vec::with_capacity(runs.len()), Vec::new());
     for at in 0..runs.len() {
-        write_run(&runs, at, &mut heads, &mut origins);
+        write_run(runs, at, &mut heads, &mut origins);
     }
     write_prefixed(out, &heads);
     write_prefixed(out, &origins);
+}
+
+/// Appends a sequence whose content is somewhere else: its units are numbered from 0 as they come.
+pub(super) fn write_slots(sequence: &Sequence, out: &mut Vec<u8>) {
+    write_runs(&sequence.runs().collect::<Vec<&Run>>(), out);
+}
+
+/// Reads what [`write_slots`] wrote. The content of a unit is its number.
+pub(super) fn read_slots(
+    reader: &mut Reader<'_>,
+    authors: &[AuthorIdx],
+) -> Result<Sequence, DecodeError> {
+    let mut ids = Ids::read(reader, authors)?;
+    let numbers = Used::new([Content::new(0, false); 2]);
+    let (runs, used) = ids.read_runs(reader, authors, numbers)?;
+    match used.counts {
+        [_, 0] => Ok(Sequence::from_runs(&runs, &ids.places)),
+        _ => Err(reader.error("slots have one kind of content")),
+    }
 }
 
 /// The live text: ASCII, the rest as WTF-8, and how many units of either by turns.

@@ -4,14 +4,13 @@
 use super::base::NativeBase;
 use super::export::SliceWriter;
 use super::import::Incoming;
-use super::state;
+use super::state::{self, History};
 use crate::clock::{AuthorIdx, Hlc, OperationId, PeerId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::native::container::{open, seal};
 use crate::codec::native::{Columns, Kind, NativeError, names, sections};
 use crate::codec::{DecodeError, Reader, Snapshot, manifest};
 use crate::document::handler::State;
-use crate::document::handlers::state::ByteState;
 use crate::document::log::{ChangeKey, Name};
 use crate::document::types::{
     DocumentError, DocumentOptions, HandlerIdx, HandlerKind, HandlerSpec, Origin, ValueCodec,
@@ -102,7 +101,11 @@ impl Document {
         if history {
             sections::write(section::LOG, &self.native_log(), &mut out);
         }
-        let (handlers, entries) = self.native_handlers(whole)?;
+        let (handlers, entries) = self.native_handlers(match (whole, history) {
+            (true, _) => History::Whole,
+            (false, true) => History::Some,
+            (false, false) => History::None,
+        })?;
         sections::write(section::ENTRIES, &entries, &mut out);
         sections::write(section::HANDLERS, &handlers, &mut out);
         Ok(out)
@@ -164,7 +167,7 @@ impl Document {
     }
 
     /// The handlers with their states, and the crdt_lf entries of those that have no native one.
-    fn native_handlers(&self, whole: bool) -> Result<(Vec<u8>, Vec<u8>), ApplyError> {
+    fn native_handlers(&self, history: History) -> Result<(Vec<u8>, Vec<u8>), ApplyError> {
         let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
         let mut states = Vec::new();
         let mut count = 0u64;
@@ -172,8 +175,8 @@ impl Document {
             let handler = self.handler_ref(number);
             let is_custom = handler.kind == HandlerKind::Custom;
             let floor = self.floor_by_author(number);
-            let native = state::write(handler, &self.log, &floor);
-            if native.is_none() && !whole {
+            let native = state::write(handler, &self.log, &floor, history);
+            if native.is_none() && history != History::Whole {
                 entries.push((
                     self.handler_id(number).to_owned(),
                     self.saved_state(number)?,
@@ -268,9 +271,10 @@ impl Document {
             .iter()
             .map(|peer| document.log.authors.intern(*peer))
             .collect();
-        if let Some(log) = parts.log {
-            document.restore_log(log)?;
-        }
+        let rows = match parts.log {
+            Some(log) => document.restore_log(log)?,
+            None => Incoming::default(),
+        };
         document.clock = document.clock.max(parts.clock);
         document.pruned = match parts.pruned.is_empty() {
             true => None,
@@ -282,10 +286,18 @@ impl Document {
         }
         document.restore_frontiers(&parts.frontiers)?;
         document.restore_handlers(&parts.handlers, &authors, body, parts.whole)?;
-        Ok(document)
+        let log = parts.log.unwrap_or_default();
+        let names = &rows.decoder.names;
+        match document.removable(&rows.decoded, names, log.len()) {
+            u64::MAX => Ok(document),
+            _ => {
+                let error = Reader::EMPTY.error("no more elements are removed than there are");
+                Err(NativeError::from(error).into())
+            }
+        }
     }
 
-    fn restore_log(&mut self, log: &[u8]) -> Result<(), DocumentError> {
+    fn restore_log(&mut self, log: &[u8]) -> Result<Incoming, DocumentError> {
         let mut rows = Incoming::default();
         let mut reader = Reader::new(log);
         rows.decoder
@@ -294,7 +306,7 @@ impl Document {
             .map_err(NativeError::from)?;
         rows.restoring = true;
         self.import_rows(log, &mut rows, &[], Origin::Load)?;
-        Ok(())
+        Ok(rows)
     }
 
     fn restore_frontiers(&mut self, heads: &[OperationId]) -> Result<(), DocumentError> {
@@ -335,7 +347,9 @@ impl Document {
             state::read(bytes, handler, authors, self.own, &mut self.log.content)
                 .map_err(NativeError::from)?;
             handler.newest = stored.newest;
-            self.note_restored(number, whole);
+            if !whole {
+                self.note_restored(number);
+            }
         }
         if !whole {
             self.native_base = Some(Box::new(NativeBase {
@@ -367,17 +381,23 @@ impl Document {
         Ok(())
     }
 
-    /// A replay of a restored handler starts from the snapshot.
-    fn note_restored(&mut self, number: HandlerIdx, whole: bool) {
-        if whole {
-            return;
-        }
-        match &mut self.handlers[number.0 as usize].state {
+    /// A replay of a restored handler starts from the snapshot. What the log has of its changes
+    /// still places late ones.
+    pub(super) fn note_restored(&mut self, number: HandlerIdx) {
+        let Document { handlers, log, .. } = self;
+        match &mut handlers[number.0 as usize].state {
             State::Fugue(fugue) => fugue.outlives_snapshot = true,
-            state => state
-                .bytes_mut()
-                .into_iter()
-                .for_each(ByteState::history_pruned),
+            state => {
+                let state = state.bytes_mut().expect("all others are bytes");
+                state.history_pruned(&|order| {
+                    let author = log.authors.find(&order.peer);
+                    let key = author.map(|author| ChangeKey {
+                        author,
+                        clock: order.hlc,
+                    });
+                    key.is_none_or(|key| log.find(key).is_none())
+                });
+            }
         }
     }
 }

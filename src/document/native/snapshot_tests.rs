@@ -4,6 +4,7 @@ use super::tests::{edit, empty, registered, values};
 use crate::clock::VersionVector;
 use crate::codec::Value;
 use crate::codec::native::{Kind, container, deflated};
+use crate::document::handlers::kept_operations::KEPT_OPERATIONS_MAX;
 use crate::document::{Document, DocumentOptions, Origin, WallClock};
 use crate::replica::Replica as _;
 use crate::testing::Rng;
@@ -181,6 +182,93 @@ fn concurrent_snapshots_join_without_loss() {
     }
 }
 
+/// Two replicas never see each other's changes, only snapshots: they edit, prune, reopen, and merge
+/// both ways, round for round. Oracle: a third one that got every change.
+#[test]
+fn replicas_that_only_exchange_snapshots_lose_nothing() {
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let mut oracle = registered(empty(3));
+        let mut replicas = [registered(empty(1)), registered(empty(2))];
+        for round in 0..4 {
+            for document in &mut replicas {
+                for _ in 0..rng.below(12) {
+                    edit(document, &mut rng);
+                }
+                let changes = document.changes_newer_than(&oracle.version_vector());
+                let outcome = oracle.import_changes(changes, &[], Origin::Remote).unwrap();
+                assert_eq!(outcome.not_ready, 0);
+                if rng.below(3) > 0 {
+                    document.take_snapshot(true).unwrap();
+                }
+                if rng.below(3) == 0 {
+                    let history = rng.below(2) == 0;
+                    *document = reopened(document, history);
+                }
+            }
+            let bytes = [0, 1].map(|at| {
+                let history = rng.below(2) == 0;
+                replicas[at].native_snapshot(history).unwrap()
+            });
+            for at in 0..2 {
+                replicas[at].merge_native_snapshot(&bytes[1 - at]).unwrap();
+                replicas[at].check();
+            }
+            let expected = sorted(values(&oracle));
+            for document in &mut replicas {
+                let context = format!("seed {seed} round {round}");
+                assert_eq!(document.version_vector(), oracle.version_vector());
+                assert_eq!(sorted(values(document)), expected, "{context}");
+                // A replay starts from there, too.
+                let mut copy = reopened(document, false);
+                copy.replay_all();
+                assert_eq!(sorted(values(&copy)), expected, "{context}");
+            }
+        }
+    }
+}
+
+/// Texts and lists by position that were edited apart from each other for longer than they keep
+/// operations cannot be joined: the receiver's state stays, as crdt_lf has it, or the newer one
+/// comes. Everything else is joined nevertheless.
+#[test]
+fn beyond_the_limit_the_rule_of_crdt_lf_holds() {
+    let mut a = registered(empty(1));
+    let mut b = registered(empty(2));
+    let plain = a.find_handler("plain").unwrap();
+    let text = a.find_handler("text").unwrap();
+    for document in [&mut a, &mut b] {
+        for nth in 0..=KEPT_OPERATIONS_MAX as u64 {
+            let at = nth % 2 * nth;
+            document.text_insert(plain, at, "x").unwrap();
+            document.text_insert(text, at, "x").unwrap();
+        }
+        document.take_snapshot(true).unwrap();
+    }
+    b.text_insert(plain, 0, "b").unwrap();
+    let (of_a, of_b) = (a.text_string(plain), b.text_string(plain));
+    let from_b = b.native_snapshot(false).unwrap();
+    b.merge_native_snapshot(&a.native_snapshot(false).unwrap())
+        .unwrap();
+    a.merge_native_snapshot(&from_b).unwrap();
+    assert_eq!(a.text_string(plain), of_a);
+    assert_eq!(b.text_string(plain), of_b);
+    assert_eq!(a.text_string(text), b.text_string(text));
+    assert_eq!(a.text_len_utf16(text), 2 * (KEPT_OPERATIONS_MAX as u64 + 1));
+    // Whoever knows everything is right for both, and from then on they are one again.
+    a.text_insert(plain, 0, "a").unwrap();
+    b.merge_native_snapshot(&a.native_snapshot(false).unwrap())
+        .unwrap();
+    assert_eq!(b.text_string(plain), format!("a{of_a}"));
+    for document in [&mut a, &mut b] {
+        document.text_insert(plain, 0, "c").unwrap();
+        document.take_snapshot(true).unwrap();
+    }
+    b.merge_native_snapshot(&a.native_snapshot(false).unwrap())
+        .unwrap();
+    assert_eq!(b.text_string(plain), format!("cca{of_a}"));
+}
+
 /// A replica that went through a crdt_lf snapshot has no removed elements any more, and still does
 /// not bring them back. Oracle: which characters are there in a replica that got every change; a
 /// crdt_lf snapshot forgets where concurrent ones belong (specification 10.5).
@@ -249,6 +337,7 @@ fn forged_snapshots_are_refused_or_sound() {
         }
         (0..10).for_each(|_| edit(&mut other, &mut rng));
         let bytes = source.native_snapshot(seed % 2 == 0).unwrap();
+        let known = other.native_snapshot(false).unwrap();
         let opened = container::open(&bytes, Kind::Snapshot).unwrap();
         for at in 0..opened.body.len() {
             for variant in 0..3 {
@@ -264,10 +353,24 @@ fn forged_snapshots_are_refused_or_sound() {
                 };
                 let changes = other.changes_newer_than(&document.version_vector());
                 let _ = document.import_changes(changes, &[], Origin::Remote);
-                if let Some(text) = document.find_handler("text") {
-                    let _ = document.text_insert(text, 0, "abc");
-                    let _ = document.text_remove(text, 0, 1);
-                    document.text_string(text);
+                for id in ["text", "plain"] {
+                    if let Some(text) = document.find_handler(id) {
+                        let _ = document.text_insert(text, 0, "abc");
+                        let _ = document.text_remove(text, 0, 1);
+                        document.text_string(text);
+                    }
+                }
+                for id in ["items", "movable"] {
+                    if let Some(list) = document.find_handler(id) {
+                        let _ = document.list_insert(list, 0, &[1.into(), 2.into()]);
+                        let _ = document.list_move(list, 0, 1);
+                        let _ = document.list_remove(list, 0, 1);
+                    }
+                }
+                let mut receiver = Document::open_native(&known, options_of(&other)).unwrap();
+                if receiver.merge_native_snapshot(&forged).is_ok() {
+                    values(&receiver);
+                    receiver.replay_all();
                 }
                 let _ = document.last_snapshot();
                 let _ = document.native_snapshot(true);

@@ -1,6 +1,6 @@
 //! The states of handlers as native bytes: what merging needs, not only what can be seen.
 
-use super::sequence_state;
+use super::{movable_state, sequence_state};
 use crate::clock::AuthorIdx;
 use crate::codec::bytes::write_uvarint;
 use crate::codec::{DecodeError, Reader};
@@ -12,12 +12,30 @@ use crate::sequence::LazySequence;
 
 const ORDER_SENSITIVE: u8 = 1;
 
-/// The state of a handler; None if it has no native form. `floor` has the largest element counter
-/// of each author in a Fugue sequence.
-pub(super) fn write(handler: &Handler, log: &Log, floor: &[(AuthorIdx, u64)]) -> Option<Vec<u8>> {
+/// How much of the history is beside the states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum History {
+    /// All that there ever was.
+    Whole,
+    /// What was not pruned.
+    Some,
+    None,
+}
+
+/// The state of a handler; None if it has no native form, or the history serves better. `floor`
+/// has the largest element counter of each author in a Fugue sequence.
+pub(super) fn write(
+    handler: &Handler,
+    log: &Log,
+    floor: &[(AuthorIdx, u64)],
+    history: History,
+) -> Option<Vec<u8>> {
     match &handler.state {
+        // A late change may need any of their operations, and all are in the history.
+        State::PlainText(_) | State::PlainList(_) if history == History::Whole => None,
         State::Fugue(fugue) => Some(write_fugue(fugue, log, floor)),
-        state => state.bytes()?.native_state(),
+        State::MovableList(list) => Some(movable_state::write(list)),
+        state => state.bytes()?.native_state(history != History::None),
     }
 }
 
@@ -47,6 +65,10 @@ pub(super) fn read(
 ) -> Result<(), DecodeError> {
     let fugue = match &mut handler.state {
         State::Fugue(fugue) => fugue,
+        State::MovableList(list) => {
+            **list = movable_state::read(bytes, handler.codec)?;
+            return Ok(());
+        }
         state => {
             let state = state.bytes_mut().expect("all others are bytes");
             return state.join_native(bytes).map(|_| ());

@@ -19,6 +19,8 @@ use crate::replica::ImportOutcome;
 #[derive(Clone, Debug)]
 pub struct NativeWriter {
     state: Writing,
+    /// The head of the stream was written.
+    begun: bool,
     slices: SliceWriter,
     checksum: StreamChecksum,
     scratch: Vec<u8>,
@@ -41,11 +43,28 @@ impl NativeWriter {
     pub fn new(since: &VersionVector) -> Self {
         NativeWriter {
             state: Writing::Begins(since.clone()),
+            begun: false,
             slices: SliceWriter::default(),
             checksum: StreamChecksum::default(),
             scratch: Vec::new(),
             pending: Vec::new(),
         }
+    }
+
+    /// Whether the reader has everything that was written or left out, and nothing came since.
+    pub fn is_current(&self, document: &Document) -> bool {
+        match &self.state {
+            Writing::Begins(since) => since.is_strictly_newer_or_equal_than(&document.vector()),
+            Writing::Follows { position, .. } => *position == document.log_position(),
+        }
+    }
+
+    /// Leaves out what is new: the reader has it from elsewhere. O(1).
+    pub fn skip(&mut self, document: &Document) {
+        self.state = Writing::Follows {
+            position: document.log_position(),
+            last: document.log.last_place(),
+        };
     }
 
     /// Appends the update that brings the reader up to date; false, and nothing is appended, if
@@ -78,11 +97,11 @@ impl NativeWriter {
             return Ok(false);
         }
         self.scratch.clear();
-        if let Writing::Begins(_) = self.state {
+        if !std::mem::replace(&mut self.begun, true) {
             write_stream_head(&mut self.scratch);
         }
         let pending = std::mem::take(&mut self.pending);
-        self.slices.rows = 0;
+        self.slices.begin_body();
         match pending.as_slice() {
             // Most updates: the count is known to be one.
             [slice] if slice.changes == 1 => {
@@ -120,6 +139,14 @@ impl NativeReader {
     /// The beginning of a stream.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The beginning of a stream from a peer that is not trusted: what peers of other dialects could
+    /// not read is refused.
+    pub fn strict() -> Self {
+        let mut reader = Self::default();
+        reader.incoming.strict = true;
+        reader
     }
 
     /// Imports an update. Always the same document, and every update once, in order.

@@ -11,7 +11,7 @@ use crate::document::{
 use crate::replica::Replica as _;
 use crate::testing::Rng;
 
-pub(super) const HANDLERS: [(&str, HandlerKind); 7] = [
+pub(super) const HANDLERS: [(&str, HandlerKind); 10] = [
     ("text", HandlerKind::FugueText),
     ("other", HandlerKind::FugueText),
     ("map", HandlerKind::Map),
@@ -19,6 +19,9 @@ pub(super) const HANDLERS: [(&str, HandlerKind); 7] = [
     ("set", HandlerKind::OrSet),
     ("list", HandlerKind::FugueList),
     ("ormap", HandlerKind::OrMap),
+    ("movable", HandlerKind::MovableList),
+    ("plain", HandlerKind::Text),
+    ("items", HandlerKind::List),
 ];
 
 pub(super) fn peer(number: u8) -> PeerId {
@@ -70,7 +73,38 @@ pub(super) fn edit(document: &mut Document, rng: &mut Rng) {
         Value::from(-0.0),
         Value::from(1.0),
     ];
-    match rng.below(16) {
+    match rng.below(19) {
+        16 | 17 => {
+            let list = id(["movable", "items"][rng.below(2)]);
+            let len = document.list_len(list) as usize;
+            let at = rng.below(len + 1) as u64;
+            let is_there = at < len as u64;
+            match rng.below(5) {
+                0 if is_there => document.list_remove(list, at, 1).unwrap(),
+                1 if is_there => document.list_update(list, at, &value).unwrap(),
+                2 | 3
+                    if is_there && document.handler_ref(list).kind == HandlerKind::MovableList =>
+                {
+                    let to = rng.below(len) as u64;
+                    document.list_move(list, at, to).unwrap();
+                }
+                _ => {
+                    let values = [value.clone(), Value::from("x")];
+                    document.list_insert(list, at, &values).unwrap();
+                }
+            }
+        }
+        18 => {
+            let text = id("plain");
+            let len = document.text_len_utf16(text);
+            let at = rng.below(len as usize + 1) as u64;
+            match rng.below(3) {
+                0 => document.text_remove(text, at, (len - at).min(2)).unwrap(),
+                _ => document
+                    .text_insert_utf16(text, at, PIECES[rng.below(PIECES.len())])
+                    .unwrap(),
+            }
+        }
         0 => document.map_set(map, key, &value).unwrap(),
         1 => document.map_remove(map, key).unwrap(),
         2 => document.register_set(register, &value).unwrap(),

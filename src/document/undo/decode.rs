@@ -380,7 +380,7 @@ impl<'b> StepReader<'_, 'b> {
         held: Option<ValueCodec>,
     ) -> Result<TaggedEffect, DecodeError> {
         let mut effect = TaggedEffect::default();
-        for _ in 0..self.reader.count(6)? {
+        for _ in 0..self.reader.count(9)? {
             let identity: Box<[u8]> = self.reader.prefixed()?.into();
             let element = codec.canonical(self.reader.prefixed()?)?;
             let mut item = ElementEffect {
@@ -398,6 +398,14 @@ impl<'b> StepReader<'_, 'b> {
             }
             item.showed = self.reader.byte("whether it showed")? != 0;
             item.after = self.tag()?;
+            item.before = self.tag()?;
+            for shown in &mut item.shown {
+                if self.reader.byte("whether it was there")? != 0 {
+                    let bytes = self.reader.prefixed()?;
+                    check_held(bytes, held)?;
+                    *shown = Some(bytes.into());
+                }
+            }
             if effect.items.insert(identity, item).is_some() {
                 return Err(self.reader.error("an element is listed twice"));
             }

@@ -260,6 +260,13 @@ impl<'a> Writer<'a> {
             }
             self.out.push(u8::from(item.showed));
             self.tag(item.after);
+            self.tag(item.before);
+            for shown in &item.shown {
+                self.out.push(u8::from(shown.is_some()));
+                if let Some(shown) = shown {
+                    self.bytes(shown);
+                }
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use super::elements::ElementsEffect;
 use super::keys::KeysEffect;
 use super::movable::{MovableEffect, MovableRenamed};
 use super::positions::{Drift, PositionsEffect};
-use super::tagged::TaggedEffect;
+use super::tagged::{ElementEffect, TaggedEffect};
 use crate::clock::OperationId;
 use crate::codec::Value;
 use crate::sequence::ElementKey;
@@ -135,6 +135,14 @@ impl Step {
     pub fn rename(&mut self, renamed: &Renamed) {
         for (number, effect) in &mut self.effects {
             effect.rename(*number, renamed);
+        }
+    }
+
+    /// What it did to an element of a set or map.
+    pub fn element_effect(&self, number: HandlerIdx, identity: &[u8]) -> Option<&ElementEffect> {
+        match self.effects.get(&number)? {
+            Effect::Tagged(effect) => effect.items.get(identity),
+            _ => None,
         }
     }
 

@@ -4,6 +4,9 @@
 //! Taking a step back removes just its own adds: what others added concurrently stays and shows.
 //! Adds that it removed are made again, if the element is still as the step left it; from then on
 //! the other steps mean the new adds.
+//!
+//! A crdt_lf snapshot forgets adds: of what it brought, what shows tells whether it is still as the
+//! step left it.
 
 use super::super::Document;
 use super::super::handler::State;
@@ -36,6 +39,10 @@ pub(in super::super) struct ElementEffect {
     pub showed: bool,
     /// The largest tag after the step. Known once it is committed.
     pub after: Option<OperationId>,
+    /// The largest tag before the step; None: only a snapshot had the element, or it was not there.
+    pub before: Option<OperationId>,
+    /// What the element showed before the step and after it; None: it was not there.
+    pub shown: [Option<Box<[u8]>>; 2],
 }
 
 impl ElementEffect {
@@ -49,6 +56,8 @@ impl ElementEffect {
         self.added.extend(later.added);
         self.showed |= later.showed;
         self.after = later.after;
+        let [_, after] = later.shown;
+        self.shown[1] = after;
     }
 }
 
@@ -74,6 +83,7 @@ impl TaggedEffect {
             let removed = item.removed.iter_mut().filter_map(|(tag, _)| tag.as_mut());
             let tags = item.added.iter_mut().chain(removed);
             tags.chain(item.after.as_mut())
+                .chain(item.before.as_mut())
                 .filter(|tag| **tag == old)
                 .for_each(|tag| *tag = new);
         }
@@ -92,7 +102,21 @@ fn winner(entries: &ElementEntries) -> Option<OperationId> {
     entries.entries.last().and_then(|(tag, _)| *tag)
 }
 
+/// What an element shows.
+fn shown(entries: &ElementEntries) -> Option<Box<[u8]>> {
+    entries.entries.last().map(|(_, held)| held.clone())
+}
+
 impl Document {
+    /// Whether an add of an element was forgotten by a snapshot.
+    fn is_forgotten(&self, number: HandlerIdx, identity: &[u8], tag: OperationId) -> bool {
+        match self.state(number) {
+            Some(State::Set(set)) => !set.knows_add(identity, tag),
+            Some(State::OrMap(map)) => !map.knows_add(identity, tag),
+            _ => false,
+        }
+    }
+
     pub(super) fn entries_of(&self, number: HandlerIdx, body: &[u8]) -> Option<ElementEntries> {
         match self.state(number)? {
             State::Set(set) => set.entries_of(body),
@@ -106,6 +130,7 @@ impl Document {
         let Some(entries) = self.entries_of(number, body) else {
             return;
         };
+        let before = (winner(&entries), shown(&entries));
         let mut later = ElementEffect {
             element: entries.element,
             ..ElementEffect::default()
@@ -138,6 +163,8 @@ impl Document {
                 .entry(entries.identity)
                 .or_insert_with(|| ElementEffect {
                     element: later.element.clone(),
+                    before: before.0,
+                    shown: [before.1, None],
                     ..ElementEffect::default()
                 })
                 .merge(later);
@@ -151,6 +178,7 @@ impl Document {
             write_prefixed(&mut body, &item.element);
             let entries = self.entries_of(number, &body);
             item.after = entries.as_ref().and_then(winner);
+            item.shown[1] = entries.as_ref().and_then(shown);
         }
         effect
             .items
@@ -163,12 +191,24 @@ impl Document {
         number: HandlerIdx,
         effect: &TaggedEffect,
     ) -> Result<(), DocumentError> {
-        for item in effect.items.values() {
+        for (identity, item) in &effect.items {
             let mut body = Vec::new();
             write_prefixed(&mut body, &item.element);
             let Some(entries) = self.entries_of(number, &body) else {
                 continue;
             };
+            let is_seeded = matches!(entries.entries.as_slice(), [(None, _)]);
+            let was_forgotten = |tag| self.is_forgotten(number, identity, tag);
+            if is_seeded && item.after.is_some_and(was_forgotten) {
+                if shown(&entries) == item.shown[1] && item.shown[0] != item.shown[1] {
+                    // No adds: what the snapshot has goes.
+                    body.extend_from_slice(&[0, 1]);
+                    let kind = kind::DELETE;
+                    self.submit_value(number, Operation { kind, body })?;
+                    self.show_before(number, identity, item)?;
+                }
+                continue;
+            }
             let is_as_left = winner(&entries) == item.after
                 && (item.after.is_some() || entries.entries.is_empty());
             let living = |tag: &&OperationId| {
@@ -180,10 +220,72 @@ impl Document {
                 self.remove_adds(number, body, listed)?;
             }
             if is_as_left {
-                self.add_again(number, item)?;
+                self.add_again(number, identity, item)?;
+                self.show_before(number, identity, item)?;
             }
         }
         Ok(())
+    }
+
+    /// If nothing shows of an element any more, but before a step something did that a snapshot
+    /// forgot, it is added again.
+    fn show_before(
+        &mut self,
+        number: HandlerIdx,
+        identity: &[u8],
+        item: &ElementEffect,
+    ) -> Result<(), DocumentError> {
+        let mut body = Vec::new();
+        write_prefixed(&mut body, &item.element);
+        let now = self.entries_of(number, &body);
+        let is_forgotten = |tag| self.is_forgotten(number, identity, tag);
+        match &item.shown[0] {
+            Some(held)
+                if now.is_some_and(|now| now.entries.is_empty())
+                    && item.before.is_none_or(is_forgotten) =>
+            {
+                self.add_for_forgotten(number, identity, (&item.element, held), item.before)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An add in the place of one that a snapshot forgot. Without its tag it stands for all that
+    /// steps left with the same value.
+    fn add_for_forgotten(
+        &mut self,
+        number: HandlerIdx,
+        identity: &[u8],
+        (element, held): (&[u8], &[u8]),
+        forgotten: Option<OperationId>,
+    ) -> Result<(), DocumentError> {
+        let forgotten = match forgotten {
+            Some(tag) => vec![tag],
+            None => self.forgotten_alike(number, identity, held),
+        };
+        let made = self.add_held(number, element, held)?;
+        for old in forgotten {
+            self.rename_stamp(Some(old), made);
+        }
+        Ok(())
+    }
+
+    /// The forgotten adds that decided after steps which left the element with this value.
+    fn forgotten_alike(
+        &self,
+        number: HandlerIdx,
+        identity: &[u8],
+        held: &[u8],
+    ) -> Vec<OperationId> {
+        let tracker = self.tracker.as_ref();
+        let managers = tracker.into_iter().flat_map(|tracker| tracker.managers());
+        let steps = managers.flat_map(|manager| manager.steps());
+        let items = steps.filter_map(|step| step.element_effect(number, identity));
+        items
+            .filter(|item| item.shown[1].as_deref() == Some(held))
+            .filter_map(|item| item.after)
+            .filter(|tag| self.is_forgotten(number, identity, *tag))
+            .collect()
     }
 
     /// Removes single adds of an element, with which `body` begins.
@@ -217,7 +319,12 @@ impl Document {
 
     /// Makes adds again: those that other steps refer to, and the largest of the rest, which shows
     /// when all of those are taken back.
-    fn add_again(&mut self, number: HandlerIdx, item: &ElementEffect) -> Result<(), DocumentError> {
+    fn add_again(
+        &mut self,
+        number: HandlerIdx,
+        identity: &[u8],
+        item: &ElementEffect,
+    ) -> Result<(), DocumentError> {
         if !item.showed {
             return Ok(());
         }
@@ -229,19 +336,35 @@ impl Document {
             if !named[nth] && rest != Some(nth) {
                 continue;
             }
-            let mut made = None;
-            self.submit_tagged(number, |_, tag| {
-                made = Some(tag);
-                let mut body = Vec::new();
-                write_prefixed(&mut body, &item.element);
-                body.extend_from_slice(held);
-                body.extend_from_slice(&tag.to_bytes());
-                let kind = kind::INSERT;
-                Ok(Operation { kind, body })
-            })?;
-            self.rename_stamp(*old, made);
+            match old {
+                Some(_) => {
+                    let made = self.add_held(number, &item.element, held)?;
+                    self.rename_stamp(*old, made);
+                }
+                None => self.add_for_forgotten(number, identity, (&item.element, held), None)?,
+            }
         }
         Ok(())
+    }
+
+    /// Adds an element with what an add of it brought; returns the tag.
+    fn add_held(
+        &mut self,
+        number: HandlerIdx,
+        element: &[u8],
+        held: &[u8],
+    ) -> Result<Option<OperationId>, DocumentError> {
+        let mut made = None;
+        self.submit_tagged(number, |_, tag| {
+            made = Some(tag);
+            let mut body = Vec::new();
+            write_prefixed(&mut body, element);
+            body.extend_from_slice(held);
+            body.extend_from_slice(&tag.to_bytes());
+            let kind = kind::INSERT;
+            Ok(Operation { kind, body })
+        })?;
+        Ok(made)
     }
 
     fn is_tag_named(&self, tag: OperationId) -> bool {

@@ -558,6 +558,96 @@ fn steps_outlive_a_snapshot() {
     }
 }
 
+/// Sets and observed-remove maps, too: what a snapshot brought has no adds any more, and what shows
+/// decides. Of what others did since, nothing is taken back.
+#[test]
+fn steps_on_sets_and_observed_remove_maps_outlive_a_snapshot() {
+    let (set, map) = (handler("set"), handler("ormap"));
+    let seen = |document: &Document| {
+        let elements = [1, 2].map(|element| document.set_contains(set, &Value::Int(element)));
+        (elements, ["a", "b"].map(|key| document.map_get(map, key)))
+    };
+    type Edit = fn(&mut Document, HandlerIdx, HandlerIdx);
+    let edits: [Edit; 12] = [
+        |document, set, _| document.set_add(set, &1.into()).unwrap(),
+        |document, set, _| document.set_add(set, &2.into()).unwrap(),
+        |document, set, _| assert!(document.set_remove(set, &1.into()).is_ok()),
+        |document, set, _| document.set_add(set, &1.into()).unwrap(),
+        |document, set, _| assert!(document.set_remove(set, &2.into()).is_ok()),
+        |document, _, map| document.map_set(map, "a", &1.into()).unwrap(),
+        |document, _, map| document.map_set(map, "a", &2.into()).unwrap(),
+        |document, _, map| document.map_remove(map, "a").unwrap(),
+        |document, _, map| document.map_set(map, "a", &3.into()).unwrap(),
+        |document, _, map| document.map_set(map, "a", &4.into()).unwrap(),
+        |document, _, map| document.map_set(map, "a", &3.into()).unwrap(),
+        |document, _, map| document.map_set(map, "b", &4.into()).unwrap(),
+    ];
+    // The snapshot comes after so many edits, and some steps are taken back before.
+    for (cut, undone) in [
+        (3, 0),
+        (5, 0),
+        (7, 1),
+        (7, 2),
+        (8, 0),
+        (9, 3),
+        (10, 0),
+        (10, 4),
+        (11, 0),
+        (11, 1),
+        (12, 7),
+    ] {
+        let mut first = document(1);
+        let mut states = vec![seen(&first)];
+        let undo = first.add_undo_manager(EACH);
+        for edit in &edits[..cut] {
+            edit(&mut first, set, map);
+            states.push(seen(&first));
+        }
+        for _ in 0..undone {
+            first.undo(undo).unwrap().unwrap();
+        }
+        let stored = first.undo_encode(undo).unwrap();
+        let snapshot = first.take_snapshot(true).unwrap().clone();
+        let mut again = document(1);
+        again.import_snapshot(&snapshot, true).unwrap();
+        let undo = again.add_undo_manager(EACH);
+        again.undo_decode(undo, &stored).unwrap();
+        for _ in 0..2 {
+            while again.redo(undo).unwrap().is_some() {}
+            for edit in &edits[cut..] {
+                if states.len() <= edits.len() {
+                    edit(&mut again, set, map);
+                    states.push(seen(&again));
+                }
+            }
+            for state in states.iter().rev() {
+                assert_eq!(&seen(&again), state, "{cut} {undone}");
+                let _ = again.undo(undo).unwrap();
+            }
+        }
+    }
+    let mut first = document(1);
+    let undo = first.add_undo_manager(EACH);
+    edits[0](&mut first, set, map);
+    edits[5](&mut first, set, map);
+    let stored = first.undo_encode(undo).unwrap();
+    let snapshot = first.take_snapshot(true).unwrap().clone();
+    let [mut again, mut other] = [1, 2].map(document);
+    for document in [&mut again, &mut other] {
+        document.import_snapshot(&snapshot, true).unwrap();
+    }
+    edits[0](&mut other, set, map);
+    other.map_set(map, "a", &9.into()).unwrap();
+    again
+        .import_changes(other.all_changes(), &[], Origin::Remote)
+        .unwrap();
+    let expected = seen(&again);
+    let undo = again.add_undo_manager(EACH);
+    again.undo_decode(undo, &stored).unwrap();
+    while again.undo(undo).unwrap().is_some() {}
+    assert_eq!(seen(&again), expected);
+}
+
 #[test]
 fn damaged_steps_are_refused_or_harmless() {
     let mut refused = 0;

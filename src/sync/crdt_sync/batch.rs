@@ -4,7 +4,7 @@ use super::payload;
 use crate::codec::Change;
 
 /// Parts whose encoded changes stay below `bytes_max` each; a larger change is a part of its own.
-pub(super) fn split(changes: Vec<Change>, bytes_max: usize) -> Vec<Vec<Change>> {
+pub(in crate::sync) fn split(changes: Vec<Change>, bytes_max: usize) -> Vec<Vec<Change>> {
     let mut parts = Vec::new();
     let mut part = Vec::new();
     let mut bytes = 0;
@@ -24,6 +24,6 @@ pub(super) fn split(changes: Vec<Change>, bytes_max: usize) -> Vec<Vec<Change>> 
 }
 
 /// Bytes of a change in a list of a message: base64, quotes, comma.
-pub(super) fn wire_len(change: &Change) -> usize {
+pub(in crate::sync) fn wire_len(change: &Change) -> usize {
     payload::encoded_len(change.encoded_len()) + 3
 }

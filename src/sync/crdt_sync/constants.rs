@@ -13,7 +13,7 @@ pub const DART_FRAME_BYTES_MAX: usize = 1_048_576;
 /// Length of a session id.
 pub const SESSION_ID_LEN: usize = 22;
 
-/// Message types of the sync mode (specification 2.2).
+/// Message types (specification 2.2).
 pub mod message_type {
     /// Client to server: who I am and what I have seen.
     pub const HANDSHAKE_REQUEST: i64 = 0;
@@ -33,6 +33,26 @@ pub mod message_type {
     pub const ERROR: i64 = 7;
     /// Client to server only: several changes.
     pub const CHANGES: i64 = 8;
+    /// Client to relay: who I am.
+    pub const RELAY_HELLO: i64 = 20;
+    /// Relay to client: snapshot, log, session id.
+    pub const RELAY_WELCOME: i64 = 21;
+    /// Client to relay: to be added to the log.
+    pub const RELAY_PUSH: i64 = 22;
+    /// Relay to client: a push is in the log.
+    pub const RELAY_ACK: i64 = 23;
+    /// Relay to client: entries of the log.
+    pub const RELAY_CHANGES: i64 = 24;
+    /// Client to relay: to take the place of the log.
+    pub const RELAY_SNAPSHOT_UPLOAD: i64 = 25;
+    /// Client to relay: welcome me again.
+    pub const RELAY_STATE_REQUEST: i64 = 26;
+    /// Both ways: the presence of one session.
+    pub const AWARENESS_UPDATE: i64 = 100;
+    /// Client to server: tell me the presence of all sessions.
+    pub const AWARENESS_QUERY: i64 = 101;
+    /// Server to client: the presence of all sessions.
+    pub const AWARENESS_STATE: i64 = 102;
 }
 
 /// Codes of error messages.
@@ -49,6 +69,8 @@ pub mod error_code {
     pub const INTERNAL_ERROR: &str = "INTERNAL_ERROR";
     /// The server does not have the document.
     pub const DOCUMENT_NOT_FOUND: &str = "DOCUMENT_NOT_FOUND";
+    /// The client may not edit the document. Not known to Dart peers.
+    pub const FORBIDDEN: &str = "FORBIDDEN";
     /// A change lacks a dependency: ask for the status.
     pub const OUT_OF_SYNC: &str = "OUT_OF_SYNC";
 }

@@ -2,7 +2,7 @@
 //! limits that Dart has not.
 
 use super::constants::message_type;
-use super::{Limits, Message, MessageError, payload};
+use super::{Limits, Message, MessageError, RelayWelcome, payload};
 use crate::clock::{PeerId, VersionVector};
 use crate::codec::{Change, DecodeError, Snapshot, Value, Wtf8String, json, version_vector};
 
@@ -69,6 +69,59 @@ pub(super) fn decode(text: &[u8], limits: &Limits) -> Result<Message, MessageErr
         message_type::CHANGES => Ok(Message::Changes {
             document_id: fields.document_id()?,
             changes: fields.changes_or_null()?.ok_or(fields.invalid("changes"))?,
+        }),
+        message_type::RELAY_HELLO => Ok(Message::RelayHello {
+            document_id: fields.document_id()?,
+            author: fields.author()?,
+        }),
+        message_type::RELAY_WELCOME => Ok(Message::RelayWelcome(Box::new(RelayWelcome {
+            document_id: fields.document_id()?,
+            session_id: fields.text("sessionId")?,
+            snapshot: fields.string_or_null("snapshot")?,
+            changes: fields.strings("changes")?,
+            seq: fields.integer("seq")?,
+            log_length: fields.integer("logLength")?,
+            compact: fields.boolean("compact")?,
+        }))),
+        message_type::RELAY_PUSH => Ok(Message::RelayPush {
+            document_id: fields.document_id()?,
+            changes: fields.strings("changes")?,
+        }),
+        message_type::RELAY_ACK => Ok(Message::RelayAck {
+            document_id: fields.document_id()?,
+            seq: fields.integer("seq")?,
+            count: fields.integer("count")?,
+            log_length: fields.integer("logLength")?,
+            compact: fields.boolean("compact")?,
+        }),
+        message_type::RELAY_CHANGES => Ok(Message::RelayChanges {
+            document_id: fields.document_id()?,
+            changes: fields.strings("changes")?,
+            seq: fields.integer("seq")?,
+            from: fields.string_or_null("from")?,
+        }),
+        message_type::RELAY_SNAPSHOT_UPLOAD => Ok(Message::RelaySnapshotUpload {
+            document_id: fields.document_id()?,
+            snapshot: fields.string("snapshot")?.clone(),
+            up_to_seq: fields.integer("upToSeq")?,
+        }),
+        message_type::RELAY_STATE_REQUEST => Ok(Message::RelayStateRequest {
+            document_id: fields.document_id()?,
+        }),
+        message_type::AWARENESS_UPDATE => {
+            let (client_id, metadata) = fields.presence("state", fields.value("state"))?;
+            Ok(Message::AwarenessUpdate {
+                document_id: fields.document_id()?,
+                client_id,
+                metadata,
+            })
+        }
+        message_type::AWARENESS_QUERY => Ok(Message::AwarenessQuery {
+            document_id: fields.document_id()?,
+        }),
+        message_type::AWARENESS_STATE => Ok(Message::AwarenessState {
+            document_id: fields.document_id()?,
+            states: fields.presences()?,
         }),
         message_type => {
             let document_id = match last(entries, "documentId") {
@@ -165,6 +218,67 @@ impl<'v> Fields<'v> {
         match self.value(field) {
             Some(Value::String(text)) => Ok(text),
             _ => Err(self.invalid(field)),
+        }
+    }
+
+    fn string_or_null(&self, field: &'static str) -> Result<Option<Wtf8String>, MessageError> {
+        match self.value(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(self.invalid(field)),
+        }
+    }
+
+    /// Dart's decoder lets other elements pass; its servers then fail on the first use of one.
+    fn strings(&self, field: &'static str) -> Result<Vec<Wtf8String>, MessageError> {
+        let Some(Value::Array(values)) = self.value(field) else {
+            return Err(self.invalid(field));
+        };
+        if values.len() > self.limits.changes_max {
+            return Err(MessageError::Limit("changes_max"));
+        }
+        let texts = values.iter().map(|value| match value {
+            Value::String(text) => Ok(text.clone()),
+            _ => Err(self.invalid(field)),
+        });
+        texts.collect()
+    }
+
+    fn boolean(&self, field: &'static str) -> Result<bool, MessageError> {
+        match self.value(field) {
+            Some(Value::Bool(value)) => Ok(*value),
+            _ => Err(self.invalid(field)),
+        }
+    }
+
+    /// The client and the metadata of an entry.
+    fn presence(
+        &self,
+        field: &'static str,
+        entry: Option<&Value>,
+    ) -> Result<(Wtf8String, Value), MessageError> {
+        let Some(Value::Object(entries)) = entry else {
+            return Err(self.invalid(field));
+        };
+        match (last(entries, "clientId"), last(entries, "metadata")) {
+            (Some(Value::String(client)), Some(metadata @ Value::Object(_))) => {
+                Ok((client.clone(), metadata.clone()))
+            }
+            _ => Err(self.invalid(field)),
+        }
+    }
+
+    fn presences(&self) -> Result<Vec<(Wtf8String, Value)>, MessageError> {
+        const FIELD: &str = "awareness";
+        let Some(Value::Object(awareness)) = self.value(FIELD) else {
+            return Err(self.invalid(FIELD));
+        };
+        match (last(awareness, "documentId"), last(awareness, "states")) {
+            (Some(Value::String(_)), Some(Value::Object(states))) => states
+                .iter()
+                .map(|(_, entry)| self.presence(FIELD, Some(entry)))
+                .collect(),
+            _ => Err(self.invalid(FIELD)),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::constants::message_type;
 use super::{Message, payload};
 use crate::clock::VersionVector;
-use crate::codec::{Change, Snapshot, Wtf8String, json, version_vector};
+use crate::codec::{Change, Snapshot, Value, Wtf8String, json, version_vector};
 
 /// Appends the JSON text of a message.
 pub(super) fn encode(message: &Message, out: &mut Vec<u8>) {
@@ -103,6 +103,94 @@ pub(super) fn encode(message: &Message, out: &mut Vec<u8>) {
             object.changes(Some(changes));
             object.end();
         }
+        Message::RelayHello {
+            document_id,
+            author,
+        } => {
+            let mut object = Object::begin(out, message_type::RELAY_HELLO, document_id);
+            object.text("author", &author.to_string());
+            object.end();
+        }
+        Message::RelayWelcome(welcome) => {
+            let kind = message_type::RELAY_WELCOME;
+            let mut object = Object::begin(out, kind, &welcome.document_id);
+            object.text("sessionId", &welcome.session_id);
+            object.opaque("snapshot", welcome.snapshot.as_ref());
+            object.opaques("changes", &welcome.changes);
+            object.integer("seq", welcome.seq);
+            object.integer("logLength", welcome.log_length);
+            object.boolean("compact", welcome.compact);
+            object.end();
+        }
+        Message::RelayPush {
+            document_id,
+            changes,
+        } => {
+            let mut object = Object::begin(out, message_type::RELAY_PUSH, document_id);
+            object.opaques("changes", changes);
+            object.end();
+        }
+        Message::RelayAck {
+            document_id,
+            seq,
+            count,
+            log_length,
+            compact,
+        } => {
+            let mut object = Object::begin(out, message_type::RELAY_ACK, document_id);
+            object.integer("seq", *seq);
+            object.integer("count", *count);
+            object.integer("logLength", *log_length);
+            object.boolean("compact", *compact);
+            object.end();
+        }
+        Message::RelayChanges {
+            document_id,
+            changes,
+            seq,
+            from,
+        } => {
+            let mut object = Object::begin(out, message_type::RELAY_CHANGES, document_id);
+            object.opaques("changes", changes);
+            object.integer("seq", *seq);
+            object.opaque("from", from.as_ref());
+            object.end();
+        }
+        Message::RelaySnapshotUpload {
+            document_id,
+            snapshot,
+            up_to_seq,
+        } => {
+            let mut object = Object::begin(out, message_type::RELAY_SNAPSHOT_UPLOAD, document_id);
+            object.opaque("snapshot", Some(snapshot));
+            object.integer("upToSeq", *up_to_seq);
+            object.end();
+        }
+        Message::RelayStateRequest { document_id } => {
+            Object::begin(out, message_type::RELAY_STATE_REQUEST, document_id).end();
+        }
+        Message::AwarenessUpdate {
+            document_id,
+            client_id,
+            metadata,
+        } => {
+            let mut object = Object::begin(out, message_type::AWARENESS_UPDATE, document_id);
+            object.key("state");
+            object.presence(client_id, metadata);
+            object.end();
+        }
+        Message::AwarenessQuery { document_id } => {
+            Object::begin(out, message_type::AWARENESS_QUERY, document_id).end();
+        }
+        Message::AwarenessState {
+            document_id,
+            states,
+        } => {
+            let mut object = Object::begin(out, message_type::AWARENESS_STATE, document_id);
+            object.key("awareness");
+            object.presences(document_id, states);
+            object.end();
+        }
         Message::Unknown { body, .. } => {
             json::encode(body, out).expect("the body came out of JSON text");
         }
@@ -156,6 +244,55 @@ impl<'a> Object<'a> {
         self.out.push(b'"');
         payload::encode(bytes, self.out);
         self.out.push(b'"');
+    }
+
+    fn boolean(&mut self, key: &str, value: bool) {
+        self.key(key);
+        let text: &[u8] = if value { b"true" } else { b"false" };
+        self.out.extend_from_slice(text);
+    }
+
+    fn opaque(&mut self, key: &str, text: Option<&Wtf8String>) {
+        self.key(key);
+        match text {
+            Some(text) => json::encode_string(text, self.out),
+            None => self.null(),
+        }
+    }
+
+    fn opaques(&mut self, key: &str, texts: &[Wtf8String]) {
+        self.key(key);
+        self.out.push(b'[');
+        for (at, text) in texts.iter().enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            json::encode_string(text, self.out);
+        }
+        self.out.push(b']');
+    }
+
+    fn presence(&mut self, client_id: &Wtf8String, metadata: &Value) {
+        self.out.extend_from_slice(b"{\"clientId\":");
+        json::encode_string(client_id, self.out);
+        self.key("metadata");
+        json::encode(metadata, self.out).expect("checked when it came in");
+        self.out.push(b'}');
+    }
+
+    fn presences(&mut self, document_id: &Wtf8String, states: &[(Wtf8String, Value)]) {
+        self.out.extend_from_slice(b"{\"documentId\":");
+        json::encode_string(document_id, self.out);
+        self.out.extend_from_slice(b",\"states\":{");
+        for (at, (client_id, metadata)) in states.iter().enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            json::encode_string(client_id, self.out);
+            self.out.push(b':');
+            self.presence(client_id, metadata);
+        }
+        self.out.extend_from_slice(b"}}");
     }
 
     fn vector(&mut self, key: &str, vector: Option<&VersionVector>) {

@@ -1,4 +1,5 @@
-//! The messages of the sync mode (specification, chapter 2).
+//! The messages of the sync mode, of the relay mode and of the awareness plugin (specification,
+//! chapter 2). They share the envelope, the frames and most of the rules.
 
 use crate::clock::{PeerId, VersionVector};
 use crate::codec::{Change, DecodeError, Snapshot, Value, Wtf8String};
@@ -89,7 +90,82 @@ pub enum Message {
         /// The changes, grouped by author when a Dart client sent them.
         changes: Vec<Change>,
     },
-    /// Any other type: plugins, the relay mode, the future.
+    /// Type 20: a client joins a room of a relay, which is named as its document.
+    RelayHello {
+        /// The room.
+        document_id: Wtf8String,
+        /// The client's peer id.
+        author: PeerId,
+    },
+    /// Type 21: the relay's answer to 20 and 26.
+    RelayWelcome(Box<RelayWelcome>),
+    /// Type 22: a client adds to the log.
+    RelayPush {
+        /// The room.
+        document_id: Wtf8String,
+        /// Opaque, one per change.
+        changes: Vec<Wtf8String>,
+    },
+    /// Type 23: a push is in the log.
+    RelayAck {
+        /// The room.
+        document_id: Wtf8String,
+        /// The sequence number of the last blob of the push.
+        seq: i64,
+        /// How many blobs it had.
+        count: i64,
+        /// Entries of the log after the snapshot.
+        log_length: i64,
+        /// Please upload a snapshot.
+        compact: bool,
+    },
+    /// Type 24: entries of the log.
+    RelayChanges {
+        /// The room.
+        document_id: Wtf8String,
+        /// Opaque, one per change.
+        changes: Vec<Wtf8String>,
+        /// The sequence number of the last of them.
+        seq: i64,
+        /// The session that pushed them.
+        from: Option<Wtf8String>,
+    },
+    /// Type 25: a client's snapshot, to take the place of the log.
+    RelaySnapshotUpload {
+        /// The room.
+        document_id: Wtf8String,
+        /// Opaque.
+        snapshot: Wtf8String,
+        /// The last entry that it covers.
+        up_to_seq: i64,
+    },
+    /// Type 26: a client asks for a welcome.
+    RelayStateRequest {
+        /// The room.
+        document_id: Wtf8String,
+    },
+    /// Type 100: the presence of one session.
+    AwarenessUpdate {
+        /// The document.
+        document_id: Wtf8String,
+        /// The session.
+        client_id: Wtf8String,
+        /// An object.
+        metadata: Value,
+    },
+    /// Type 101: a client asks for 102.
+    AwarenessQuery {
+        /// The document.
+        document_id: Wtf8String,
+    },
+    /// Type 102: the presence of every session.
+    AwarenessState {
+        /// The document.
+        document_id: Wtf8String,
+        /// Sessions, and an object for each.
+        states: Vec<(Wtf8String, Value)>,
+    },
+    /// Any other type: plugins of applications, the future.
     Unknown {
         /// The type.
         message_type: i64,
@@ -98,6 +174,25 @@ pub enum Message {
         /// The whole object.
         body: Value,
     },
+}
+
+/// The content of a welcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelayWelcome {
+    /// The room.
+    pub document_id: Wtf8String,
+    /// The session's name.
+    pub session_id: String,
+    /// Opaque; what the entries come after.
+    pub snapshot: Option<Wtf8String>,
+    /// Opaque, one per change.
+    pub changes: Vec<Wtf8String>,
+    /// The sequence number of the last of them.
+    pub seq: i64,
+    /// Entries of the log after the snapshot.
+    pub log_length: i64,
+    /// Please upload a snapshot.
+    pub compact: bool,
 }
 
 /// Why a frame is not a message.

@@ -7,17 +7,17 @@
 //!   [`ConnectionAction`]s, some of which are [`RoomInput`]s for the room of a document.
 //! - [`Client`]: one document of a client on one socket.
 //!
-//! The awareness plugin and the relay mode share the envelope: their types arrive here as
-//! [`Message::Unknown`].
+//! The relay mode ([`crdt_relay`](super::crdt_relay)) shares messages, frames and connections.
 
-mod batch;
+pub(in crate::sync) mod batch;
 pub mod client;
 pub mod constants;
 mod decode;
 mod encode;
 pub mod frame;
+pub(in crate::sync) mod lobby;
 mod message;
-mod payload;
+pub(in crate::sync) mod payload;
 mod room;
 mod server;
 mod server_event;
@@ -26,7 +26,7 @@ pub use client::{
     Client, ClientAction, ClientEvent, ClientOptions, ClientStatus, FailureReason, Progress,
 };
 pub use frame::{Framing, Limits, SharedMessage};
-pub use message::{Message, MessageError};
+pub use message::{Message, MessageError, RelayWelcome};
 pub use room::{Room, RoomInput, RoomOutput, RoomOutputs};
 pub use server::{ConnectionAction, Refusal, ServerConnection, ServerOptions};
 pub use server_event::{ServerError, ServerEvent, SessionId};

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// Decodes a base64 payload; the offset of an error counts characters.
-pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub(in crate::sync) fn decode(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let result = if text.iter().any(|byte| matches!(byte, b'-' | b'_' | b'%')) {
         STANDARD.decode(normalised(text))
     } else {
@@ -19,7 +19,7 @@ pub(super) fn decode(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
 }
 
 /// Appends the standard form.
-pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+pub(in crate::sync) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let len = base64::encoded_len(bytes.len(), true).expect("half of the address space");
     out.resize(start + len, 0);
@@ -29,7 +29,7 @@ pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Length of the standard form.
-pub(super) fn encoded_len(bytes: usize) -> usize {
+pub(in crate::sync) fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3).saturating_mul(4)
 }
 

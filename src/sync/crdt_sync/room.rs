@@ -7,9 +7,10 @@
 mod changes;
 
 use super::constants::error_code;
+use super::lobby::Lobby;
 use super::{Message, ServerError, ServerEvent, ServerOptions, SessionId, SharedMessage};
 use crate::clock::{OperationId, PeerId, VersionVector};
-use crate::codec::{Change, Snapshot, Wtf8String};
+use crate::codec::{Change, Snapshot, Value, Wtf8String};
 use crate::replica::Replica;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,16 @@ pub enum RoomInput {
         timestamp: i64,
         /// What the client has seen.
         version_vector: Option<VersionVector>,
+    },
+    /// What the session shows of itself (type 100).
+    Presence(Value),
+    /// A client asks for everybody's presence (type 101).
+    PresenceQuery,
+    /// Broadcasts to the session were dropped because it reads too slowly; now it has read what
+    /// was kept. Not from the wire.
+    CatchUp {
+        /// The version of the document before the first of them.
+        since: Arc<VersionVector>,
     },
     /// The session ended.
     Leave,
@@ -70,6 +81,14 @@ pub enum RoomOutput {
         /// The message; take `frame(framing)` of it.
         message: Arc<SharedMessage>,
     },
+    /// A session of a relay is to get what follows this entry, once it has read what was sent:
+    /// until then broadcasts pass it by.
+    Behind {
+        /// The session.
+        session: SessionId,
+        /// The number of the last entry that it was sent.
+        after_seq: u64,
+    },
     /// Tell the application.
     Event(ServerEvent),
 }
@@ -85,14 +104,14 @@ pub struct RoomOutputs {
 }
 
 impl RoomOutputs {
-    fn send(&mut self, session: &SessionId, message: Message) {
+    pub(in crate::sync) fn send(&mut self, session: &SessionId, message: Message) {
         self.outputs.push(RoomOutput::Send {
             session: session.clone(),
             message,
         });
     }
 
-    fn event(&mut self, event: ServerEvent) {
+    pub(in crate::sync) fn event(&mut self, event: ServerEvent) {
         self.outputs.push(RoomOutput::Event(event));
     }
 }
@@ -102,11 +121,9 @@ impl RoomOutputs {
 /// [`refused_changes_max`](ServerOptions::refused_changes_max) ids).
 #[derive(Debug)]
 pub struct Room {
-    document_id: Arc<str>,
+    lobby: Lobby,
     options: Arc<ServerOptions>,
     members: HashMap<SessionId, Member>,
-    /// The subscribed members in order of joining; shared with broadcasts on their way.
-    subscribed: Arc<[SessionId]>,
     /// The version at which the document last refused a snapshot: not asked again there.
     snapshot_refused_at: Option<VersionVector>,
 }
@@ -114,7 +131,6 @@ pub struct Room {
 /// A session that sent something to this room.
 #[derive(Debug, Default)]
 struct Member {
-    subscribed: bool,
     /// What it said it has seen, the last time it said so. May go backwards (trap 13).
     vector: Option<VersionVector>,
     /// It was told to synchronise although it never joined: its next status request is answered
@@ -139,22 +155,21 @@ impl Room {
     /// A room without sessions.
     pub fn new(document_id: Arc<str>, options: Arc<ServerOptions>) -> Self {
         Room {
-            document_id,
+            lobby: Lobby::new(document_id, options.presence_bytes_max),
             options,
             members: HashMap::new(),
-            subscribed: Arc::new([]),
             snapshot_refused_at: None,
         }
     }
 
     /// The document.
     pub fn document_id(&self) -> &Arc<str> {
-        &self.document_id
+        &self.lobby.document_id
     }
 
     /// The subscribed sessions, in order of joining.
     pub fn sessions(&self) -> Arc<[SessionId]> {
-        self.subscribed.clone()
+        self.lobby.sessions()
     }
 
     /// No session that sent anything is left: nothing is lost by dropping the room.
@@ -187,10 +202,16 @@ impl Room {
                 timestamp,
                 version_vector,
             } => {
-                out.send(session, self.pong(timestamp, now_ms));
+                self.lobby.pong(session, timestamp, now_ms, &mut out);
                 self.ping(session, version_vector, replica, &mut out);
             }
-            RoomInput::Leave => self.leave(session),
+            RoomInput::Presence(state) => self.lobby.show(session, state, &mut out),
+            RoomInput::PresenceQuery => self.lobby.tell_presences(session, &mut out),
+            RoomInput::CatchUp { since } => self.catch_up(session, &since, replica, &mut out),
+            RoomInput::Leave => {
+                self.members.remove(session);
+                self.lobby.leave(session, &mut out);
+            }
         }
         out
     }
@@ -220,13 +241,13 @@ impl Room {
                 changes: Some(replica.changes_newer_than(snapshot.vector())),
                 version_vector: replica.version_vector(),
             };
-            self.broadcast(message, None, &mut out);
+            self.lobby.broadcast(message, None, &mut out);
         }
         out
     }
 
     fn wire_id(&self) -> Wtf8String {
-        Wtf8String::from(&*self.document_id)
+        self.lobby.wire_id()
     }
 
     fn handshake(
@@ -237,7 +258,7 @@ impl Room {
         replica: &mut dyn Replica,
         out: &mut RoomOutputs,
     ) {
-        self.subscribe(session);
+        self.lobby.subscribe(session);
         let member = self.member(session);
         member.owed_response = false;
         member.out_of_sync_streak = 0;
@@ -249,10 +270,11 @@ impl Room {
             version_vector: replica.version_vector(),
         };
         out.send(session, response);
+        self.lobby.appear(session, out);
         self.member(session).vector = Some(vector);
         out.event(ServerEvent::ClientHandshake {
             session: session.clone(),
-            document_id: self.document_id.clone(),
+            document_id: self.lobby.document_id.clone(),
             peer,
         });
         self.automatic_snapshot(replica, out);
@@ -265,7 +287,7 @@ impl Room {
         replica: &mut dyn Replica,
         out: &mut RoomOutputs,
     ) {
-        self.subscribe(session);
+        self.lobby.subscribe(session);
         let document_id = self.wire_id();
         let snapshot = needed_snapshot(replica, vector.as_ref());
         let changes = Some(match &vector {
@@ -294,8 +316,29 @@ impl Room {
         out.send(session, answer);
         out.event(ServerEvent::ClientDocumentStatusCreated {
             session: session.clone(),
-            document_id: self.document_id.clone(),
+            document_id: self.lobby.document_id.clone(),
         });
+    }
+
+    /// Everything in one message instead of the broadcasts that were dropped.
+    fn catch_up(
+        &mut self,
+        session: &SessionId,
+        since: &VersionVector,
+        replica: &dyn Replica,
+        out: &mut RoomOutputs,
+    ) {
+        if !self.is_subscribed(session) {
+            return;
+        }
+        let message = Message::DocumentStatus {
+            document_id: self.wire_id(),
+            snapshot: needed_snapshot(replica, Some(since)),
+            changes: Some(replica.changes_newer_than(since)),
+            version_vector: replica.version_vector(),
+        };
+        out.send(session, message);
+        self.lobby.tell_presences(session, out);
     }
 
     fn ping(
@@ -305,9 +348,6 @@ impl Room {
         replica: &mut dyn Replica,
         out: &mut RoomOutputs,
     ) {
-        out.event(ServerEvent::ClientPingRequest {
-            session: session.clone(),
-        });
         if !self.is_subscribed(session) {
             return self.ask_to_join(session, out);
         }
@@ -315,14 +355,6 @@ impl Room {
             self.member(session).vector = vector;
         }
         self.automatic_snapshot(replica, out);
-    }
-
-    fn pong(&self, timestamp: i64, now_ms: i64) -> Message {
-        Message::Pong {
-            document_id: self.wire_id(),
-            original_timestamp: timestamp,
-            response_timestamp: now_ms,
-        }
     }
 
     /// A Dart client that dialled again without a handshake (trap 3).
@@ -345,7 +377,7 @@ impl Room {
         out.send(session, message);
         out.event(ServerEvent::ClientOutOfSync {
             session: session.clone(),
-            document_id: self.document_id.clone(),
+            document_id: self.lobby.document_id.clone(),
             missing,
         });
     }
@@ -360,7 +392,7 @@ impl Room {
             return;
         }
         let version = replica.version_vector();
-        let aligned = self.subscribed.iter().all(|session| {
+        let aligned = self.lobby.sessions().iter().all(|session| {
             let vector = self
                 .members
                 .get(session)
@@ -371,7 +403,7 @@ impl Room {
             version.is_strictly_newer_or_equal_than(snapshot.vector())
                 && version != *snapshot.vector()
         });
-        if self.subscribed.is_empty() || version.is_empty() || !aligned || !worthwhile {
+        if self.lobby.is_empty() || version.is_empty() || !aligned || !worthwhile {
             return;
         }
         if self.snapshot_refused_at.as_ref() == Some(&version) {
@@ -381,7 +413,7 @@ impl Room {
             Ok(_) => {
                 out.persist = true;
                 out.event(ServerEvent::SnapshotCreated {
-                    document_id: self.document_id.clone(),
+                    document_id: self.lobby.document_id.clone(),
                 });
             }
             Err(error) => {
@@ -392,63 +424,19 @@ impl Room {
     }
 
     fn report(&self, session: Option<&SessionId>, error: ServerError, out: &mut RoomOutputs) {
-        out.event(ServerEvent::Error {
-            session: session.cloned(),
-            document_id: Some(self.document_id.clone()),
-            error,
-        });
+        self.lobby.report(session, error, out);
     }
 
-    /// Sends to every subscribed session but one, if there is any.
     fn broadcast(&self, message: Message, except: Option<&SessionId>, out: &mut RoomOutputs) {
-        let excluded = except.is_some_and(|session| self.is_subscribed(session));
-        let sessions_reached = self.subscribed.len() - usize::from(excluded);
-        if sessions_reached == 0 {
-            return;
-        }
-        out.outputs.push(RoomOutput::Broadcast {
-            sessions: self.subscribed.clone(),
-            except: except.cloned(),
-            message: SharedMessage::new(message),
-        });
-        let document_id = self.document_id.clone();
-        out.event(ServerEvent::MessageBroadcasted {
-            document_id,
-            sessions_reached,
-        });
+        self.lobby.broadcast(message, except, out);
     }
 
     fn is_subscribed(&self, session: &SessionId) -> bool {
-        self.members
-            .get(session)
-            .is_some_and(|member| member.subscribed)
+        self.lobby.contains(session)
     }
 
     fn member(&mut self, session: &SessionId) -> &mut Member {
         self.members.entry(session.clone()).or_default()
-    }
-
-    fn subscribe(&mut self, session: &SessionId) {
-        let member = self.member(session);
-        if !member.subscribed {
-            member.subscribed = true;
-            self.subscribed = self.subscribed.iter().chain([session]).cloned().collect();
-        }
-    }
-
-    fn leave(&mut self, session: &SessionId) {
-        if self
-            .members
-            .remove(session)
-            .is_some_and(|member| member.subscribed)
-        {
-            self.subscribed = self
-                .subscribed
-                .iter()
-                .filter(|other| *other != session)
-                .cloned()
-                .collect();
-        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! One socket of a server: decodes its frames, gives them to rooms, watches for silence.
 
+mod relay;
+
 use super::constants::{close_code, error_code};
 use super::{Framing, Limits, Message, RoomInput, ServerError, ServerEvent, SessionId, frame};
 use crate::codec::Wtf8String;
+use crate::sync::crdt_relay::RelayInput;
+use relay::Relayed;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -35,6 +39,19 @@ pub struct ServerOptions {
     /// Consecutive `OUT_OF_SYNC` answers to one session without a change of it being applied. A
     /// client whose history cannot be completed would otherwise push it again and again for ever.
     pub out_of_sync_max: u32,
+    /// Longest presence of a session, as JSON text.
+    pub presence_bytes_max: usize,
+    /// Whether the sync mode is served; without it, its messages are answered as a Dart relay does.
+    pub serve_sync: bool,
+    /// Whether the relay mode is served; without it, its messages are ignored as a Dart server of
+    /// the sync mode does.
+    pub serve_relay: bool,
+    /// Entries of a relay's log above which a client is asked for a snapshot.
+    pub relay_log_length_max: u64,
+    /// Bytes of blobs in one message to a client that is behind.
+    pub relay_page_bytes: usize,
+    /// Entries of a relay's log that are recognised when they are pushed again.
+    pub relay_duplicates_window: usize,
     /// Ids of refused changes remembered per session and document: what builds on them is dropped
     /// without asking for them again.
     pub refused_changes_max: usize,
@@ -53,6 +70,12 @@ impl Default for ServerOptions {
             broadcast_bytes_max: 512 << 10,
             dependencies_max: 4096,
             out_of_sync_max: 16,
+            presence_bytes_max: crate::sync::awareness::STATE_BYTES_MAX,
+            serve_sync: true,
+            serve_relay: true,
+            relay_log_length_max: crate::sync::crdt_relay::LOG_LENGTH_MAX,
+            relay_page_bytes: 512 << 10,
+            relay_duplicates_window: 1024,
             refused_changes_max: 256,
         }
     }
@@ -71,6 +94,13 @@ pub enum ConnectionAction {
         document_id: Arc<str>,
         /// The message.
         input: RoomInput,
+    },
+    /// The same for a room of a relay.
+    ToRelay {
+        /// The room.
+        document_id: Arc<str>,
+        /// The message.
+        input: RelayInput,
     },
     /// Close the socket, then call [`ServerConnection::closed`].
     Close {
@@ -116,6 +146,8 @@ pub struct ServerConnection {
     last_frame_ms: i64,
     /// Documents that this connection named and that may hold state for it.
     rooms: BTreeSet<Arc<str>>,
+    /// The same, of relays.
+    relays: BTreeSet<Arc<str>>,
     closed: bool,
 }
 
@@ -128,6 +160,7 @@ impl ServerConnection {
             framing: None,
             last_frame_ms: now_ms,
             rooms: BTreeSet::new(),
+            relays: BTreeSet::new(),
             closed: false,
         }
     }
@@ -158,7 +191,13 @@ impl ServerConnection {
         self.last_frame_ms = now_ms;
         self.framing.get_or_insert(Framing::of(frame));
         match frame::decode(frame, &self.options.limits) {
-            Ok(message) => self.message(message, now_ms),
+            Ok(message) => match self.relay_input(message) {
+                Relayed::Input(document_id, input) => self.to_relay(document_id, input, now_ms),
+                Relayed::WrongMode(document_id, message_type) => {
+                    self.wrong_mode(document_id, message_type)
+                }
+                Relayed::No(message) => self.message(message, now_ms),
+            },
             Err(error) => vec![self.error(None, ServerError::Frame(error))],
         }
     }
@@ -199,6 +238,13 @@ impl ServerConnection {
                     version_vector,
                 },
             ),
+            // Whom it says it is does not count (trap 16).
+            Message::AwarenessUpdate {
+                document_id,
+                metadata,
+                ..
+            } => (document_id, RoomInput::Presence(metadata)),
+            Message::AwarenessQuery { document_id } => (document_id, RoomInput::PresenceQuery),
             Message::Unknown { message_type, .. } => {
                 return vec![self.error(None, ServerError::UnsupportedType(message_type))];
             }
@@ -206,7 +252,16 @@ impl ServerConnection {
             Message::HandshakeResponse { .. }
             | Message::DocumentStatus { .. }
             | Message::Pong { .. }
-            | Message::Error { .. } => return Vec::new(),
+            | Message::Error { .. }
+            | Message::AwarenessState { .. }
+            // The relay mode: `relay_input` took what a client may send.
+            | Message::RelayHello { .. }
+            | Message::RelayWelcome(_)
+            | Message::RelayPush { .. }
+            | Message::RelayAck { .. }
+            | Message::RelayChanges { .. }
+            | Message::RelaySnapshotUpload { .. }
+            | Message::RelayStateRequest { .. } => return Vec::new(),
         };
         // Names that are no Unicode text exist in Dart only; no document can have one.
         let Some(name) = document_id.as_str() else {
@@ -214,7 +269,7 @@ impl ServerConnection {
             return self.refusal(&document_id, None, &input, error, now_ms);
         };
         let name: Arc<str> = name.into();
-        if !self.rooms.contains(&name) && self.rooms.len() >= self.options.rooms_max {
+        if !self.rooms.contains(&name) && self.room_count() >= self.options.rooms_max {
             let error = ServerError::Limit("rooms_max");
             return self.refusal(&document_id, Some(&name), &input, error, now_ms);
         }
@@ -236,7 +291,10 @@ impl ServerConnection {
         if self.closed || matches!(input, RoomInput::Leave) {
             return Vec::new();
         }
-        self.rooms.remove(document_id);
+        // Who may only read stays in the room.
+        if refusal != Refusal::Forbidden || !matches!(input, RoomInput::Changes(_)) {
+            self.rooms.remove(document_id);
+        }
         let wire_id = Wtf8String::from(&**document_id);
         self.refusal(
             &wire_id,
@@ -295,7 +353,16 @@ impl ServerConnection {
                     session: self.session.clone(),
                 }),
             ],
-            RoomInput::Changes(_) | RoomInput::Leave => vec![report],
+            // A Dart client shows an error that it does not know as its status.
+            RoomInput::Changes(_) if matches!(error, ServerError::Forbidden) => {
+                let message = "You may only read this document".to_owned();
+                vec![reply(error_code::FORBIDDEN, message), report]
+            }
+            RoomInput::Changes(_)
+            | RoomInput::Presence(_)
+            | RoomInput::PresenceQuery
+            | RoomInput::CatchUp { .. }
+            | RoomInput::Leave => vec![report],
         }
     }
 
@@ -345,8 +412,15 @@ impl ServerConnection {
                 document_id,
                 input: RoomInput::Leave,
             });
+        let relays = std::mem::take(&mut self.relays);
+        let relays = relays
+            .into_iter()
+            .map(|document_id| ConnectionAction::ToRelay {
+                document_id,
+                input: RelayInput::Leave,
+            });
         let session = self.session.clone();
         let end = ConnectionAction::Event(ServerEvent::ClientDisconnected { session });
-        leaves.chain([end]).collect()
+        leaves.chain(relays).chain([end]).collect()
     }
 }

@@ -73,6 +73,17 @@ pub enum ServerEvent {
         /// The change.
         change: OperationId,
     },
+    /// Entries of a client are in the log of a relay.
+    RelayPushed {
+        /// The session that sent them.
+        session: SessionId,
+        /// The room.
+        document_id: Arc<str>,
+        /// The number of the last of them.
+        seq: u64,
+        /// How many.
+        count: u64,
+    },
     /// A ping was answered.
     ClientPingRequest {
         /// The session that sent it.
@@ -143,6 +154,12 @@ pub enum ServerError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A snapshot for a room of a relay that the session did not join.
+    NotJoined,
+    /// A snapshot for a relay that covers no more than the one that is there.
+    StaleSnapshot,
+    /// A presence that is no object.
+    InvalidPresence,
     /// The document refuses a change.
     ChangeRefused {
         /// The change.

@@ -2,7 +2,10 @@
 
 use crate::clock::{OperationId, PeerId};
 use crate::replica::ApplyError;
+use crate::sync::awareness::{PresenceChange, PresenceOptions};
+use crate::sync::backoff::Delays;
 use crate::sync::crdt_sync::{Framing, Limits, MessageError, constants};
+use std::sync::Arc;
 
 /// How a client behaves. Times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct ClientOptions {
     /// Whether to ask the server what it has after changes were sent (the dialect has no
     /// acknowledgement of its own).
     pub want_acknowledgement: bool,
+    /// What is shown of oneself, and how long others are seen.
+    pub presence: PresenceOptions,
     /// Quiet time after sending before asking.
     pub acknowledgement_delay_ms: i64,
     /// Longest time between sending and asking while changes keep being made.
@@ -73,8 +78,18 @@ impl ClientOptions {
             change_bytes_max: 8 << 20,
             single_changes_max: 8,
             want_acknowledgement: true,
+            presence: PresenceOptions::default(),
             acknowledgement_delay_ms: 250,
             acknowledgement_delay_max_ms: 2_000,
+        }
+    }
+
+    pub(in crate::sync) fn delays(&self) -> Delays {
+        Delays {
+            first_ms: self.reconnect_delay_first_ms,
+            max_ms: self.reconnect_delay_max_ms,
+            healthy_after_ms: self.reconnect_healthy_after_ms,
+            attempts_max: self.reconnect_attempts_max,
         }
     }
 }
@@ -124,7 +139,7 @@ pub enum FailureReason {
 }
 
 /// Something the application may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
     /// The handshake is done.
@@ -155,6 +170,17 @@ pub enum ClientEvent {
     /// What the server has for sure changed: see
     /// [`Client::server_vector`](super::Client::server_vector).
     ServerAdvanced,
+    /// Others, or this client, came, show something else, or left.
+    Presence(Arc<PresenceChange>),
+    /// A relay has entries that this document could not take in: they are no changes.
+    EntriesSkipped {
+        /// How many.
+        count: usize,
+    },
+    /// A relay has a snapshot that neither precedes nor follows the document's own one.
+    SnapshotNotTaken,
+    /// The document refuses to take the snapshot that a relay asked for.
+    SnapshotRefused(ApplyError),
     /// A frame was dropped.
     FrameDropped(MessageError),
     /// The server sent an error that does not end the attempt.
@@ -183,7 +209,7 @@ pub enum ClientEvent {
 }
 
 /// Something a client wants done, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientAction {
     /// Open a transport; answer with `transport_opened` or `transport_closed`.

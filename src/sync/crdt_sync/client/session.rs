@@ -1,6 +1,7 @@
 //! The joined phase of a client: what was sent, what was asked, and what arrives.
 
-use super::{Client, ClientEvent, ClientOptions, ClientStatus, FailureReason, Phase};
+use super::lifecycle::Phase;
+use super::{Client, ClientEvent, ClientOptions, FailureReason, presence};
 use crate::clock::{OperationId, VersionVector};
 use crate::codec::{Change, Snapshot};
 use crate::replica::{ApplyError, Replica};
@@ -12,7 +13,6 @@ use crate::sync::crdt_sync::constants::error_code;
 /// What is known of one connection after its handshake.
 #[derive(Debug)]
 pub(super) struct Session {
-    since_ms: i64,
     next_ping_ms: i64,
     /// When the oldest ping was sent that nothing was heard after.
     unanswered_ping_ms: Option<i64>,
@@ -51,7 +51,6 @@ const ASK_DELAY_MAX_MS: i64 = 30_000;
 impl Session {
     fn new(now_ms: i64, server: VersionVector, options: &ClientOptions) -> Self {
         Session {
-            since_ms: now_ms,
             next_ping_ms: now_ms.saturating_add(options.ping_interval_ms),
             unanswered_ping_ms: None,
             settled: server.clone(),
@@ -64,10 +63,6 @@ impl Session {
             unacknowledged: None,
             acknowledgement_delay_ms: options.acknowledgement_delay_ms,
         }
-    }
-
-    pub(super) fn age_ms(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_sub(self.since_ms)
     }
 
     /// Any frame shows that the server lives.
@@ -158,6 +153,10 @@ impl Session {
 
 impl Client {
     pub(super) fn message(&mut self, message: Message, now_ms: i64, replica: &mut dyn Replica) {
+        let message = presence::message(&mut self.presence, &mut self.life, message);
+        let Some(message) = message else {
+            return;
+        };
         match message {
             Message::HandshakeResponse {
                 document_id,
@@ -165,15 +164,19 @@ impl Client {
                 changes,
                 session_id,
                 version_vector,
-            } if document_id == self.document_id => {
-                self.session_id = Some(session_id.clone());
-                self.queue.event(ClientEvent::SessionStarted { session_id });
+            } if document_id == self.life.document_id => {
+                self.life.session_id = Some(session_id.clone());
+                let started = ClientEvent::SessionStarted {
+                    session_id: session_id.clone(),
+                };
+                self.life.queue.event(started);
                 self.import(snapshot, changes, replica);
-                if matches!(self.phase, Phase::Joining { .. }) {
+                if matches!(self.life.phase, Phase::Joining { .. }) {
                     self.join(version_vector, now_ms);
                 } else {
                     self.server_reported(version_vector, now_ms);
                 }
+                presence::session_started(&mut self.presence, &mut self.life, &session_id, now_ms);
                 self.push(now_ms, replica, 0);
             }
             Message::DocumentStatus {
@@ -181,7 +184,7 @@ impl Client {
                 snapshot,
                 changes,
                 version_vector,
-            } if document_id == self.document_id => {
+            } if document_id == self.life.document_id => {
                 self.import(snapshot, changes, replica);
                 self.server_reported(version_vector, now_ms);
                 self.push(now_ms, replica, 0);
@@ -189,15 +192,15 @@ impl Client {
             Message::Change {
                 document_id,
                 change,
-            } if document_id == self.document_id => {
+            } if document_id == self.life.document_id => {
                 self.remote_change(change, now_ms, replica);
             }
             Message::Ping {
                 document_id,
                 timestamp,
                 ..
-            } if document_id == self.document_id => {
-                self.send(Message::Pong {
+            } if document_id == self.life.document_id => {
+                self.life.send(Message::Pong {
                     document_id,
                     original_timestamp: timestamp,
                     response_timestamp: now_ms,
@@ -207,7 +210,7 @@ impl Client {
                 document_id,
                 code,
                 message,
-            } if document_id == self.document_id => {
+            } if document_id == self.life.document_id => {
                 self.server_error(code, message, now_ms, replica);
             }
             // Pongs are life signs, seen by now; the rest is for servers, plugins, or another
@@ -217,30 +220,25 @@ impl Client {
     }
 
     fn join(&mut self, server: VersionVector, now_ms: i64) {
-        self.backoff.succeeded();
-        self.phase = Phase::Joined(Box::new(Session::new(
-            now_ms,
-            server.clone(),
-            &self.options,
-        )));
+        let session = Session::new(now_ms, server.clone(), &self.life.options);
         self.server = Some(server);
-        self.queue.event(ClientEvent::ServerAdvanced);
-        self.set_status(ClientStatus::Connected);
+        self.life.queue.event(ClientEvent::ServerAdvanced);
+        self.life.joined(now_ms, session);
     }
 
     /// The report counts even if it goes backwards: the server may have been restored.
     fn server_reported(&mut self, server: VersionVector, now_ms: i64) {
-        let Phase::Joined(session) = &mut self.phase else {
+        let Phase::Joined(session) = &mut self.life.phase else {
             return;
         };
         let before = self.server.replace(server.clone()).unwrap_or_default();
         // Others' changes are no sign that this document's pushes arrive.
-        let author = &self.options.author;
+        let author = &self.life.options.author;
         let progress = server.get(author) > before.get(author)
             || server.is_strictly_newer_or_equal_than(&session.sent);
-        session.reported(&server, progress, now_ms, &self.options);
+        session.reported(&server, progress, now_ms, &self.life.options);
         if before != server {
-            self.queue.event(ClientEvent::ServerAdvanced);
+            self.life.queue.event(ClientEvent::ServerAdvanced);
         }
     }
 
@@ -266,18 +264,19 @@ impl Client {
         match result {
             Ok(outcome) => {
                 if outcome.snapshot_applied || outcome.applied > 0 {
-                    self.queue.event(ClientEvent::RemoteChanges {
+                    self.life.queue.event(ClientEvent::RemoteChanges {
                         applied: outcome.applied,
                         snapshot_applied: outcome.snapshot_applied,
                     });
                 }
                 if outcome.not_ready > 0 {
                     let count = outcome.not_ready;
-                    self.queue
+                    self.life
+                        .queue
                         .event(ClientEvent::RemoteChangesNotReady { count });
                 }
             }
-            Err(error) => self.queue.event(ClientEvent::ImportRefused(error)),
+            Err(error) => self.life.queue.event(ClientEvent::ImportRefused(error)),
         }
     }
 
@@ -289,7 +288,7 @@ impl Client {
             Ok(new) => {
                 self.server_has(id);
                 if new {
-                    self.queue.event(ClientEvent::RemoteChanges {
+                    self.life.queue.event(ClientEvent::RemoteChanges {
                         applied: 1,
                         snapshot_applied: false,
                     });
@@ -297,6 +296,7 @@ impl Client {
             }
             Err(ApplyError::NotReady { .. }) => self.ask(now_ms, replica),
             Err(error) => self
+                .life
                 .queue
                 .event(ClientEvent::ChangeRefused { change: id, error }),
         }
@@ -304,7 +304,7 @@ impl Client {
 
     /// The server sent a change, so it has it, and all of its author before it.
     fn server_has(&mut self, id: OperationId) {
-        if let Phase::Joined(session) = &mut self.phase {
+        if let Phase::Joined(session) = &mut self.life.phase {
             session.sent.update(id.peer, id.hlc);
             session.settled.update(id.peer, id.hlc);
             if let Some(server) = &mut self.server {
@@ -314,19 +314,24 @@ impl Client {
     }
 
     fn server_error(&mut self, code: String, message: String, now_ms: i64, replica: &dyn Replica) {
-        let joining = matches!(self.phase, Phase::Joining { .. });
+        let joining = matches!(self.life.phase, Phase::Joining { .. });
         match code.as_str() {
             error_code::OUT_OF_SYNC => self.out_of_sync(now_ms, replica),
             error_code::HANDSHAKE_FAILED => {
-                self.fail(now_ms, FailureReason::Refused { code, message }, true);
+                self.life
+                    .fail(now_ms, FailureReason::Refused { code, message }, true);
             }
-            _ if joining => self.fail(now_ms, FailureReason::Refused { code, message }, true),
+            _ if joining => self
+                .life
+                .fail(now_ms, FailureReason::Refused { code, message }, true),
             _ => {
                 // It may be the answer to a question.
-                if let Phase::Joined(session) = &mut self.phase {
+                if let Phase::Joined(session) = &mut self.life.phase {
                     session.question_until_ms = None;
                 }
-                self.queue.event(ClientEvent::ServerError { code, message });
+                self.life
+                    .queue
+                    .event(ClientEvent::ServerError { code, message });
             }
         }
     }
@@ -334,7 +339,7 @@ impl Client {
     /// Asks at once the first time; later and later if that does not help, or a history that can
     /// never be completed would be pushed without end.
     fn out_of_sync(&mut self, now_ms: i64, replica: &dyn Replica) {
-        let Phase::Joined(session) = &mut self.phase else {
+        let Phase::Joined(session) = &mut self.life.phase else {
             return;
         };
         if session.question_until_ms.is_some() || session.ask_at_ms.is_some() {
@@ -352,7 +357,7 @@ impl Client {
     /// Asks the server for what it has and what this document lacks. Nothing while not joined, or
     /// while an answer is awaited.
     pub(super) fn ask(&mut self, now_ms: i64, replica: &dyn Replica) {
-        let Phase::Joined(session) = &mut self.phase else {
+        let Phase::Joined(session) = &mut self.life.phase else {
             return;
         };
         if session.question_until_ms.is_some() {
@@ -360,16 +365,16 @@ impl Client {
         }
         session.ask_at_ms = None;
         let sent = session.sent.clone();
-        let document_id = self.document_id.clone();
+        let document_id = self.life.document_id.clone();
         let version_vector = Some(replica.version_vector());
-        let asked = self.send(Message::DocumentStatusRequest {
+        let asked = self.life.send(Message::DocumentStatusRequest {
             document_id,
             version_vector,
         });
-        if let Phase::Joined(session) = &mut self.phase {
+        if let Phase::Joined(session) = &mut self.life.phase {
             if asked {
                 session.settled = sent;
-                let until = now_ms.saturating_add(self.options.handshake_timeout_ms);
+                let until = now_ms.saturating_add(self.life.options.handshake_timeout_ms);
                 session.question_until_ms = Some(until);
             } else {
                 session.ask_at_ms = Some(now_ms.saturating_add(ASK_DELAY_FIRST_MS));
@@ -380,7 +385,7 @@ impl Client {
     /// Sends what the server lacks and was not sent yet: up to `single_max` changes in a message
     /// each, more in as few as the limits allow.
     pub(super) fn push(&mut self, now_ms: i64, replica: &dyn Replica, single_max: usize) {
-        let Phase::Joined(session) = &mut self.phase else {
+        let Phase::Joined(session) = &mut self.life.phase else {
             return;
         };
         if session.stuck {
@@ -399,12 +404,12 @@ impl Client {
             if single {
                 0
             } else {
-                self.options.push_bytes_max
+                self.life.options.push_bytes_max
             },
         ) {
             let last_of_authors: Vec<OperationId> = part.iter().map(|change| change.id).collect();
-            let sent = self.send(self.push_message(part, single));
-            let Phase::Joined(session) = &mut self.phase else {
+            let sent = self.life.send(self.push_message(part, single));
+            let Phase::Joined(session) = &mut self.life.phase else {
                 return;
             };
             if !sent {
@@ -416,16 +421,17 @@ impl Client {
             }
             session.note_sent(now_ms);
         }
-        if let (Some((change, bytes)), Phase::Joined(session)) = (too_large, &mut self.phase) {
+        if let (Some((change, bytes)), Phase::Joined(session)) = (too_large, &mut self.life.phase) {
             session.stuck = true;
-            self.queue
+            self.life
+                .queue
                 .event(ClientEvent::ChangeTooLarge { change, bytes });
         }
     }
 
     /// Dart clients send `change` for an edit and `changes` for a backlog.
     fn push_message(&self, mut part: Vec<Change>, single: bool) -> Message {
-        let document_id = self.document_id.clone();
+        let document_id = self.life.document_id.clone();
         if single && part.len() == 1 {
             let change = part.pop().expect("one change");
             return Message::Change {
@@ -443,7 +449,7 @@ impl Client {
     fn sendable(&self, mut changes: Vec<Change>) -> (Vec<Change>, Option<(OperationId, usize)>) {
         let too_large = changes
             .iter()
-            .position(|change| wire_len(change) > self.options.change_bytes_max);
+            .position(|change| wire_len(change) > self.life.options.change_bytes_max);
         let Some(at) = too_large else {
             return (changes, None);
         };
@@ -453,15 +459,15 @@ impl Client {
     }
 
     pub(super) fn tick_session(&mut self, now_ms: i64, replica: &dyn Replica) {
-        let Phase::Joined(session) = &mut self.phase else {
+        let Phase::Joined(session) = &mut self.life.phase else {
             return;
         };
-        let timeout_ms = self.options.ping_timeout_ms;
+        let timeout_ms = self.life.options.ping_timeout_ms;
         if session
             .unanswered_ping_ms
             .is_some_and(|sent| now_ms >= sent.saturating_add(timeout_ms))
         {
-            return self.fail(now_ms, FailureReason::PingTimeout, true);
+            return self.life.fail(now_ms, FailureReason::PingTimeout, true);
         }
         if session
             .question_until_ms
@@ -478,27 +484,27 @@ impl Client {
             self.push(now_ms, replica, 0);
         }
         self.ping(now_ms, replica);
-        let Phase::Joined(session) = &self.phase else {
+        let Phase::Joined(session) = &self.life.phase else {
             return;
         };
         let due = |at: Option<i64>| at.is_some_and(|at| now_ms >= at);
-        if due(session.ask_at_ms) || due(session.acknowledgement_due(&self.options)) {
+        if due(session.ask_at_ms) || due(session.acknowledgement_due(&self.life.options)) {
             self.ask(now_ms, replica);
         }
     }
 
     fn ping(&mut self, now_ms: i64, replica: &dyn Replica) {
-        let Phase::Joined(session) = &mut self.phase else {
+        let Phase::Joined(session) = &mut self.life.phase else {
             return;
         };
         if now_ms < session.next_ping_ms {
             return;
         }
-        session.next_ping_ms = now_ms.saturating_add(self.options.ping_interval_ms);
+        session.next_ping_ms = now_ms.saturating_add(self.life.options.ping_interval_ms);
         // Also if the queue is full and the ping is left out: then nothing gets through either.
         session.unanswered_ping_ms.get_or_insert(now_ms);
-        self.send(Message::Ping {
-            document_id: self.document_id.clone(),
+        self.life.send(Message::Ping {
+            document_id: self.life.document_id.clone(),
             timestamp: now_ms,
             version_vector: Some(replica.version_vector()),
         });

@@ -32,7 +32,7 @@ impl Room {
                 Ok(true) => {
                     out.event(ServerEvent::ClientChangeApplied {
                         session: session.clone(),
-                        document_id: self.document_id.clone(),
+                        document_id: self.lobby.document_id.clone(),
                         change: id,
                     });
                     applied.push(change);
@@ -171,7 +171,7 @@ fn unsound(change: &Change, dependencies_max: usize) -> Option<&'static str> {
             .map(|dep| &dep.peer)
             .chain([&change.id.peer])
     };
-    if !peers().all(is_uuid_v4) {
+    if !peers().all(PeerId::is_uuid_v4) {
         Some("a peer id is not a UUID version 4")
     } else if change.deps.len() > dependencies_max {
         Some("too many dependencies")
@@ -182,9 +182,4 @@ fn unsound(change: &Change, dependencies_max: usize) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-fn is_uuid_v4(peer: &PeerId) -> bool {
-    let bytes = peer.bytes();
-    bytes[6] >> 4 == 4 && bytes[8] >> 6 == 0b10
 }

@@ -1,7 +1,18 @@
 //! How long to wait before trying again: exponential, with full jitter, so that the clients of a
 //! server that comes back do not all arrive at once.
 
-use super::ClientOptions;
+/// Between which bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delays {
+    /// Upper bound of the first delay; doubles with each attempt.
+    pub first_ms: i64,
+    /// Upper bound of every delay.
+    pub max_ms: i64,
+    /// A connection that lasted for so long makes the next delays small again.
+    pub healthy_after_ms: i64,
+    /// Attempts in a row; `None`: without end.
+    pub attempts_max: Option<u32>,
+}
 
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -34,27 +45,21 @@ impl Backoff {
     }
 
     /// A connection ended that lasted for `age_ms` since its handshake.
-    pub(super) fn connection_ended(&mut self, age_ms: i64, options: &ClientOptions) {
-        if age_ms >= options.reconnect_healthy_after_ms {
+    pub(super) fn connection_ended(&mut self, age_ms: i64, delays: &Delays) {
+        if age_ms >= delays.healthy_after_ms {
             self.doublings = 0;
         }
     }
 
     /// How long to wait for the next attempt; None: no more attempts.
-    pub(super) fn next_delay_ms(&mut self, options: &ClientOptions) -> Option<i64> {
-        if options
-            .reconnect_attempts_max
-            .is_some_and(|max| self.attempts >= max)
-        {
+    pub(super) fn next_delay_ms(&mut self, delays: &Delays) -> Option<i64> {
+        if delays.attempts_max.is_some_and(|max| self.attempts >= max) {
             return None;
         }
         self.attempts = self.attempts.saturating_add(1);
         let factor = 1i64.checked_shl(self.doublings.min(62)).unwrap_or(i64::MAX);
-        let bound = options
-            .reconnect_delay_first_ms
-            .max(0)
-            .saturating_mul(factor);
-        let bound = bound.min(options.reconnect_delay_max_ms.max(0));
+        let bound = delays.first_ms.max(0).saturating_mul(factor);
+        let bound = bound.min(delays.max_ms.max(0));
         self.doublings = self.doublings.saturating_add(1);
         Some((self.next_random() % (bound as u64 + 1)) as i64)
     }
@@ -72,10 +77,14 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::PeerId;
 
-    fn options() -> ClientOptions {
-        ClientOptions::new("d", PeerId::from_bytes([1; 16]))
+    fn options() -> Delays {
+        Delays {
+            first_ms: 500,
+            max_ms: 30_000,
+            healthy_after_ms: 30_000,
+            attempts_max: None,
+        }
     }
 
     #[test]
@@ -104,8 +113,8 @@ mod tests {
 
     #[test]
     fn attempts_are_limited_only_if_asked() {
-        let limited = ClientOptions {
-            reconnect_attempts_max: Some(2),
+        let limited = Delays {
+            attempts_max: Some(2),
             ..options()
         };
         let mut backoff = Backoff::new(1);
@@ -127,9 +136,9 @@ mod tests {
             backoff.next_delay_ms(&options);
         }
         backoff.succeeded();
-        backoff.connection_ended(options.reconnect_healthy_after_ms - 1, &options);
+        backoff.connection_ended(options.healthy_after_ms - 1, &options);
         assert_eq!(backoff.doublings, 10);
-        backoff.connection_ended(options.reconnect_healthy_after_ms, &options);
+        backoff.connection_ended(options.healthy_after_ms, &options);
         assert_eq!(backoff.doublings, 0);
     }
 }

@@ -1,9 +1,8 @@
-//! The daemon: a [`Server`] around a store, started from the command line.
-//!
-//! A thin shell: reads the arguments, says when it is ready, and drains on SIGTERM or SIGINT.
+//! `serve`: a [`Server`] around a store. Says when it is ready, and drains on SIGTERM or SIGINT.
 
+use crate::arguments::{Argument, Arguments, Failure, unknown};
+use crate::logging;
 use std::io::Write;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline::net::{Server, ServerOptions};
@@ -11,8 +10,8 @@ use syncline::store::{
     DocumentStore, DocumentStoreOptions, MemoryStore, SqliteOptions, SqliteStore, Store, StoreError,
 };
 
-const USAGE: &str = "\
-Usage: syncline-server [--listen ADDR:PORT] [--store PATH|memory] [--gzip] [--log LEVEL]
+pub const USAGE: &str = "\
+Usage: syncline-server serve [--listen ADDR:PORT] [--store PATH|memory] [--gzip] [--log LEVEL]
 
 Serves documents to crdt_socket_sync clients over WebSocket, on any path.
 
@@ -31,11 +30,9 @@ clients, everything stored, the connected ones told (close code 1001), exit code
 
 /// How long a drain may take.
 const DRAIN: Duration = Duration::from_secs(10);
-/// Exit code for arguments that are not understood.
-const EXIT_USAGE: u8 = 2;
 
 #[derive(Debug, PartialEq, Eq)]
-struct Arguments {
+struct Settings {
     host: String,
     port: u16,
     /// `None`: memory.
@@ -43,38 +40,14 @@ struct Arguments {
     log: log::LevelFilter,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Command {
-    Serve(Arguments),
-    Help,
-    Version,
+/// Serves until a signal comes.
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let settings = parse(arguments)?;
+    logging::start(settings.log);
+    serve(&settings).map_err(Failure::Failed)
 }
 
-fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(Command::Serve(arguments)) => arguments,
-        Ok(Command::Help) => return print(USAGE),
-        Ok(Command::Version) => {
-            return print(concat!("syncline-server ", env!("CARGO_PKG_VERSION"), "\n"));
-        }
-        Err(error) => {
-            eprint!("syncline-server: {error}\n\n{USAGE}");
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    log::set_max_level(arguments.log);
-    // Only a second logger could make this fail, and there is none.
-    let _ = log::set_logger(&StderrLogger);
-    match serve(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("syncline-server: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(arguments: &Arguments) -> Result<(), String> {
+fn serve(settings: &Settings) -> Result<(), String> {
     // Before anything else: a signal that comes early must not kill a server that is starting.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -83,21 +56,21 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let signals = Signals::listen(&runtime).map_err(|error| format!("no signals: {error}"))?;
 
     let backend =
-        open_store(arguments.store.as_deref()).map_err(|error| format!("store: {error}"))?;
+        open_store(settings.store.as_deref()).map_err(|error| format!("store: {error}"))?;
     let store = Arc::new(DocumentStore::new(backend, DocumentStoreOptions::default()));
     let options = ServerOptions {
-        host: arguments.host.clone(),
-        port: arguments.port,
+        host: settings.host.clone(),
+        port: settings.port,
         ..ServerOptions::default()
     };
     let server = Server::new(options, Some(store.clone()));
     let address = server.start().map_err(|error| {
         format!(
             "cannot listen on {}:{}: {error}",
-            arguments.host, arguments.port
+            settings.host, settings.port
         )
     })?;
-    let place = arguments.store.as_deref().unwrap_or("memory");
+    let place = settings.store.as_deref().unwrap_or("memory");
     let mut output = std::io::stdout();
     let ready = writeln!(
         output,
@@ -137,43 +110,31 @@ fn open_store(path: Option<&str>) -> Result<Arc<dyn Store>, StoreError> {
     }
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut parsed = Arguments {
+fn parse(mut arguments: Arguments) -> Result<Settings, Failure> {
+    let mut settings = Settings {
         host: "127.0.0.1".to_owned(),
         port: 8080,
         store: None,
         log: log::LevelFilter::Info,
     };
-    while let Some(argument) = arguments.next() {
-        // Both `--flag value` and `--flag=value`.
-        let (flag, mut inline) = match argument.split_once('=') {
-            Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
-            None => (argument, None),
-        };
-        let mut value = || {
-            inline
-                .take()
-                .or_else(|| arguments.next())
-                .ok_or(format!("{flag} needs a value"))
+    while let Some(argument) = arguments.next()? {
+        let Argument::Flag(flag) = &argument else {
+            return Err(unknown(&argument));
         };
         match flag.as_str() {
-            "--listen" => (parsed.host, parsed.port) = parse_address(&value()?)?,
-            "--store" => parsed.store = Some(value()?).filter(|store| store != "memory"),
-            "--log" => {
-                parsed.log = value()?
-                    .parse()
-                    .map_err(|_| "--log: unknown level".to_owned())?
+            "--listen" => {
+                let address = parse_address(&arguments.value()?);
+                (settings.host, settings.port) = address.map_err(Failure::Usage)?;
             }
+            "--store" => {
+                settings.store = Some(arguments.value()?).filter(|store| store != "memory")
+            }
+            "--log" => settings.log = arguments.parsed()?,
             "--gzip" => {}
-            "--help" | "-h" => return Ok(Command::Help),
-            "--version" | "-V" => return Ok(Command::Version),
-            _ => return Err(format!("unknown argument {flag:?}")),
-        }
-        if inline.is_some() {
-            return Err(format!("{flag} takes no value"));
+            _ => return Err(unknown(&argument)),
         }
     }
-    Ok(Command::Serve(parsed))
+    Ok(settings)
 }
 
 fn parse_address(text: &str) -> Result<(String, u16), String> {
@@ -189,12 +150,6 @@ fn parse_address(text: &str) -> Result<(String, u16), String> {
         return Err("--listen needs ADDR:PORT".to_owned());
     }
     Ok((host.to_owned(), port))
-}
-
-fn print(text: &str) -> ExitCode {
-    // Into a closed pipe: nobody is there to be told.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
 }
 
 #[cfg(unix)]
@@ -240,46 +195,18 @@ impl Signals {
     }
 }
 
-/// One line per record, to standard error.
-struct StderrLogger;
-
-impl log::Log for StderrLogger {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        // The WebSocket and event loop libraries are verbose; their warnings are enough.
-        let own = ["server", "store", "client", "syncline"];
-        let is_own = own
-            .iter()
-            .any(|target| metadata.target().starts_with(target));
-        is_own || metadata.level() <= log::Level::Warn
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let line = format!(
-                "{:5} {}: {}\n",
-                record.level(),
-                record.target(),
-                record.args()
-            );
-            // Nowhere to complain if standard error is gone.
-            let _ = std::io::stderr().write_all(line.as_bytes());
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str]) -> Result<Command, String> {
-        parse(arguments.iter().map(|argument| (*argument).to_owned()))
+    fn parsed(words: &[&str]) -> Result<Settings, Failure> {
+        let words = words.iter().map(|word| (*word).to_owned());
+        parse(Arguments::new(words.collect()))
     }
 
     #[test]
     fn arguments_are_read() {
-        let expected = Arguments {
+        let expected = Settings {
             host: "::1".to_owned(),
             port: 0,
             store: Some("a b".to_owned()),
@@ -288,16 +215,11 @@ mod tests {
         let separate = [
             "--listen", "[::1]:0", "--store", "a b", "--gzip", "--log", "debug",
         ];
-        assert_eq!(parsed(&separate), Ok(Command::Serve(expected)));
-        let Ok(Command::Serve(joined)) = parsed(&["--listen=localhost:9", "--store=memory"]) else {
-            panic!("refused");
-        };
-        assert_eq!(
-            (joined.host.as_str(), joined.port, joined.store),
-            ("localhost", 9, None)
-        );
-        assert_eq!(parsed(&["--help"]), Ok(Command::Help));
-        assert_eq!(parsed(&["--version"]), Ok(Command::Version));
+        assert_eq!(parsed(&separate), Ok(expected));
+        let joined = parsed(&["--listen=localhost:9", "--store=memory"]).unwrap();
+        assert_eq!((joined.host.as_str(), joined.port), ("localhost", 9));
+        assert_eq!(joined.store, None);
+        assert_eq!(parsed(&["--help"]), Err(Failure::Help));
     }
 
     #[test]
@@ -313,7 +235,10 @@ mod tests {
             &["--gzip=yes"],
             &["--store"],
         ] {
-            assert!(parsed(arguments).is_err(), "{arguments:?}");
+            assert!(
+                matches!(parsed(arguments), Err(Failure::Usage(_))),
+                "{arguments:?}"
+            );
         }
     }
 }
