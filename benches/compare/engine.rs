@@ -28,8 +28,10 @@ pub trait Engine: Sized {
     /// Follows another replica.
     fn apply(&mut self, update: &[u8]);
 
-    /// The whole history as one update.
-    fn export_all(&mut self) -> Vec<u8>;
+    /// The whole history as one update; None: the engine keeps none.
+    fn export_all(&mut self) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Length of such an update after compression by its own means.
     fn packed_len(update: &[u8]) -> usize {
@@ -206,8 +208,8 @@ impl<F: Form> Engine for Ours<F> {
         F::import(&mut self.document, update);
     }
 
-    fn export_all(&mut self) -> Vec<u8> {
-        F::export_all(&mut self.document)
+    fn export_all(&mut self) -> Option<Vec<u8>> {
+        Some(F::export_all(&mut self.document))
     }
 
     fn save(&mut self) -> Vec<u8> {
@@ -275,7 +277,7 @@ impl Engine for Streamed {
         assert_eq!(outcome.expect("written here").not_ready, 0);
     }
 
-    fn export_all(&mut self) -> Vec<u8> {
+    fn export_all(&mut self) -> Option<Vec<u8>> {
         self.ours.export_all()
     }
 

@@ -167,9 +167,9 @@ fn compare_branches(trace: &Concurrent, runs: usize, report: &mut Report) {
     our_branch_rows(trace, runs, report);
     #[cfg(feature = "peers")]
     {
-        branch_rows::<peers::Cola>(trace, runs, false, report);
-        branch_rows::<peers::Yrs>(trace, runs, true, report);
-        branch_rows::<peers::Diamond>(trace, runs, true, report);
+        branch_rows::<peers::Cola>(trace, runs, report);
+        branch_rows::<peers::Yrs>(trace, runs, report);
+        branch_rows::<peers::Diamond>(trace, runs, report);
     }
 }
 
@@ -185,16 +185,22 @@ fn our_branch_rows(trace: &Concurrent, runs: usize, report: &mut Report) {
             relay.update()
         })
         .collect();
-    let all = written.last.export_all();
+    assert!(
+        written.text == trace.end,
+        "{}: ordered otherwise",
+        trace.name
+    );
+    let all = written.last.export_all().expect("the log has all");
     for _ in 0..runs {
         branches::read_singly::<Streamed>(trace, &streamed, &trace.end, report);
         branches::read_at_once::<Ours<Native>>(trace, &all, &trace.end, report);
     }
 }
 
-fn branch_rows<E: Engine>(trace: &Concurrent, runs: usize, at_once: bool, report: &mut Report) {
+#[cfg(feature = "peers")]
+fn branch_rows<E: Engine>(trace: &Concurrent, runs: usize, report: &mut Report) {
     let mut written = branches::write::<E>(trace);
-    let all = at_once.then(|| written.last.export_all());
+    let all = written.last.export_all();
     for _ in 0..runs {
         branches::read_singly::<E>(trace, &written.updates, &written.text, report);
         if let Some(all) = &all {

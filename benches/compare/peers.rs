@@ -56,12 +56,12 @@ impl Engine for Diamond {
         self.list.merge_data_and_ff(update).expect("exported here");
     }
 
-    fn export_all(&mut self) -> Vec<u8> {
-        self.list.oplog.encode(ENCODE_FULL)
+    fn export_all(&mut self) -> Option<Vec<u8>> {
+        Some(self.save())
     }
 
     fn save(&mut self) -> Vec<u8> {
-        self.export_all()
+        self.list.oplog.encode(ENCODE_FULL)
     }
 
     fn load(saved: &[u8]) -> Self {
@@ -146,10 +146,6 @@ impl Engine for Cola {
         }
     }
 
-    fn export_all(&mut self) -> Vec<u8> {
-        unimplemented!("cola keeps no history")
-    }
-
     fn save(&mut self) -> Vec<u8> {
         let text = self.rope.to_string();
         bincode::serialize(&(self.replica.encode(), text)).expect("plain data")
@@ -221,9 +217,9 @@ impl Engine for Loro {
         self.document.import(update).expect("exported here");
     }
 
-    fn export_all(&mut self) -> Vec<u8> {
+    fn export_all(&mut self) -> Option<Vec<u8>> {
         let mode = ExportMode::all_updates();
-        self.document.export(mode).expect("all there is")
+        Some(self.document.export(mode).expect("all there is"))
     }
 
     fn save(&mut self) -> Vec<u8> {
@@ -290,13 +286,13 @@ impl Engine for Yrs {
         transaction.apply_update(update).expect("exported here");
     }
 
-    fn export_all(&mut self) -> Vec<u8> {
-        let transaction = self.document.transact();
-        transaction.encode_state_as_update_v1(&yrs::StateVector::default())
+    fn export_all(&mut self) -> Option<Vec<u8>> {
+        Some(self.save())
     }
 
     fn save(&mut self) -> Vec<u8> {
-        self.export_all()
+        let transaction = self.document.transact();
+        transaction.encode_state_as_update_v1(&yrs::StateVector::default())
     }
 
     fn load(saved: &[u8]) -> Self {
@@ -350,8 +346,8 @@ impl Engine for Automerge {
             .expect("exported here");
     }
 
-    fn export_all(&mut self) -> Vec<u8> {
-        self.document.save()
+    fn export_all(&mut self) -> Option<Vec<u8>> {
+        Some(self.document.save())
     }
 
     fn save(&mut self) -> Vec<u8> {

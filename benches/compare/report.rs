@@ -85,9 +85,56 @@ pub const ROWS: &[Row] = &[
     row("its size", Bytes, &[AtMost(60.0)]),
     row("an empty document", Bytes, &[AtMost(600.0)]),
     row("a small typed document", Bytes, &[AtMost(1800.0)]),
-    row("late change into Text of 30,000, read", Us, &[AtMost(30.0)]),
-    row("late change into List of 30,000, read", Us, &[AtMost(30.0)]),
-    row("late change into Map of 30,000, read", Us, &[AtMost(30.0)]),
+    row(
+        "Text of 30,000: late change behind 100, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "Text of 30,000: late change behind half, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "Text of 30,000: late change behind all, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "List of 30,000: late change behind 100, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "List of 30,000: late change behind half, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "List of 30,000: late change behind all, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "Map of 30,000: late change behind 100, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "Map of 30,000: late change behind half, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "Map of 30,000: late change behind all, read",
+        Us,
+        &[AtMost(30.0)],
+    ),
+    row(
+        "List of 30,000 scattered: late change behind all, read",
+        Us,
+        &[],
+    ),
     row("edit in 10 M characters / in 10 k", Times, &[AtMost(4.0)]),
 ];
 
@@ -178,7 +225,7 @@ impl Report {
     /// One line per row; then crdt_lf's cases.
     pub fn print(&self) {
         println!(
-            "{:<38} {:<26} {:>14} {:>8} {:>24}",
+            "{:<54} {:<26} {:>14} {:>8} {:>24}",
             "", "best peer", "ours", "ratio", "target"
         );
         let extra = self.samples.iter().filter(|s| row_of(&s.row).is_none());
@@ -232,7 +279,7 @@ impl Report {
             .map(|target| described(target, unit))
             .collect();
         println!(
-            "{name:<38} {:<26} {:>14} {:>8} {:>24}  {}",
+            "{name:<54} {:<26} {:>14} {:>8} {:>24}  {}",
             best.map_or("-".into(), |(who, value)| format!(
                 "{who} {}",
                 with_unit(value, unit)

@@ -4,7 +4,7 @@ use crate::engine::{CrdtLf, Engine, Form as _, Native, Ours, document_with, opti
 use crate::report::{OURS, Report};
 use crate::values::Numbers;
 use bench::heap;
-use bench::measure::{Stopwatch, measured};
+use bench::measure::{Stopwatch, measured, settle};
 use bench::trace::{Edit, Trace};
 use std::hint::black_box;
 use std::time::Duration;
@@ -102,22 +102,25 @@ const PAST: usize = 30_000;
 /// How many of them are younger than the late one, which was made somewhere else meanwhile.
 const MEANWHILE: usize = 100;
 
-/// A change from the past arrives; then what is in view is read. Once behind what somebody typed
-/// meanwhile, once behind everything there is.
+/// A change from the past arrives; then what is in view is read. Behind what somebody typed
+/// meanwhile; behind half of all, into whose middle it comes; behind everything there is.
 pub fn late_changes(report: &mut Report) {
     for (kind, name) in [
         (HandlerKind::Text, "Text"),
         (HandlerKind::List, "List"),
         (HandlerKind::Map, "Map"),
     ] {
-        let row = format!("late change into {name} of 30,000, read");
-        late_change(kind, PAST - MEANWHILE, &row, report);
-        let row = format!("a change older than all in {name}, read");
-        late_change(kind, 0, &row, report);
+        for (behind, named) in [(MEANWHILE, "100"), (PAST / 2, "half"), (PAST, "all")] {
+            let row = format!("{name} of 30,000: late change behind {named}, read");
+            late_change(kind, PAST - behind, false, &row, report);
+        }
     }
+    let row = "List of 30,000 scattered: late change behind all, read";
+    late_change(HandlerKind::List, 0, true, row, report);
 }
 
-fn late_change(kind: HandlerKind, known: usize, row: &str, report: &mut Report) {
+/// `known` of the entries are what the late change has seen; it comes into their middle.
+fn late_change(kind: HandlerKind, known: usize, scattered: bool, row: &str, report: &mut Report) {
     let clocked = |writer| {
         let mut document = Document::new(DocumentOptions {
             wall_clock: WallClock::Fixed(1),
@@ -126,16 +129,22 @@ fn late_change(kind: HandlerKind, known: usize, row: &str, report: &mut Report) 
         let handler = document.handler("bench", &HandlerSpec::new(kind));
         (document, handler.expect("a new handler"))
     };
+    let mut numbers = Numbers::new(9);
+    let mut place = |nth: usize| match scattered {
+        true => numbers.below(nth + 1),
+        false => nth,
+    };
     let (mut document, handler) = clocked(1);
     let (mut other, same) = clocked(7);
-    (0..known).for_each(|nth| one_more(&mut document, handler, kind, nth));
+    (0..known).for_each(|nth| one_more(&mut document, handler, kind, place(nth)));
     let outcome = other.import_list(&document.export_list(), &[], Origin::Remote);
     assert_eq!(outcome.expect("exported here").applied, known);
     let position = other.log_position();
     one_more(&mut other, same, kind, known / 2);
     let late = CrdtLf::export_since(&mut other, position);
-    (known..PAST).for_each(|nth| one_more(&mut document, handler, kind, nth));
+    (known..PAST).for_each(|nth| one_more(&mut document, handler, kind, place(nth)));
     read(&document, handler, kind);
+    settle();
     let start = Stopwatch::start();
     let outcome = document.import_list(&late, &[], Origin::Remote);
     read(&document, handler, kind);

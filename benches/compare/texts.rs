@@ -110,9 +110,12 @@ pub fn updates<E: Engine>(trace: &Trace, rows: &Rows, report: &mut Report) {
     check(trace, &reader);
 }
 
-/// The whole history at once.
+/// The whole history at once, of engines that keep it.
 pub fn whole<E: Engine>(trace: &Trace, engine: &mut E, rows: &Rows, report: &mut Report) {
     let (bytes, sample) = measured(|| engine.export_all());
+    let Some(bytes) = bytes else {
+        return;
+    };
     report.time(rows.encoded, E::NAME, sample.time);
     if let Some(row) = rows.encoded_size {
         report.size(row, E::NAME, E::packed_len(&bytes));

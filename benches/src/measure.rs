@@ -55,6 +55,6 @@ pub fn measured<R>(body: impl FnOnce() -> R) -> (R, Sample) {
 
 /// Lets the allocator tidy up what the thing before left behind: it does so on the first larger
 /// request, which is not the next thing's fault.
-fn settle() {
+pub fn settle() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(64 << 10)));
 }

@@ -21,6 +21,14 @@ impl VersionVector {
         Self::default()
     }
 
+    /// An empty vector with room for so many peers.
+    pub(crate) fn with_capacity(peers: usize) -> Self {
+        VersionVector {
+            entries: Vec::with_capacity(peers),
+            ..Self::default()
+        }
+    }
+
     /// Number of peers.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -110,16 +118,22 @@ impl VersionVector {
         let mut vectors = vectors.into_iter();
         let mut result = vectors.next().cloned().unwrap_or_default();
         for other in vectors {
-            result
-                .entries
-                .retain_mut(|(peer, clock)| match other.get(peer) {
-                    Some(theirs) => {
-                        *clock = (*clock).min(theirs);
-                        true
-                    }
-                    None => false,
-                });
-            result.reindex();
+            let before = result.entries.len();
+            // Vectors of one document mostly have their peers in one order.
+            let mut likely = other.entries.iter();
+            result.entries.retain_mut(|(peer, clock)| {
+                let theirs = match likely.next() {
+                    Some((known, theirs)) if known == peer => Some(*theirs),
+                    _ => other.get(peer),
+                };
+                if let Some(theirs) = theirs {
+                    *clock = (*clock).min(theirs);
+                }
+                theirs.is_some()
+            });
+            if result.entries.len() < before {
+                result.reindex();
+            }
         }
         result
     }

@@ -40,18 +40,7 @@ impl Change {
     /// # Errors
     /// Another schema, too few bytes, trailing bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        if reader.byte("the schema of a change")? != SCHEMA {
-            return Err(Reader::new(bytes).error("the schema of a change is 2"));
-        }
-        let (id, deps) = Self::read_head(&mut reader)?;
-        let payload = reader.prefixed()?;
-        reader.finish()?;
-        Ok(Change {
-            id,
-            deps,
-            payload: payload.to_vec(),
-        })
+        Ok(ChangeView::decode(bytes)?.to_change())
     }
 
     /// Appends the blob of an export list (6.3): no schema, no length of the payload.
@@ -88,15 +77,6 @@ impl Change {
         for dep in &self.deps {
             out.extend_from_slice(&dep.to_bytes());
         }
-    }
-
-    fn read_head(reader: &mut Reader<'_>) -> Result<(OperationId, Vec<OperationId>), DecodeError> {
-        // Bounded by the input with checked arithmetic, where Dart's wraps (defect 13.19).
-        let count = reader.count(OperationId::BYTES)?;
-        let id = OperationId::from_bytes(&reader.array("the id of a change")?);
-        let deps = (0..count).map(|_| reader.array("a dependency of a change"));
-        let deps: Result<Vec<_>, _> = deps.map(|dep| Ok(OperationId::from_bytes(&dep?))).collect();
-        Ok((id, deps?))
     }
 }
 
@@ -168,21 +148,38 @@ pub struct ChangeView<'a> {
 }
 
 impl<'a> ChangeView<'a> {
+    /// Reads one change.
+    ///
+    /// # Errors
+    /// As [`Change::decode`].
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        if reader.byte("the schema of a change")? != SCHEMA {
+            return Err(Reader::new(bytes).error("the schema of a change is 2"));
+        }
+        let (id, deps) = Self::read_head(&mut reader)?;
+        let payload = reader.prefixed()?;
+        reader.finish()?;
+        Ok(ChangeView { id, deps, payload })
+    }
+
     /// Reads a blob of an export list.
     ///
     /// # Errors
     /// As [`Change::decode_blob`].
     pub fn decode_blob(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
+        let (id, deps) = Self::read_head(&mut reader)?;
+        let payload = reader.rest();
+        Ok(ChangeView { id, deps, payload })
+    }
+
+    fn read_head(reader: &mut Reader<'a>) -> Result<(OperationId, &'a [u8]), DecodeError> {
         // Bounded by the input with checked arithmetic, where Dart's wraps (defect 13.19).
         let count = reader.count(OperationId::BYTES)?;
         let id = OperationId::from_bytes(&reader.array("the id of a change")?);
         let deps = reader.take(count * OperationId::BYTES, "a dependency of a change")?;
-        Ok(ChangeView {
-            id,
-            deps,
-            payload: reader.rest(),
-        })
+        Ok((id, deps))
     }
 
     /// The changes it builds on.

@@ -33,7 +33,7 @@ pub fn decode(bytes: &[u8]) -> Result<VersionVector, DecodeError> {
 /// Too few bytes.
 pub fn read(reader: &mut Reader<'_>) -> Result<VersionVector, DecodeError> {
     let count = reader.count(OperationId::BYTES)?;
-    let mut vector = VersionVector::new();
+    let mut vector = VersionVector::with_capacity(count);
     for _ in 0..count {
         let peer = PeerId::from_bytes(reader.array("the peer of a version vector entry")?);
         let clock = Hlc::from_bytes(reader.array("the clock of a version vector entry")?);

@@ -70,7 +70,7 @@ impl Sequence {
         }
         let left = self.find_origin(chain.left);
         if let Some(unit) = left.and_then(|left| self.continue_typing(left, &chain)) {
-            self.hint = Some(unit.0);
+            self.remember(unit.0);
             let unit = want_unit.then(|| self.tree.measure_before(unit.0).visible + unit.1);
             return Ok(Integrated {
                 unit,
@@ -117,7 +117,7 @@ impl Sequence {
             }
         };
         let pos = self.fill(gap, &chain, place);
-        self.hint = Some(pos.0);
+        self.remember(pos.0);
         let unit = want_unit.then(|| {
             let (pos, offset) = pos;
             self.tree.measure_before(pos).visible + offset

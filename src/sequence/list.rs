@@ -56,9 +56,9 @@ pub struct Sequence {
     pub(super) index: ElementIndex,
     /// Where the last edit was, if it was a local insertion: typing on needs no search.
     pub(super) caret: Option<Caret>,
-    /// A place of which foreign changes spoke last: the next one often names what is there. May be
-    /// stale, or where no run is any more.
-    pub(super) hint: Option<RunPos>,
+    /// Where elements were found last, the latest first: what is looked for next is mostly there or
+    /// right behind. Two, because a move goes from one place to another. May be outdated.
+    pub(super) hints: [Option<RunPos>; 2],
 }
 
 /// The end of a run that the local author made or extended. Invariant: the run is live, ends at
@@ -365,6 +365,10 @@ impl Sequence {
         let mut unit = unit;
         while unit < end {
             let (pos, offset) = self.tree.locate(unit);
+            let near = |hint: RunPos| hint == pos || hint.behind() == pos;
+            if !self.hints[0].is_some_and(near) {
+                self.remember(pos);
+            }
             let run = self.tree.run(pos);
             if run.is_dense() {
                 let len = (end - unit).min(run.len - offset);
@@ -461,7 +465,7 @@ impl Sequence {
                 self.mark_deleted(pos, offset, count);
             }
             done += count;
-            self.hint = Some(pos);
+            self.remember(pos);
         }
         all_known
     }
@@ -498,6 +502,13 @@ impl Sequence {
             .is_none_or(|index| key.counter >= index.end)
     }
 
+    /// Something was found there.
+    pub(super) fn remember(&mut self, pos: RunPos) {
+        if self.hints[0] != Some(pos) {
+            self.hints = [Some(pos), self.hints[0]];
+        }
+    }
+
     /// Where an element is: its run and its offset there.
     pub(super) fn find(&self, key: ElementKey) -> Option<(RunPos, u32)> {
         let is_there = |pos: RunPos| {
@@ -505,16 +516,15 @@ impl Sequence {
             run.contains(key)
                 .then(|| (pos, key.counter - run.id.counter))
         };
-        if let Some(hint) = self.hint {
-            let behind = RunPos {
-                at: hint.at + 1,
-                ..hint
-            };
-            if let Some(found) = is_there(hint).or_else(|| is_there(behind)) {
+        for hint in self.hints.into_iter().flatten() {
+            if let Some(found) = is_there(hint).or_else(|| is_there(hint.behind())) {
                 return Some(found);
             }
         }
-        let leaf = LeafIdx(self.index.get(key.author)?.leaves.find(key.counter)?);
+        // Ids that are new are asked for, too, and must not cost a look at a leaf.
+        let index = self.index.get(key.author);
+        let index = index.filter(|index| key.counter < index.end)?;
+        let leaf = LeafIdx(index.leaves.find(key.counter)?);
         let runs = self.tree.leaf_runs(leaf);
         let at = runs.iter().position(|run| run.contains(key))?;
         Some((RunPos { leaf, at }, key.counter - runs[at].id.counter))

@@ -93,7 +93,7 @@ impl<T: Element> Rope<T> {
             self.insert(at, head);
             self.insert(at + CHUNK as u32, rest);
         } else if offset == len {
-            self.insert_chunks(behind(pos), elements);
+            self.insert_chunks(pos.behind(), elements);
         } else if offset == 0 {
             self.insert_chunks(pos, elements);
         } else if elements.len() <= CHUNK / 2 {
@@ -116,12 +116,12 @@ impl<T: Element> Rope<T> {
             chunk.len -= tail_len;
             chunk.wide -= tail_wide;
         });
-        self.insert_chunk(behind(pos), tail);
+        self.insert_chunk(pos.behind(), tail);
     }
 
     fn insert_chunks(&mut self, mut place: RunPos, elements: &[T]) {
         for part in elements.chunks(CHUNK) {
-            place = behind(self.insert_chunk(place, part.to_vec()));
+            place = self.insert_chunk(place, part.to_vec()).behind();
         }
     }
 
@@ -180,7 +180,7 @@ impl<T: Element> Rope<T> {
         if (chunk.len + next.len) as usize <= CHUNK / 2 {
             let tail = std::mem::take(&mut self.buffers[next.buffer as usize]);
             self.buffers[chunk.buffer as usize].extend(tail);
-            self.tree.remove(behind(pos));
+            self.tree.remove(pos.behind());
             self.free.push(next.buffer);
             self.tree.update(pos, |chunk| {
                 chunk.len += next.len;
@@ -292,14 +292,6 @@ impl<T: Element> Rope<T> {
             assert!(self.buffers[*buffer as usize].is_empty());
         }
         assert!(used.into_iter().all(|used| used));
-    }
-}
-
-/// The place behind a run.
-fn behind(pos: RunPos) -> RunPos {
-    RunPos {
-        at: pos.at + 1,
-        ..pos
     }
 }
 

@@ -29,6 +29,16 @@ pub struct RunPos {
     pub at: usize,
 }
 
+impl RunPos {
+    /// The place behind it in its leaf.
+    pub fn behind(self) -> Self {
+        RunPos {
+            at: self.at + 1,
+            ..self
+        }
+    }
+}
+
 const LEAF_MAX: usize = if cfg!(any(test, fuzzing)) { 4 } else { 32 };
 
 /// Leaves take memory for so many runs more at a time. Most are little more than half full, which

@@ -11,6 +11,7 @@ pub(crate) mod fugue_body;
 pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod indexed;
+mod indexed_run;
 pub(crate) mod inline_bytes;
 pub(crate) mod kept_operations;
 pub(crate) mod key_table;

@@ -77,7 +77,6 @@ impl Log {
         if seen.is_some_and(|seen| seen >= rows.latest) {
             return;
         }
-        let is_new = |clock: Hlc| seen.is_none_or(|seen| clock > seen);
         let start = out.len();
         // All that is new lies in the last row that begins before, and behind.
         let skip = seen.map_or(0, |seen| {
@@ -90,10 +89,13 @@ impl Log {
             Bound::Unbounded,
         ));
         for row in rows.rows[skip..].iter().chain(strays.map(|(_, row)| row)) {
-            self.walk_row(*row as usize, 0, |_, key, change| {
-                if is_new(key.clock) {
-                    out.push(change.clone());
-                }
+            // Of a long row only what is new is produced.
+            let Some(new) = self.slice_newer_than(*row, seen) else {
+                continue;
+            };
+            out.reserve(new.changes as usize);
+            self.walk_row(*row as usize, new.first.nth, |_, _, change| {
+                out.push(change.clone());
                 true
             });
         }

@@ -54,12 +54,15 @@ impl Log {
     pub fn not_above(&self, heads: &[ChangeKey]) -> Result<Vec<Change>, ExportError> {
         let known = self.ancestors(heads)?;
         let mut out = Vec::new();
-        self.for_each_from(0, |place, _, change| {
-            if known[place.row as usize].is_none_or(|last| place.nth > last) {
-                out.push(change.clone());
+        for (row, known) in known.into_iter().enumerate() {
+            let first = known.map_or(0, |last| last + 1);
+            if first < self.rows[row].changes {
+                self.walk_row(row, first, |_, _, change| {
+                    out.push(change.clone());
+                    true
+                });
             }
-            true
-        });
+        }
         Ok(out)
     }
 

@@ -129,7 +129,8 @@ impl Log {
         }
     }
 
-    fn slice_newer_than(&self, number: u32, seen: Option<Hlc>) -> Option<Slice> {
+    /// The changes of a row that come behind a clock.
+    pub(super) fn slice_newer_than(&self, number: u32, seen: Option<Hlc>) -> Option<Slice> {
         let row = &self.rows[number as usize];
         let nth = match seen {
             Some(seen) if seen >= row.first_clock => match row.clocks {
