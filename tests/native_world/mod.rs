@@ -79,7 +79,7 @@ pub struct Link {
 
 pub enum Output {
     Native(native::RoomOutput),
-    Crdt(crdt_sync::RoomOutput),
+    Crdt(Box<crdt_sync::RoomOutput>),
 }
 
 pub struct Server {

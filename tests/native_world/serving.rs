@@ -59,22 +59,24 @@ impl World {
                     queue.check();
                 }
             }
-            Output::Crdt(crdt_sync::RoomOutput::Send { session, message }) => {
-                self.send_crdt(&session, now, &message);
-            }
-            Output::Crdt(crdt_sync::RoomOutput::Broadcast {
-                sessions,
-                except,
-                message,
-            }) => {
-                for session in sessions
-                    .iter()
-                    .filter(|other| Some(*other) != except.as_ref())
-                {
-                    self.send_crdt(session, now, message.message());
+            Output::Crdt(output) => match *output {
+                crdt_sync::RoomOutput::Send { session, message } => {
+                    self.send_crdt(&session, now, &message);
                 }
-            }
-            Output::Crdt(_) => {}
+                crdt_sync::RoomOutput::Broadcast {
+                    sessions,
+                    except,
+                    message,
+                } => {
+                    for session in sessions
+                        .iter()
+                        .filter(|other| Some(*other) != except.as_ref())
+                    {
+                        self.send_crdt(session, now, message.message());
+                    }
+                }
+                _ => {}
+            },
         }
     }
 
@@ -146,7 +148,7 @@ impl World {
         let mut outputs: Vec<Output> = done.outputs.into_iter().map(Output::Native).collect();
         if done.applied > 0 {
             let told = server.room.document_changed(&server.seen, &server.document);
-            outputs.extend(told.outputs.into_iter().map(Output::Crdt));
+            outputs.extend(told.outputs.into_iter().map(|output| Output::Crdt(Box::new(output))));
         }
         server.seen = server.document.version_vector();
         self.hold(done.persist, outputs);
@@ -158,7 +160,7 @@ impl World {
         let done = server
             .room
             .handle(session, input, &mut server.document, now);
-        let outputs = done.outputs.into_iter().map(Output::Crdt).collect();
+        let outputs = done.outputs.into_iter().map(|output| Output::Crdt(Box::new(output))).collect();
         self.hold(done.persist || !self.is_stored(), outputs);
         if done.persist {
             self.tell_native();
@@ -185,7 +187,7 @@ impl World {
     pub(super) fn tell_foreign(&mut self) {
         let server = &mut self.server;
         let told = server.room.document_changed(&server.seen, &server.document);
-        let outputs = told.outputs.into_iter().map(Output::Crdt).collect();
+        let outputs = told.outputs.into_iter().map(|output| Output::Crdt(Box::new(output))).collect();
         self.hold(true, outputs);
         self.tell_native();
     }
