@@ -248,6 +248,10 @@ typedef enum syncline_status {
    * A bug in Syncline, caught at the boundary.
    */
   SYNCLINE_ERROR_INTERNAL = -33,
+  /**
+   * Not while this thread has a transaction open.
+   */
+  SYNCLINE_ERROR_IN_TRANSACTION = -34,
 } syncline_status;
 
 /**
@@ -627,6 +631,20 @@ typedef enum syncline_feature {
    */
   SYNCLINE_FEATURE_GZIP = 7,
 } syncline_feature;
+
+/**
+ * The side of a position on which the element is that it stays with.
+ */
+typedef enum syncline_affinity {
+  /**
+   * The element before it: what is inserted at the position comes behind it.
+   */
+  SYNCLINE_AFFINITY_BEFORE = 0,
+  /**
+   * The element behind it: what is inserted at the position comes before it.
+   */
+  SYNCLINE_AFFINITY_AFTER = 1,
+} syncline_affinity;
 
 /**
  * How values of a handler are stored.
@@ -1636,6 +1654,16 @@ typedef struct syncline_custom_type {
    * as the others.
    */
   syncline_free_fn free_user_data;
+  /**
+   * Operations give the same state in any order: they are then applied as they come. If not, a
+   * handler is loaded and replayed from the last snapshot whenever a change arrives behind a
+   * younger one.
+   */
+  bool order_independent;
+  /**
+   * Zero.
+   */
+  uint8_t reserved_1[7];
 } syncline_custom_type;
 
 /**
@@ -1865,7 +1893,7 @@ typedef struct syncline_client_options {
    */
   syncline_string url;
   /**
-   * 0 or CRDT_SYNC; others UNSUPPORTED.
+   * 0, CRDT_SYNC or CRDT_RELAY; others UNSUPPORTED.
    */
   syncline_protocol protocol;
   /**
@@ -3471,7 +3499,7 @@ SYNCLINE_API uint64_t syncline_document_change_count(const struct syncline_docum
  *
  * @param flags         SYNCLINE_SNAPSHOT_KEEP_HISTORY
  * @param out_snapshot  free it with syncline_snapshot_free; NULL is allowed
- * @return BUSY inside of a transaction; UNSUPPORTED if changes are for a type of which nothing is
+ * @return IN_TRANSACTION; UNSUPPORTED if changes are for a type of which nothing is
  *         known (register it first); CALLBACK if the save hook of a custom handler fails
  */
 SYNCLINE_API
@@ -3996,6 +4024,19 @@ enum syncline_status syncline_text_position_at(const struct syncline_text *text,
                                                struct syncline_buffer *out_position);
 
 /**
+ * As syncline_text_position_at, with the character on either side: the end of a selection stays
+ * before the character behind it.
+ *
+ * @param out_position  for syncline_text_position_index_beside with the same affinity
+ * @return as syncline_text_position_at
+ */
+SYNCLINE_API
+enum syncline_status syncline_text_position_beside(const struct syncline_text *text,
+                                                   uint64_t index,
+                                                   syncline_affinity affinity,
+                                                   struct syncline_buffer *out_position);
+
+/**
  * Where a position of syncline_text_position_at is now.
  *
  * @param position   its bytes
@@ -4007,6 +4048,18 @@ SYNCLINE_API
 enum syncline_status syncline_text_position_index(const struct syncline_text *text,
                                                   struct syncline_bytes position,
                                                   uint64_t *out_index);
+
+/**
+ * Where a position of syncline_text_position_beside is now.
+ *
+ * @param affinity  as it was made
+ * @return as syncline_text_position_index
+ */
+SYNCLINE_API
+enum syncline_status syncline_text_position_index_beside(const struct syncline_text *text,
+                                                         struct syncline_bytes position,
+                                                         syncline_affinity affinity,
+                                                         uint64_t *out_index);
 
 /* ---- Lists ---- */
 
@@ -4197,6 +4250,18 @@ enum syncline_status syncline_list_position_at(const struct syncline_list *list,
                                                struct syncline_buffer *out_position);
 
 /**
+ * As syncline_list_position_at, with the element on either side.
+ *
+ * @param out_position  for syncline_list_position_index_beside with the same affinity
+ * @return as syncline_list_position_at
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_position_beside(const struct syncline_list *list,
+                                                   uint64_t index,
+                                                   syncline_affinity affinity,
+                                                   struct syncline_buffer *out_position);
+
+/**
  * Where a position of syncline_list_position_at is now.
  *
  * @param position  its bytes
@@ -4207,6 +4272,18 @@ SYNCLINE_API
 enum syncline_status syncline_list_position_index(const struct syncline_list *list,
                                                   struct syncline_bytes position,
                                                   uint64_t *out_index);
+
+/**
+ * Where a position of syncline_list_position_beside is now.
+ *
+ * @param affinity  as it was made
+ * @return as syncline_list_position_index
+ */
+SYNCLINE_API
+enum syncline_status syncline_list_position_index_beside(const struct syncline_list *list,
+                                                         struct syncline_bytes position,
+                                                         syncline_affinity affinity,
+                                                         uint64_t *out_index);
 
 /* ---- Maps ---- */
 
@@ -4865,7 +4942,7 @@ SYNCLINE_API uint64_t syncline_undo_redo_count(const struct syncline_undo *undo)
  * Takes the last step back, by ordinary edits in one transaction: CHANGE has origin UNDO. What
  * others did meanwhile stays. Steps of which nothing is left are passed over.
  *
- * @return UNCHANGED if there is nothing to undo; BUSY inside of a transaction of this thread
+ * @return UNCHANGED if there is nothing to undo; IN_TRANSACTION
  */
 SYNCLINE_API enum syncline_status syncline_undo_undo(struct syncline_undo *undo);
 

@@ -116,6 +116,7 @@ fn start(path: &Path) -> (Running, String) {
     let mut child = daemon(&[
         "--listen=127.0.0.1:0",
         "--gzip",
+        "--drain-ms=200",
         "--log",
         "debug",
         "--store",

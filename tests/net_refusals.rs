@@ -177,7 +177,7 @@ fn connections_beyond_the_limit_and_other_requests_are_refused() {
     let mut browser = TcpStream::connect(address).unwrap();
     browser.set_read_timeout(Some(LONG)).unwrap();
     browser
-        .write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        .write_all(b"GET / HTTP/1.0\r\nHost: here\r\n\r\n")
         .unwrap();
     let mut answer = String::new();
     browser.read_to_string(&mut answer).unwrap();

@@ -77,7 +77,7 @@ pub struct syncline_client_options {
     pub struct_size: usize,
     /// ws:// and an address; wss:// is UNSUPPORTED.
     pub url: syncline_string,
-    /// 0 or CRDT_SYNC; others UNSUPPORTED.
+    /// 0, CRDT_SYNC or CRDT_RELAY; others UNSUPPORTED.
     pub protocol: ProtocolArg,
     /// NONE or GZIP; both are understood. Others UNSUPPORTED.
     pub compression: CompressionArg,

@@ -15,7 +15,10 @@ use super::sources::Listeners;
 use super::types::*;
 use super::version_vector::give_json;
 use crate::codec::{Value, version_vector};
-use crate::net::{Client, ClientError, ClientObserver, ClientOptions, ClientProgress, ClientState};
+use crate::net::{
+    Client, ClientError, ClientMode, ClientObserver, ClientOptions, ClientProgress, ClientState,
+};
+use crate::sync::awareness::PresenceError;
 use crate::sync::crdt_sync::client::{ClientEvent, ClientStatus, FailureReason};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -118,6 +121,8 @@ impl From<ClientError> for Error {
             ClientError::NotAttached => SYNCLINE_ERROR_INVALID_ARGUMENT,
             ClientError::Document(error) => return error.into(),
             ClientError::Thread(_) => SYNCLINE_ERROR_OUT_OF_MEMORY,
+            ClientError::Presence(PresenceError::TooLarge) => SYNCLINE_ERROR_LIMIT,
+            ClientError::Presence(_) => SYNCLINE_ERROR_INVALID_ARGUMENT,
             ClientError::Timeout => SYNCLINE_ERROR_BUSY,
             ClientError::Offline => SYNCLINE_ERROR_OFFLINE,
         };
@@ -148,9 +153,14 @@ fn read_options(
     if url.starts_with("wss:") {
         return Err(Error::unsupported("this version has no TLS"));
     }
-    if !matches!(given.protocol, 0 | 1) {
-        return Err(Error::unsupported("this version speaks CRDT_SYNC only"));
-    }
+    let mode = match given.protocol {
+        0 | 1 => ClientMode::Sync,
+        2 => ClientMode::Relay,
+        _ => {
+            let message = "this version speaks CRDT_SYNC and CRDT_RELAY only";
+            return Err(Error::unsupported(message));
+        }
+    };
     let is_gzip = given.compression == syncline_compression::SYNCLINE_COMPRESSION_GZIP as u32;
     if given.compression != 0 && !is_gzip {
         return Err(Error::unsupported(
@@ -171,6 +181,7 @@ fn read_options(
         ));
     }
     let mut options = ClientOptions::new(url);
+    options.mode = mode;
     options.gzip = is_gzip;
     let or = |given: u32, otherwise: u32| if given == 0 { otherwise } else { given };
     options.connect_timeout_ms = or(given.connect_timeout_ms, options.connect_timeout_ms);

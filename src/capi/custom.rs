@@ -10,7 +10,7 @@ use super::error::{self, Error};
 use super::guard::{OptionStruct, SizeFirst, guard};
 use super::handle::{self, handle};
 use super::handler::{HandlerRef, syncline_handler};
-use super::hooks::{self, DocumentName};
+use super::hooks;
 use super::queue::{subscribe, syncline_listener, syncline_subscription};
 use super::types::*;
 use crate::document::{
@@ -102,6 +102,12 @@ pub struct syncline_custom_type {
     /// Runs once, when the last handler of the type is gone; also when registering fails. A hook
     /// as the others.
     pub free_user_data: syncline_free_fn,
+    /// Operations give the same state in any order: they are then applied as they come. If not, a
+    /// handler is loaded and replayed from the last snapshot whenever a change arrives behind a
+    /// younger one.
+    pub order_independent: BoolArg,
+    /// Zero.
+    pub reserved_1: [u8; 7],
 }
 
 // SAFETY: repr(C), the first field is the size.
@@ -117,11 +123,11 @@ type DropState = unsafe extern "C" fn(*mut c_void, *mut c_void);
 
 /// The hooks of a type.
 struct Hooks {
-    document: DocumentName,
     apply: Apply,
     load: Load,
     save: Save,
     drop: Option<DropState>,
+    is_order_independent: bool,
     /// Given back by `drop` below; Some until then.
     user: Option<UserData>,
 }
@@ -136,7 +142,7 @@ impl Hooks {
     /// Runs one hook; a negative status is a failure.
     fn run(&self, hook: impl FnOnce(*mut c_void) -> StatusArg) -> Result<(), CustomError> {
         let user = self.user_pointer();
-        let (status, text) = error::collecting(|| hooks::run(self.document, || hook(user)));
+        let (status, text) = error::collecting(|| hooks::run(|| hook(user)));
         if status >= 0 {
             return Ok(());
         }
@@ -162,7 +168,7 @@ impl Hooks {
 impl Drop for Hooks {
     fn drop(&mut self) {
         let user = self.user.take();
-        hooks::run(self.document, || drop(user));
+        hooks::run(|| drop(user));
     }
 }
 
@@ -177,7 +183,7 @@ impl Drop for State {
         if let Some(drop_state) = self.of.drop {
             let user = self.of.user_pointer();
             // SAFETY: the load hook made this state for this user data, and nobody uses it again.
-            hooks::run(self.of.document, || unsafe {
+            hooks::run(|| unsafe {
                 drop_state(user, self.pointer.0);
             });
         }
@@ -207,6 +213,10 @@ impl CustomType for Arc<Hooks> {
             of: self.clone(),
             state: OnceLock::new(),
         })
+    }
+
+    fn is_order_independent(&self) -> bool {
+        self.is_order_independent
     }
 }
 
@@ -271,11 +281,11 @@ pub unsafe extern "C" fn syncline_document_register_custom_type(
             return Err(Error::argument("the type needs a name of its own"));
         }
         let hooks = Arc::new(Hooks {
-            document: DocumentName::of(core.shared()),
             apply,
             load,
             save,
             drop: given.drop,
+            is_order_independent: given.order_independent != 0,
             user: Some(user),
         });
         core.edit(|d| Ok(d.register_custom_type(tag, Arc::new(hooks))?))?;
@@ -408,7 +418,7 @@ pub unsafe extern "C" fn syncline_custom_read(
                 .map_err(|error| Error::new(SYNCLINE_ERROR_CALLBACK, error.0))?;
             // SAFETY: the caller gives this function for this user data; the state is one of the
             // hooks' and nothing changes it under the lock.
-            hooks::run(folded.of.document, || unsafe {
+            hooks::run(|| unsafe {
                 reader(user_data, state);
             });
             Ok(())

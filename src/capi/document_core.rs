@@ -9,6 +9,7 @@ use super::subscription::{Source, Subscription};
 use crate::codec;
 use crate::document::{Document, HandlerIdx, HandlerSpec, ObserverId, SharedDocument, TextUnit};
 use crate::store::StoredDocument;
+use crate::tree::sort_by_key;
 use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +46,7 @@ fn documents() -> Vec<Arc<DocumentCore>> {
 pub(crate) fn heap_bytes_of_all() -> u64 {
     let mut all = documents();
     all.retain(|core| !hooks::is_inside(&core.shared));
-    all.sort_by_key(|core| Arc::as_ptr(&core.shared).addr());
+    sort_by_key(&mut all, |core| Arc::as_ptr(&core.shared).addr());
     all.dedup_by(|a, b| Arc::ptr_eq(&a.shared, &b.shared));
     let of_one = |core: &Arc<DocumentCore>| core.shared.read(|d| d.heap_bytes() as u64);
     all.iter().map(|core| of_one(core).unwrap_or(0)).sum()

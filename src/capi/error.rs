@@ -180,7 +180,9 @@ impl From<ApplyError> for Error {
             ApplyError::HistoryPruned { .. } => {
                 Error::new(SYNCLINE_ERROR_OUT_OF_SYNC, error.to_string())
             }
-            ApplyError::InTransaction => Error::new(SYNCLINE_ERROR_BUSY, error.to_string()),
+            ApplyError::InTransaction => {
+                Error::new(SYNCLINE_ERROR_IN_TRANSACTION, error.to_string())
+            }
             ApplyError::UnknownHandler { .. } => Error::unsupported(error.to_string()),
             ApplyError::Custom { .. } => Error::new(SYNCLINE_ERROR_CALLBACK, error.to_string()),
         }
@@ -476,6 +478,7 @@ statuses! {
     SYNCLINE_ERROR_UNSUPPORTED: "This build, platform or protocol cannot do it.",
     SYNCLINE_ERROR_POISONED: "An earlier internal error left the object unusable.",
     SYNCLINE_ERROR_INTERNAL: "A bug in Syncline.",
+    SYNCLINE_ERROR_IN_TRANSACTION: "Not while a transaction is open.",
 }
 
 /// The text of the last error, for tests.
@@ -492,7 +495,7 @@ mod tests {
     fn numbers_have_no_gap_and_no_double() {
         let mut numbers: Vec<i32> = STATUSES.iter().map(|(status, ..)| *status as i32).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (-33..=5).collect::<Vec<i32>>());
+        assert_eq!(numbers, (-34..=5).collect::<Vec<i32>>());
         assert_eq!(describe(-10).0, c"SYNCLINE_ERROR_BUSY");
         assert_eq!(describe(-1000).0, c"SYNCLINE_UNKNOWN");
     }

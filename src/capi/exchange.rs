@@ -266,7 +266,7 @@ pub unsafe extern "C" fn syncline_document_change_count(document: *const synclin
 ///
 /// @param flags         SYNCLINE_SNAPSHOT_KEEP_HISTORY
 /// @param out_snapshot  free it with syncline_snapshot_free; NULL is allowed
-/// @return BUSY inside of a transaction; UNSUPPORTED if changes are for a type of which nothing is
+/// @return IN_TRANSACTION; UNSUPPORTED if changes are for a type of which nothing is
 ///         known (register it first); CALLBACK if the save hook of a custom handler fails
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_document_take_snapshot(

@@ -5,22 +5,11 @@
 
 use super::error::Error;
 use super::types::SYNCLINE_ERROR_IN_HOOK;
-use crate::document::SharedDocument;
+use crate::document::{HeldDocument, SharedDocument};
 use std::cell::RefCell;
-use std::sync::Arc;
-
-/// Names a document without keeping it alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DocumentName(usize);
-
-impl DocumentName {
-    pub(crate) fn of(document: &Arc<SharedDocument>) -> Self {
-        DocumentName(Arc::as_ptr(document).addr())
-    }
-}
 
 thread_local! {
-    static INSIDE: RefCell<Vec<DocumentName>> = const { RefCell::new(Vec::new()) };
+    static INSIDE: RefCell<Vec<HeldDocument>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Takes the last name off when the hook has returned.
@@ -32,8 +21,12 @@ impl Drop for Inside {
     }
 }
 
-/// Runs a hook of a document.
-pub(crate) fn run<R>(document: DocumentName, hook: impl FnOnce() -> R) -> R {
+/// Runs a hook of the document whose lock this thread took last, be it the one where its type was
+/// registered, a copy, or a history's view. Without a lock there is nothing that could wait.
+pub(crate) fn run<R>(hook: impl FnOnce() -> R) -> R {
+    let Some(document) = HeldDocument::innermost() else {
+        return hook();
+    };
     // A thread that is ending has no list any more; then nothing is noticed.
     let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(document));
     let _inside = Inside(());
@@ -41,15 +34,14 @@ pub(crate) fn run<R>(document: DocumentName, hook: impl FnOnce() -> R) -> R {
 }
 
 /// Whether this thread is inside of a hook of the document.
-pub(crate) fn is_inside(document: &Arc<SharedDocument>) -> bool {
-    let name = DocumentName::of(document);
+pub(crate) fn is_inside(document: &SharedDocument) -> bool {
     INSIDE
-        .try_with(|inside| inside.borrow().contains(&name))
+        .try_with(|inside| inside.borrow().iter().any(|held| held.is(document)))
         .unwrap_or(false)
 }
 
 /// IN_HOOK inside of a hook of the document.
-pub(crate) fn ensure_outside(document: &Arc<SharedDocument>) -> Result<(), Error> {
+pub(crate) fn ensure_outside(document: &SharedDocument) -> Result<(), Error> {
     if is_inside(document) {
         return Err(Error::new(
             SYNCLINE_ERROR_IN_HOOK,

@@ -1,7 +1,7 @@
 //! Section 15: lists of every kind.
 
 use super::error::Error;
-use super::guard::{Caller, guard, question};
+use super::guard::{Answer, Caller, guard, question};
 use super::handle::{self, handle};
 use super::handler::{HandlerRef, syncline_handler};
 use super::iterator::{Item, IteratorCore, syncline_iterator};
@@ -11,7 +11,7 @@ use super::queue::{subscribe, syncline_listener, syncline_subscription};
 use super::tree::{Block, Node, syncline_value};
 use super::types::*;
 use crate::codec::Value;
-use crate::document::{Document, HandlerIdx};
+use crate::document::{Affinity, Document, HandlerIdx};
 
 /// Values in order: a list, a Fugue list, a movable list, or a list of references.
 pub struct syncline_list(());
@@ -343,13 +343,23 @@ pub unsafe extern "C" fn syncline_list_position_at(
     index: u64,
     out_position: *mut syncline_buffer,
 ) -> syncline_status {
+    guard!(|caller| position_at(caller, list, index, Affinity::Before, out_position))
+}
+
+/// As syncline_list_position_at, with the element on either side.
+///
+/// @param out_position  for syncline_list_position_index_beside with the same affinity
+/// @return as syncline_list_position_at
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_list_position_beside(
+    list: *const syncline_list,
+    index: u64,
+    affinity: AffinityArg,
+    out_position: *mut syncline_buffer,
+) -> syncline_status {
     guard!(|caller| {
-        let out = caller.out(out_position, "out_position")?;
-        let position = caller.object(list)?.read(|d, h| {
-            ensure_position(d, h, index)?;
-            Ok(d.list_position_at(h, index)?)
-        })?;
-        out.give(syncline_buffer::from_vec(position))
+        let affinity = affinity_of(affinity)?;
+        position_at(caller, list, index, affinity, out_position)
     })
 }
 
@@ -364,12 +374,51 @@ pub unsafe extern "C" fn syncline_list_position_index(
     position: syncline_bytes,
     out_index: *mut u64,
 ) -> syncline_status {
+    guard!(|caller| position_index(caller, list, position, Affinity::Before, out_index))
+}
+
+/// Where a position of syncline_list_position_beside is now.
+///
+/// @param affinity  as it was made
+/// @return as syncline_list_position_index
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_list_position_index_beside(
+    list: *const syncline_list,
+    position: syncline_bytes,
+    affinity: AffinityArg,
+    out_index: *mut u64,
+) -> syncline_status {
     guard!(|caller| {
-        let out = caller.out(out_index, "out_index")?;
-        let position = caller.bytes(position, "position")?;
-        let index = caller
-            .object(list)?
-            .read(|d, h| Ok(d.list_position_index(h, position)?))?;
-        index.map_or(Ok(SYNCLINE_NOT_FOUND), |index| out.give(index))
+        let affinity = affinity_of(affinity)?;
+        position_index(caller, list, position, affinity, out_index)
     })
+}
+
+fn position_at(
+    caller: Caller<'_>,
+    list: *const syncline_list,
+    index: u64,
+    affinity: Affinity,
+    out_position: *mut syncline_buffer,
+) -> Answer {
+    let out = caller.out(out_position, "out_position")?;
+    let position = caller.object(list)?.read(|d, h| {
+        ensure_position(d, h, index)?;
+        Ok(d.list_position_beside(h, index, affinity)?)
+    })?;
+    out.give(syncline_buffer::from_vec(position))
+}
+
+fn position_index(
+    caller: Caller<'_>,
+    list: *const syncline_list,
+    position: syncline_bytes,
+    affinity: Affinity,
+    out_index: *mut u64,
+) -> Answer {
+    let out = caller.out(out_index, "out_index")?;
+    let position = caller.bytes(position, "position")?;
+    let list = caller.object(list)?;
+    let index = list.read(|d, h| Ok(d.list_position_index_beside(h, position, affinity)?))?;
+    index.map_or(Ok(SYNCLINE_NOT_FOUND), |index| out.give(index))
 }

@@ -17,7 +17,7 @@ use super::sources::Listeners;
 use super::store::StoreCore;
 use super::types::*;
 use crate::document::TextUnit;
-use crate::net::{Server, ServerObserver, ServerOptions};
+use crate::net::{RefusalReason, Server, ServerObserver, ServerOptions};
 use crate::store::StoreError;
 use crate::sync::crdt_sync::{ServerError, ServerEvent};
 use parking_lot::{Condvar, Mutex};
@@ -87,7 +87,7 @@ impl ServerObserver for Reporter {
         }));
     }
 
-    fn refused(&self, address: SocketAddr, reason: &str) {
+    fn refused(&self, address: SocketAddr, _reason: RefusalReason, reason: &str) {
         self.0.tell(Payload::Server(ServerReport {
             message: address.to_string(),
             failure: Some(Error::new(SYNCLINE_ERROR_LIMIT, reason.to_owned()).into()),

@@ -4,7 +4,7 @@
 use super::document::{TextUnitArg, text_unit};
 use super::error::Error;
 use super::event::step_value;
-use super::guard::{Caller, guard, question};
+use super::guard::{Answer, Caller, guard, question};
 use super::handle::{self, handle};
 use super::handler::{HandlerRef, syncline_handler};
 use super::payload::{TextStep, syncline_op_kind, syncline_text_op};
@@ -14,7 +14,7 @@ use super::types::*;
 use super::units;
 use crate::codec::Value;
 use crate::document::myers::{SegmentKind, diff};
-use crate::document::{Document, DocumentError, HandlerIdx, TextOp, TextUnit};
+use crate::document::{Affinity, Document, DocumentError, HandlerIdx, TextOp, TextUnit};
 use std::ffi::c_char;
 use std::ops::Range;
 
@@ -647,14 +647,24 @@ pub unsafe extern "C" fn syncline_text_position_at(
     index: u64,
     out_position: *mut syncline_buffer,
 ) -> syncline_status {
+    guard!(|caller| position_at(caller, text, index, Affinity::Before, out_position))
+}
+
+/// As syncline_text_position_at, with the character on either side: the end of a selection stays
+/// before the character behind it.
+///
+/// @param out_position  for syncline_text_position_index_beside with the same affinity
+/// @return as syncline_text_position_at
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_text_position_beside(
+    text: *const syncline_text,
+    index: u64,
+    affinity: AffinityArg,
+    out_position: *mut syncline_buffer,
+) -> syncline_status {
     guard!(|caller| {
-        let out = caller.out(out_position, "out_position")?;
-        let position = view(caller, text, |view| {
-            Ok(view
-                .document
-                .text_position_at(view.handler, view.to_utf16(index)?)?)
-        })?;
-        out.give(syncline_buffer::from_vec(position))
+        let affinity = affinity_of(affinity)?;
+        position_at(caller, text, index, affinity, out_position)
     })
 }
 
@@ -670,15 +680,57 @@ pub unsafe extern "C" fn syncline_text_position_index(
     position: syncline_bytes,
     out_index: *mut u64,
 ) -> syncline_status {
+    guard!(|caller| position_index(caller, text, position, Affinity::Before, out_index))
+}
+
+/// Where a position of syncline_text_position_beside is now.
+///
+/// @param affinity  as it was made
+/// @return as syncline_text_position_index
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syncline_text_position_index_beside(
+    text: *const syncline_text,
+    position: syncline_bytes,
+    affinity: AffinityArg,
+    out_index: *mut u64,
+) -> syncline_status {
     guard!(|caller| {
-        let out = caller.out(out_index, "out_index")?;
-        let position = caller.bytes(position, "position")?;
-        let index = view(caller, text, |view| {
-            let index = view.document.text_position_index(view.handler, position)?;
-            index.map(|index| view.in_unit(index)).transpose()
-        })?;
-        index.map_or(Ok(SYNCLINE_NOT_FOUND), |index| out.give(index))
+        let affinity = affinity_of(affinity)?;
+        position_index(caller, text, position, affinity, out_index)
     })
+}
+
+fn position_at(
+    caller: Caller<'_>,
+    text: *const syncline_text,
+    index: u64,
+    affinity: Affinity,
+    out_position: *mut syncline_buffer,
+) -> Answer {
+    let out = caller.out(out_position, "out_position")?;
+    let position = view(caller, text, |view| {
+        let index = view.to_utf16(index)?;
+        let document = view.document;
+        Ok(document.text_position_beside(view.handler, index, affinity)?)
+    })?;
+    out.give(syncline_buffer::from_vec(position))
+}
+
+fn position_index(
+    caller: Caller<'_>,
+    text: *const syncline_text,
+    position: syncline_bytes,
+    affinity: Affinity,
+    out_index: *mut u64,
+) -> Answer {
+    let out = caller.out(out_index, "out_index")?;
+    let position = caller.bytes(position, "position")?;
+    let index = view(caller, text, |view| {
+        let document = view.document;
+        let index = document.text_position_index_beside(view.handler, position, affinity)?;
+        index.map(|index| view.in_unit(index)).transpose()
+    })?;
+    index.map_or(Ok(SYNCLINE_NOT_FOUND), |index| out.give(index))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Section 0: the types every other section uses.
 
+use super::error::Error;
+use crate::document::Affinity;
 use std::ffi::{c_char, c_void};
 
 /// The result of a call. Negative: an error, and nothing was changed. Zero: done. Positive: no
@@ -86,12 +88,37 @@ pub enum syncline_status {
     SYNCLINE_ERROR_POISONED = -32,
     /// A bug in Syncline, caught at the boundary.
     SYNCLINE_ERROR_INTERNAL = -33,
+    /// Not while this thread has a transaction open.
+    SYNCLINE_ERROR_IN_TRANSACTION = -34,
 }
 
 pub use syncline_status::*;
 
 /// A status as C gives it: any integer.
 pub type StatusArg = i32;
+/// The side of a position on which the element is that it stays with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum syncline_affinity {
+    /// The element before it: what is inserted at the position comes behind it.
+    SYNCLINE_AFFINITY_BEFORE = 0,
+    /// The element behind it: what is inserted at the position comes before it.
+    SYNCLINE_AFFINITY_AFTER = 1,
+}
+pub use syncline_affinity::*;
+
+/// The number of a syncline_affinity as C code passes it.
+pub type AffinityArg = u32;
+
+/// Checks a number that stands for a side.
+pub(crate) fn affinity_of(number: AffinityArg) -> Result<Affinity, Error> {
+    match number {
+        _ if number == SYNCLINE_AFFINITY_BEFORE as u32 => Ok(Affinity::Before),
+        _ if number == SYNCLINE_AFFINITY_AFTER as u32 => Ok(Affinity::After),
+        _ => Err(Error::argument("affinity is no syncline_affinity")),
+    }
+}
+
 /// A boolean in memory of the caller: any byte, everything but zero is true.
 pub type BoolArg = u8;
 

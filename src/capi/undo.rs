@@ -299,7 +299,7 @@ pub unsafe extern "C" fn syncline_undo_redo_count(undo: *const syncline_undo) ->
 /// Takes the last step back, by ordinary edits in one transaction: CHANGE has origin UNDO. What
 /// others did meanwhile stays. Steps of which nothing is left are passed over.
 ///
-/// @return UNCHANGED if there is nothing to undo; BUSY inside of a transaction of this thread
+/// @return UNCHANGED if there is nothing to undo; IN_TRANSACTION
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syncline_undo_undo(undo: *mut syncline_undo) -> syncline_status {
     guard!(|caller| caller.object(undo)?.run(Document::undo))

@@ -94,6 +94,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte.
+    #[inline]
     pub fn byte(&mut self, expected: &'static str) -> Result<u8, DecodeError> {
         self.array::<1>(expected).map(|[byte]| byte)
     }
@@ -149,6 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint of at most `max`.
+    #[inline]
     pub fn count_of(&mut self, max: u64) -> Result<usize, DecodeError> {
         let start = self.offset;
         match self.uvarint()? {

@@ -11,6 +11,7 @@ use super::log::{ChangeKey, Place, SeenChanges};
 use super::types::{Conflict, HandlerIdx};
 use crate::clock::{Hlc, OperationId, PeerId};
 use crate::codec::Value;
+use crate::tree::sort_by_key;
 use std::cmp::Reverse;
 
 /// A write of a value, or what takes values away.
@@ -43,7 +44,7 @@ impl Document {
                     return Vec::new();
                 }
                 // The winner has the largest tag, which need not be the newest change.
-                values[1..].sort_unstable_by_key(|(place, _)| Reverse(*place));
+                sort_by_key(&mut values[1..], |(place, _)| Reverse(*place));
                 let writes = committed(values.iter().map(|(place, _)| (*place, Effect::Set)));
                 let lost = self.concurrent(writes);
                 let is_lost = |id: OperationId| lost.iter().any(|(other, _)| *other == id);
@@ -79,7 +80,7 @@ impl Document {
         let Some(mut contest) = list.contest(index) else {
             return Vec::new();
         };
-        contest.rivals.sort_unstable_by_key(|id| Reverse(*id));
+        sort_by_key(&mut contest.rivals, |id| Reverse(*id));
         // What a snapshot brought knew none of the updates that it does not cover.
         let nobody = OperationId::new(PeerId::from_bytes([0; 16]), Hlc::ZERO);
         let winner = contest.winner.unwrap_or(nobody);

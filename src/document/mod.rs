@@ -51,7 +51,7 @@ pub use custom::{CustomError, CustomHandler, CustomOperation, CustomType};
 pub use native::{NativeReader, NativeWriter};
 pub use nested::{PathStep, RESOLVED_BYTES_MAX, RESOLVED_VALUES_MAX, new_handler_id};
 pub use nested_path::NestedPath;
-pub use shared::{DocumentObserver, LockError, ObserverId, SharedDocument};
+pub use shared::{DocumentObserver, HeldDocument, LockError, ObserverId, SharedDocument};
 pub use timeline::Timeline;
 pub use types::{
     Affinity, CLOCK_AHEAD_MS_MAX, Commit, Conflict, DocumentError, DocumentOptions, HandlerDelta,

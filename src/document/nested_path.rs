@@ -4,6 +4,7 @@
 use super::Document;
 use super::nested::PathStep;
 use super::types::{HandlerDelta, HandlerIdx};
+use crate::tree::sort_by_key;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -55,7 +56,7 @@ impl Document {
             return paths;
         }
         let mut roots = self.deeply_observed.to_vec();
-        roots.sort_unstable();
+        sort_by_key(&mut roots, |root| *root);
         roots.dedup();
         for root in roots {
             let ways = self.ways_from(root, None);

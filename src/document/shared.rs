@@ -6,6 +6,7 @@ use super::types::{Commit, DocumentError};
 use super::undo::{UndoIdx, UndoMark};
 use crate::clock::PeerId;
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +82,44 @@ impl fmt::Debug for SharedDocument {
     }
 }
 
+thread_local! {
+    /// The document whose lock a call on this thread took last; 0 for none.
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Names a document whose lock a call on this thread holds, without keeping it alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldDocument(usize);
+
+impl HeldDocument {
+    /// The one that was taken last.
+    pub fn innermost() -> Option<Self> {
+        let held = HELD.get();
+        (held != 0).then_some(HeldDocument(held))
+    }
+
+    /// Whether it is this one.
+    pub fn is(self, document: &SharedDocument) -> bool {
+        self.0 == std::ptr::from_ref(document).addr()
+    }
+}
+
+/// From taking a lock until the call is over. Brings back what was held before.
+struct Holding(usize);
+
+impl Holding {
+    #[inline]
+    fn of(document: &SharedDocument) -> Self {
+        Holding(HELD.replace(std::ptr::from_ref(document).addr()))
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        HELD.set(self.0);
+    }
+}
+
 impl SharedDocument {
     /// Shares a document. No call waits for longer than `lock_timeout`.
     pub fn new(document: Document, lock_timeout: Duration) -> Arc<Self> {
@@ -115,9 +154,11 @@ impl SharedDocument {
     #[inline]
     pub fn with<R>(&self, body: impl FnOnce(&mut Document) -> R) -> Result<R, LockError> {
         let mut inner = self.lock()?;
+        let holding = Holding::of(self);
         inner.changing = true;
         let result = body(&mut inner.document);
         inner.changing = false;
+        drop(holding);
         self.tell(inner);
         Ok(result)
     }
@@ -134,6 +175,7 @@ impl SharedDocument {
         body: impl FnOnce(&Document) -> R,
     ) -> Result<R, LockError> {
         let inner = self.lock_within(timeout)?;
+        let _holding = Holding::of(self);
         Ok(body(&inner.document))
     }
 
@@ -172,9 +214,11 @@ impl SharedDocument {
             owner if owner != this_thread() => return Err(LockError::WrongThread),
             _ => (),
         }
+        let holding = Holding::of(self);
         inner.changing = true;
         let result = end(&mut inner.document);
         inner.changing = false;
+        drop(holding);
         if !inner.document.in_transaction() {
             inner.owner = 0;
             self.released.notify_all();
@@ -280,11 +324,13 @@ impl SharedDocument {
             .iter()
             .map(|(_, observer)| observer.clone())
             .collect();
+        let holding = Holding::of(self);
         for commit in &commits {
             for observer in &observers {
                 observer.committed(&inner.document, commit);
             }
         }
+        drop(holding);
         drop(inner);
         observers
             .iter()

@@ -10,6 +10,7 @@ use super::{AuthorIdx, Document};
 use crate::clock::{Hlc, OrderKey};
 use crate::codec::Change;
 use crate::sequence::{Chain, Content, ElementKey};
+use crate::tree::sort_by_key;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -291,7 +292,7 @@ impl Document {
     pub fn local_changes_of(&self, commit: &Commit) -> Option<Vec<Change>> {
         let mut changes = self.changes_of(commit)?;
         changes.retain(|change| change.id.peer == self.peer);
-        changes.sort_unstable_by_key(|change| change.id);
+        sort_by_key(&mut changes, |change| change.id);
         Some(changes)
     }
 
@@ -388,7 +389,7 @@ impl Document {
     fn finish_records(&mut self) -> Vec<(HandlerIdx, HandlerDelta)> {
         let mut deltas = Vec::new();
         let mut recorded = self.recorded.take();
-        recorded.sort_unstable();
+        sort_by_key(&mut recorded, |handler| *handler);
         for number in recorded {
             if let Some(delta) = self.handlers[number.0 as usize].finish_record(&self.log.content) {
                 deltas.push((number, delta));

@@ -6,6 +6,8 @@
 
 use super::dialect::Dialect;
 use super::http::RequestHead;
+use super::limits::{Seat, or_endless};
+use super::refusal::RefusalReason;
 use super::server_shared::{ServerShared, Session};
 use crate::sync::crdt_sync::Refusal;
 use parking_lot::Mutex;
@@ -111,11 +113,14 @@ pub(super) struct Permission {
     pub user: Option<Arc<str>>,
     access: AtomicU8,
     expires_ms: AtomicI64,
+    /// Free for another session when nobody holds the permission any more.
+    _seat: Seat,
 }
 
 impl Permission {
-    fn new(grant: Grant) -> Self {
+    fn new(grant: Grant, seat: Seat) -> Self {
         Permission {
+            _seat: seat,
             user: grant.user,
             access: AtomicU8::new(grant.access as u8),
             expires_ms: AtomicI64::new(grant.expires_ms.unwrap_or(i64::MAX)),
@@ -234,22 +239,40 @@ impl Permissions {
         changed
     }
 
+    /// How many rooms the session is in.
+    pub fn len(&self) -> usize {
+        self.state.lock().rooms.len()
+    }
+
     /// Keeps what was granted. A permission that stands is changed in place, because the
-    /// connection holds it; `None`: it belongs to another user.
-    fn grant(&self, room: &Arc<str>, grant: Grant) -> Option<Arc<Permission>> {
+    /// connection holds it.
+    fn grant(
+        &self,
+        server: &ServerShared,
+        room: &Arc<str>,
+        grant: Grant,
+    ) -> Result<Arc<Permission>, (RefusalReason, &'static str)> {
+        let limits = &server.options.limits;
         let mut state = self.state.lock();
         if let Some(known) = state.rooms.get(room) {
             if known.user != grant.user {
-                return None;
+                return Err((RefusalReason::Unauthorized, "the token of another user"));
             }
             let expires_ms = grant.expires_ms.unwrap_or(i64::MAX);
             known.expires_ms.store(expires_ms, Ordering::SeqCst);
             known.access.store(grant.access as u8, Ordering::SeqCst);
-            return Some(known.clone());
+            return Ok(known.clone());
         }
-        let permission = Arc::new(Permission::new(grant));
+        if state.rooms.len() >= or_endless(limits.connection_rooms_max) {
+            return Err((RefusalReason::ConnectionRooms, "too many rooms"));
+        }
+        let seat = server
+            .seats
+            .take(room, or_endless(limits.room_connections_max));
+        let seat = seat.ok_or((RefusalReason::RoomConnections, "the room is full"))?;
+        let permission = Arc::new(Permission::new(grant, seat));
         state.rooms.insert(room.clone(), permission.clone());
-        Some(permission)
+        Ok(permission)
     }
 }
 
@@ -272,10 +295,12 @@ pub(super) async fn admit(
             return Ok(known);
         }
     }
-    let refuse = |refusal: Refusal, reason: &str| {
-        log::info!(target: "server", "{}: room {room:?} refused: {reason}", session.address);
-        server.refuse(session.address, "not authorized");
-        session.set_access(Some(room), Access::Deny, reason, |_| true);
+    let refuse = |refusal: Refusal, reason: RefusalReason, why: &str| {
+        server.refuse(session.address, reason, &format!("room {room:?}: {why}"));
+        // A permission that stands outlives an authorizer that is away for a moment.
+        if refusal == Refusal::Forbidden {
+            session.set_access(Some(room), Access::Deny, why, |_| true);
+        }
         Err(refusal)
     };
     let authorizer = server.authorizer.read().clone();
@@ -293,18 +318,25 @@ pub(super) async fn admit(
             tokio::time::timeout(patience, authorizer.authorize(request)).await
         }
     };
-    match grant {
-        Ok(Ok(grant)) if grant.access > Access::Deny => {
-            session.permissions.grant(room, grant).map_or_else(
-                || refuse(Refusal::Forbidden, "the token of another user"),
-                Ok,
-            )
-        }
+    let grant = match grant {
+        Ok(Ok(grant)) if grant.access > Access::Deny => grant,
         Ok(Ok(grant)) => {
-            let reason = grant.reason.as_deref().unwrap_or("not allowed");
-            refuse(Refusal::Forbidden, reason)
+            let why = grant.reason.as_deref().unwrap_or("not allowed");
+            return refuse(Refusal::Forbidden, RefusalReason::Unauthorized, why);
         }
-        Ok(Err(error)) => refuse(Refusal::Unavailable, &error),
-        Err(_) => refuse(Refusal::Unavailable, "nobody could say in time"),
+        Ok(Err(why)) => {
+            return refuse(Refusal::Unavailable, RefusalReason::AuthorizerFailed, &why);
+        }
+        Err(_) => {
+            let why = "nobody could say in time";
+            return refuse(Refusal::Unavailable, RefusalReason::AuthorizerFailed, why);
+        }
+    };
+    match session.permissions.grant(server, room, grant) {
+        Ok(permission) => Ok(permission),
+        Err((RefusalReason::Unauthorized, why)) => {
+            refuse(Refusal::Forbidden, RefusalReason::Unauthorized, why)
+        }
+        Err((reason, why)) => refuse(Refusal::Unavailable, reason, why),
     }
 }

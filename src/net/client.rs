@@ -4,17 +4,20 @@
 //! ask about (status, versions) is published by the thread after each step.
 
 use super::client_driver;
+use super::client_protocol::{ClientMode, Protocol};
 use super::clock::SteadyClock;
 use super::dial::{check_headers, check_url};
 #[cfg(feature = "tls")]
 use super::tls::TlsRoots;
 use crate::clock::VersionVector;
+use crate::codec::Value;
 use crate::document::{
     Commit, Document, DocumentObserver, LockError, ObserverId, Origin, SharedDocument,
 };
 use crate::replica::Replica;
+use crate::sync::awareness::{PresenceEntry, PresenceError, PresenceOptions};
 use crate::sync::crdt_sync::{
-    Client as Protocol, ClientEvent, ClientOptions as ProtocolOptions, ClientStatus, Framing,
+    ClientEvent, ClientOptions as ProtocolOptions, ClientStatus, Framing,
 };
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::fmt;
@@ -29,6 +32,8 @@ use tokio::sync::Notify;
 pub struct ClientOptions {
     /// `ws://host:port/anything` or `wss://`.
     pub url: String,
+    /// What is spoken.
+    pub mode: ClientMode,
     /// More headers of the request, as `Authorization`.
     pub headers: Vec<(String, String)>,
     /// Whom to believe with `wss://`; `None`: the machine's trust store.
@@ -59,6 +64,8 @@ pub struct ClientOptions {
     pub acknowledgements: bool,
     /// How long edits rest before the server is asked for an acknowledgement.
     pub acknowledgement_delay_ms: u32,
+    /// How presence is sent and kept.
+    pub presence: PresenceOptions,
 }
 
 impl ClientOptions {
@@ -66,6 +73,7 @@ impl ClientOptions {
     pub fn new(url: impl Into<String>) -> Self {
         ClientOptions {
             url: url.into(),
+            mode: ClientMode::Sync,
             headers: Vec::new(),
             #[cfg(feature = "tls")]
             tls_roots: None,
@@ -81,6 +89,7 @@ impl ClientOptions {
             outbound_bytes_max: 8 << 20,
             acknowledgements: true,
             acknowledgement_delay_ms: 250,
+            presence: PresenceOptions::default(),
         }
     }
 
@@ -100,6 +109,7 @@ impl ClientOptions {
         options.reconnect_attempts_max = self.reconnect_attempts_max;
         options.reconnect_delay_first_ms = self.reconnect_delay_ms_min.into();
         options.reconnect_delay_max_ms = self.reconnect_delay_ms_max.into();
+        options.presence = self.presence.clone();
         options.want_acknowledgement = self.acknowledgements;
         options.acknowledgement_delay_ms = self.acknowledgement_delay_ms.into();
         options.acknowledgement_delay_max_ms = options
@@ -125,6 +135,8 @@ pub enum ClientError {
     Thread(String),
     /// A wait ended first.
     Timeout,
+    /// The presence cannot be sent.
+    Presence(PresenceError),
     /// A wait cannot end well any more: the client is disconnected or gave up.
     Offline,
 }
@@ -138,6 +150,7 @@ impl fmt::Display for ClientError {
             ClientError::Document(error) => write!(f, "the document cannot be used: {error:?}"),
             ClientError::Thread(why) => write!(f, "no thread for the client: {why}"),
             ClientError::Timeout => f.write_str("the wait for the server ended first"),
+            ClientError::Presence(error) => write!(f, "{error}"),
             ClientError::Offline => f.write_str("the client is not connected"),
         }
     }
@@ -254,6 +267,7 @@ impl Client {
         // Only spreads reconnects: any number will do where there is no randomness.
         let _ = getrandom::fill(&mut seed);
         let protocol = Protocol::new(
+            self.shared.options.mode,
             self.shared.options.protocol(&document),
             u64::from_le_bytes(seed),
         );
@@ -379,6 +393,77 @@ impl Client {
         let link = self.link().ok();
         let vector = link.and_then(|link| link.published.lock().server.clone());
         vector.unwrap_or_default()
+    }
+
+    /// Shows something of this client to the others in the room: an object; `None`: nothing any
+    /// more. Kept over reconnects, never stored, and sent at most once per throttle window; the last
+    /// state of a burst is always sent. Returns at once.
+    ///
+    /// # Errors
+    /// [`ClientError::Presence`]; what was shown before stays.
+    pub fn set_presence(&self, state: Option<Value>) -> Result<(), ClientError> {
+        self.show(|link| {
+            link.protocol
+                .lock()
+                .show(|presence| presence.set_local(state))
+        })
+    }
+
+    /// Changes one member of what [`set_presence`](Self::set_presence) shows; `None` removes it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_presence_field(&self, field: &str, value: Option<Value>) -> Result<(), ClientError> {
+        self.show(|link| {
+            link.protocol
+                .lock()
+                .show(|presence| presence.set_local_field(field, value))
+        })
+    }
+
+    fn show(
+        &self,
+        body: impl FnOnce(&Link) -> Result<(), PresenceError>,
+    ) -> Result<(), ClientError> {
+        let link = self.link()?;
+        body(&link).map_err(ClientError::Presence)?;
+        link.notify.notify_one();
+        Ok(())
+    }
+
+    /// What this client shows.
+    pub fn local_presence(&self) -> Option<Value> {
+        let link = self.link().ok()?;
+        let protocol = link.protocol.lock();
+        protocol.presence().local().cloned()
+    }
+
+    /// What a session shows, the own one included.
+    pub fn presence_of(&self, session_id: &str) -> Option<Value> {
+        let link = self.link().ok()?;
+        let protocol = link.protocol.lock();
+        protocol.presence().state_of(session_id).cloned()
+    }
+
+    /// Everybody who is seen in the room: the others by session, then this client.
+    pub fn presences(&self) -> Vec<PresenceEntry> {
+        let Ok(link) = self.link() else {
+            return Vec::new();
+        };
+        let protocol = link.protocol.lock();
+        protocol.presence().entries()
+    }
+
+    /// Asks the server who is there. Never needed on a sound connection.
+    pub fn request_presence(&self) -> Result<(), ClientError> {
+        self.link()?.act(|protocol, _| protocol.request_presence());
+        Ok(())
+    }
+
+    /// Number of the last entry of a relay's log that was told of; 0 in the sync mode.
+    pub fn last_known_seq(&self) -> i64 {
+        let link = self.link();
+        link.map_or(0, |link| link.protocol.lock().last_known_seq())
     }
 
     /// Waits until the handshake is done.

@@ -10,11 +10,14 @@ use super::http::{self, HeadError, RequestHead};
 use super::link::{CLOSE_INTERNAL, CLOSE_STOPPING, CLOSE_UNSUPPORTED, Goodbye, Link, LinkEvent};
 use super::native_connection;
 use super::outbox::Outbox;
+use super::pages;
+use super::refusal::RefusalReason;
 use super::server_shared::{ServerShared, Session};
 use super::socket::{Meter, Metered, Socket, config};
 use super::transport::Transport;
 use crate::sync::crdt_sync::{ServerEvent, SessionId};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -54,34 +57,57 @@ async fn upgrade(server: &ServerShared, stream: Metered, address: SocketAddr) ->
     let deadline = Instant::now() + patience;
     let secured = timeout_at(deadline, secure(server, stream)).await;
     let Ok(Ok(mut stream)) = secured else {
-        server.refuse(address, "no TLS handshake");
+        server.refuse(address, RefusalReason::Tls, "no TLS handshake");
         return None;
     };
     let reading = http::read_head(&mut stream, server.options.header_bytes_max);
     let received = match timeout_at(deadline, reading).await {
         Ok(Ok(received)) => received,
         Err(_) | Ok(Err(HeadError::Incomplete)) => {
-            server.refuse(address, "no WebSocket request in time");
+            server.refuse(address, RefusalReason::RequestTime, "no request in time");
             return None;
         }
         Ok(Err(error)) => {
-            log::debug!(target: "server", "{address}: no request: {error:?}");
-            server.refuse(address, "not a WebSocket request");
-            let response = match error {
-                HeadError::TooLarge => http::refusal(431, "Request Header Fields Too Large"),
-                _ => http::refusal(400, "Bad Request"),
+            let (reason, response) = match error {
+                HeadError::TooLarge => (
+                    RefusalReason::RequestSize,
+                    http::refusal(431, "Request Header Fields Too Large"),
+                ),
+                _ => (RefusalReason::Request, http::refusal(400, "Bad Request")),
             };
+            server.refuse(address, reason, "no request that can be read");
             // The peer may be slow with this, too.
             let _ = timeout_at(deadline, http::answer(&mut stream, &response)).await;
             return None;
         }
     };
     let head = received.head;
+    if !head.is_upgrade() {
+        let response = match pages::respond(server, &head) {
+            Ok(response) => response,
+            Err(missing) => {
+                let reason = match missing {
+                    pages::Missing::Page => RefusalReason::Request,
+                    pages::Missing::Token => RefusalReason::AdminToken,
+                };
+                server.refuse(address, reason, "no such page, or not for everybody");
+                missing.response()
+            }
+        };
+        let _ = timeout_at(deadline, http::answer(&mut stream, &response)).await;
+        return None;
+    }
+    if server.is_draining() {
+        server.refuse(address, RefusalReason::Draining, "the server stops");
+        let response = http::refusal(503, "Service Unavailable");
+        let _ = timeout_at(deadline, http::answer(&mut stream, &response)).await;
+        return None;
+    }
     let dialect = Dialect::of_request(&head, &server.options.dialects);
     let subprotocol = dialect.and_then(Dialect::subprotocol);
-    let agreed = http::accept_upgrade(&head, subprotocol).filter(|_| head.is_upgrade());
+    let agreed = http::accept_upgrade(&head, subprotocol);
     let Some(agreed) = agreed else {
-        server.refuse(address, "not a WebSocket request");
+        server.refuse(address, RefusalReason::Request, "not a sound upgrade");
         let response = http::refusal(400, "Bad Request");
         let _ = timeout_at(deadline, http::answer(&mut stream, &response)).await;
         return None;
@@ -90,7 +116,11 @@ async fn upgrade(server: &ServerShared, stream: Metered, address: SocketAddr) ->
         timeout_at(deadline, stream.write_all(&agreed)).await,
         Ok(Ok(()))
     ) {
-        server.refuse(address, "it did not take the answer");
+        server.refuse(
+            address,
+            RefusalReason::RequestTime,
+            "it did not take the answer",
+        );
         return None;
     }
     let config = config(server.options.message_bytes_max);
@@ -136,6 +166,7 @@ async fn run(
         permissions: Permissions::default(),
         dialect: OnceLock::new(),
         framing: OnceLock::new(),
+        has_updated: AtomicBool::new(false),
     });
     open(&server, &session);
     let mut link = Link::new(server.clone(), session.clone(), socket, meter);
@@ -187,17 +218,20 @@ async fn serve_dialect(link: &mut Link, dialect: Option<Dialect>) -> Goodbye {
         }
     };
     let dialect = *link.session.dialect.get_or_init(|| dialect);
-    if !link.server.options.dialects.contains(&dialect) {
+    let served = &link.server.options.dialects;
+    // Either mode of crdt_socket_sync has an answer for clients of the other.
+    let is_crdt = |dialect: &Dialect| matches!(dialect, Dialect::CrdtSync | Dialect::CrdtRelay);
+    let is_served = served.contains(&dialect) || is_crdt(&dialect) && served.iter().any(is_crdt);
+    if !is_served {
         link.server
-            .refuse(link.session.address, "dialect not served");
+            .refuse(link.session.address, RefusalReason::Dialect, dialect.name());
         let reason = format!("{} is not served here", dialect.name());
         return Goodbye::new(CLOSE_UNSUPPORTED, reason);
     }
     log::debug!(target: "server", "{}: speaks {}", link.session.address, dialect.name());
     match dialect {
-        Dialect::CrdtSync => crdt_connection::serve(link, first).await,
+        Dialect::CrdtSync | Dialect::CrdtRelay => crdt_connection::serve(link, first).await,
         Dialect::Native => native_connection::serve(link).await,
-        Dialect::CrdtRelay => Goodbye::new(CLOSE_UNSUPPORTED, "not served by this version"),
     }
 }
 
@@ -208,8 +242,9 @@ async fn first_frame(link: &mut Link) -> Result<Bytes, Goodbye> {
     match link.next(deadline_ms).await {
         LinkEvent::Frame(frame) => Ok(frame),
         LinkEvent::End(goodbye) => Err(goodbye),
-        LinkEvent::Deadline | LinkEvent::Revoked(_) | LinkEvent::Relieved => {
-            Err(Goodbye::new(CLOSE_STOPPING, "idle"))
-        }
+        LinkEvent::Deadline
+        | LinkEvent::Revoked(_)
+        | LinkEvent::Behind(..)
+        | LinkEvent::Relieved => Err(Goodbye::new(CLOSE_STOPPING, "idle")),
     }
 }

@@ -1,17 +1,19 @@
-//! A connection that speaks the sync mode of crdt_socket_sync.
+//! A connection that speaks crdt_socket_sync, in the sync mode or the relay mode.
 //!
 //! Layer: `net`. Reads a frame, lets the protocol core and the rooms handle it, and reads on;
 //! answers come back through the outbox.
 
 use super::authorize::{Permission, admit};
+use super::crdt_relay_rooms::JoinedRelay;
 use super::dialect::Dialect;
 use super::link::{CLOSE_BEHIND, CLOSE_FORBIDDEN, Goodbye, Link, LinkEvent};
 use super::outbox::Unsettled;
 use super::room::LiveRoom;
-use super::rooms::Rooms;
+use super::rooms::{Live as _, Rooms};
 use super::server_shared::{ServerShared, Session};
+use crate::sync::crdt_relay::RelayInput;
 use crate::sync::crdt_sync::{
-    ConnectionAction, Framing, Refusal, RoomInput, ServerConnection, SessionId, frame,
+    ConnectionAction, Framing, Missed, Refusal, RoomInput, ServerConnection, SessionId, frame,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,13 +25,14 @@ use tokio_tungstenite::tungstenite::Bytes;
 const LEAVE_ATTEMPTS_MAX: usize = 100;
 const LEAVE_PAUSE: Duration = Duration::from_secs(1);
 
-struct Connection<'a> {
+pub(super) struct Connection<'a> {
     link: &'a mut Link,
-    server: Arc<ServerShared>,
-    session: Arc<Session>,
-    protocol: ServerConnection,
+    pub(super) server: Arc<ServerShared>,
+    pub(super) session: Arc<Session>,
+    pub(super) protocol: ServerConnection,
     /// Rooms in which this connection was; holding them keeps them loaded.
     rooms: HashMap<Arc<str>, Joined>,
+    pub(super) relays: HashMap<Arc<str>, JoinedRelay>,
 }
 
 struct Joined {
@@ -51,6 +54,7 @@ pub(super) async fn serve(link: &mut Link, first: Bytes) -> Goodbye {
         session,
         protocol,
         rooms: HashMap::new(),
+        relays: HashMap::new(),
     };
     let goodbye = connection.serve(first).await;
     connection.end().await;
@@ -70,6 +74,16 @@ impl Connection<'_> {
                 // In this dialect nothing can end a subscription but the end of the connection.
                 LinkEvent::Revoked(revoked) => {
                     Some(Goodbye::new(CLOSE_FORBIDDEN, &*revoked.reason))
+                }
+                LinkEvent::Behind(room, Missed::After(since)) => {
+                    let input = RoomInput::CatchUp { since };
+                    self.give_to_room(room, input, None).await;
+                    None
+                }
+                LinkEvent::Behind(room, Missed::AfterSeq(after_seq)) => {
+                    let input = RelayInput::CatchUp { after_seq };
+                    self.give_to_relay(room, input, None).await;
+                    None
                 }
                 LinkEvent::Relieved => None,
                 LinkEvent::End(goodbye) => Some(goodbye),
@@ -107,6 +121,10 @@ impl Connection<'_> {
                     self.give_to_room(document_id, input, unsettled.take())
                         .await;
                 }
+                ConnectionAction::ToRelay { document_id, input } => {
+                    self.give_to_relay(document_id, input, unsettled.take())
+                        .await;
+                }
                 ConnectionAction::Close { code, reason } => {
                     return Some(Goodbye::new(code, reason));
                 }
@@ -117,7 +135,7 @@ impl Connection<'_> {
     }
 
     /// What needs no room.
-    fn answer(&self, action: ConnectionAction) {
+    pub(super) fn answer(&self, action: ConnectionAction) {
         match action {
             ConnectionAction::Reply(message) => {
                 self.link
@@ -152,7 +170,8 @@ impl Connection<'_> {
         if refusal != Refusal::Forbidden || !is_edit {
             self.rooms.remove(&document_id);
         }
-        if refusal == Refusal::Unavailable && is_edit {
+        let is_catch_up = matches!(input, RoomInput::CatchUp { .. });
+        if refusal == Refusal::Unavailable && (is_edit || is_catch_up) {
             // The client takes them for delivered; only a new connection makes it compare.
             self.session.outbox.close(CLOSE_BEHIND, "try again later");
         }
@@ -187,7 +206,7 @@ impl Connection<'_> {
         let permission = admit(server, session, Dialect::CrdtSync, document_id, None).await?;
         let may_write = permission.can_write(now_ms);
         let create = may_write && self.server.protocol.create_documents && input.may_create();
-        let room = Rooms::get(&self.server, document_id, create).await;
+        let room = Rooms::<LiveRoom>::get(&self.server, document_id, create).await;
         let room = room.inspect_err(|_| self.session.permissions.forget(document_id))?;
         let joined = Joined {
             room: room.clone(),
@@ -203,10 +222,14 @@ impl Connection<'_> {
     async fn end(&mut self) {
         for action in self.protocol.closed() {
             // The end of the session is reported by whoever reported its beginning.
-            if let ConnectionAction::ToRoom { document_id, .. } = action {
-                if let Some(joined) = self.rooms.remove(&document_id) {
-                    leave(&self.server, &joined.room, &self.session.id).await;
+            match action {
+                ConnectionAction::ToRoom { document_id, .. } => {
+                    if let Some(joined) = self.rooms.remove(&document_id) {
+                        leave(&self.server, &joined.room, &self.session.id).await;
+                    }
                 }
+                ConnectionAction::ToRelay { document_id, .. } => self.leave_relay(&document_id),
+                _ => {}
             }
         }
     }

@@ -54,6 +54,12 @@ impl Dialect {
     /// answer for it.
     pub(super) fn of_first_frame(bytes: &[u8], limits: &Limits) -> Dialect {
         match frame::decode(bytes, limits) {
+            Ok(
+                Message::RelayHello { .. }
+                | Message::RelayPush { .. }
+                | Message::RelaySnapshotUpload { .. }
+                | Message::RelayStateRequest { .. },
+            ) => Dialect::CrdtRelay,
             Ok(Message::Unknown { message_type, .. }) if RELAY_TYPES.contains(&message_type) => {
                 Dialect::CrdtRelay
             }
@@ -70,8 +76,15 @@ mod tests {
     fn the_first_message_tells_the_mode() {
         let limits = Limits::default();
         for (text, dialect) in [
-            (r#"{"type":20,"documentId":"a"}"#, Dialect::CrdtRelay),
-            (r#"{"documentId":"a","type":22}"#, Dialect::CrdtRelay),
+            (
+                r#"{"type":20,"documentId":"a","author":"11111111-1111-4111-8111-111111111111"}"#,
+                Dialect::CrdtRelay,
+            ),
+            (
+                r#"{"documentId":"a","type":22,"changes":[]}"#,
+                Dialect::CrdtRelay,
+            ),
+            (r#"{"type":30,"documentId":"a"}"#, Dialect::CrdtRelay),
             (r#"{"type":5,"documentId":"a"}"#, Dialect::CrdtSync),
             (r#"{"type":102}"#, Dialect::CrdtSync),
             ("nonsense", Dialect::CrdtSync),

@@ -4,10 +4,13 @@
 //! here: a peer that stops reading, a broken frame, the end of a permission.
 
 use super::authorize::Revoked;
+use super::limits::Bucket;
 use super::outbox::Outbox;
+use super::refusal::RefusalReason;
 use super::server_shared::{ServerShared, Session};
 use super::socket::{Meter, Socket, SocketEvent};
 use super::transport::Transport;
+use crate::sync::crdt_sync::Missed;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,8 +22,13 @@ use tokio_tungstenite::tungstenite::Bytes;
 /// Close codes of the transport itself.
 pub(super) const CLOSE_NORMAL: u16 = 1000;
 pub(super) const CLOSE_STOPPING: u16 = 1001;
+pub(super) const CLOSE_PROTOCOL: u16 = 1002;
 pub(super) const CLOSE_UNSUPPORTED: u16 = 1003;
+pub(super) const CLOSE_TEXT: u16 = 1007;
+pub(super) const CLOSE_TOO_BIG: u16 = 1009;
 pub(super) const CLOSE_INTERNAL: u16 = 1011;
+/// The server restarts: come back later.
+pub(super) const CLOSE_RESTART: u16 = 1012;
 pub(super) const CLOSE_BEHIND: u16 = 1013;
 /// A permission was revoked or has expired.
 pub(super) const CLOSE_FORBIDDEN: u16 = 4403;
@@ -50,6 +58,8 @@ pub(super) enum LinkEvent {
     Deadline,
     /// The session has to leave a room.
     Revoked(Revoked),
+    /// The client has read everything, and broadcasts of this room had passed it by.
+    Behind(Arc<str>, Missed),
     /// Most of what waited has left: rooms may send what they left out.
     Relieved,
     /// The connection is over, or has to be.
@@ -62,6 +72,10 @@ pub(super) struct Link {
     pub session: Arc<Session>,
     socket: Socket<Transport>,
     stall: Stall,
+    updates: Bucket,
+    bytes: Bucket,
+    /// It sends too much and is read later.
+    is_paused: bool,
 }
 
 impl Link {
@@ -72,11 +86,15 @@ impl Link {
         meter: Arc<Meter>,
     ) -> Self {
         let patience = Duration::from_millis(server.options.client_timeout_ms.into());
+        let (limits, now) = (&server.options.limits, std::time::Instant::now());
         Link {
+            stall: Stall::new(meter, patience),
+            updates: Bucket::new(limits.updates_per_s, limits.updates_burst, now),
+            bytes: Bucket::new(limits.bytes_per_s, limits.bytes_burst, now),
+            is_paused: false,
             server,
             session,
             socket,
-            stall: Stall::new(meter, patience),
         }
     }
 
@@ -86,7 +104,11 @@ impl Link {
     pub async fn next(&mut self, deadline_ms: i64) -> LinkEvent {
         loop {
             let outbox = self.session.outbox.clone();
+            let pause = self.pause();
             let mut deadline = self.stall.deadline(&outbox);
+            if let Some(pause) = pause {
+                deadline = deadline.min(Instant::now() + pause);
+            }
             let mut wake_ms = self.session.permissions.next_expiry_ms();
             if outbox.may_read() {
                 wake_ms = wake_ms.min(deadline_ms);
@@ -100,7 +122,13 @@ impl Link {
                 outbox.register(context);
                 match session.permissions.take_revoked(clock.now_ms()) {
                     Some(revoked) => Poll::Ready(LinkEvent::Revoked(revoked)),
-                    None => socket.poll(context, &outbox).map(from_socket),
+                    None => match socket.poll(context, &outbox) {
+                        Poll::Ready(event) => Poll::Ready(from_socket(event)),
+                        Poll::Pending => match outbox.take_behind() {
+                            Some((room, missed)) => Poll::Ready(LinkEvent::Behind(room, missed)),
+                            None => Poll::Pending,
+                        },
+                    },
                 }
             });
             tokio::select! {
@@ -118,11 +146,48 @@ impl Link {
         }
     }
 
-    fn counted(&self, event: LinkEvent) -> LinkEvent {
+    /// How long nothing is to be read from a client that sent too much.
+    fn pause(&mut self) -> Option<Duration> {
+        let now = std::time::Instant::now();
+        if self.session.has_updated.swap(false, Ordering::Relaxed) {
+            self.updates.take(1, now);
+        }
+        let debts = [
+            (RefusalReason::UpdateRate, self.updates.debt(now)),
+            (RefusalReason::ByteRate, self.bytes.debt(now)),
+        ];
+        let longest = debts.into_iter().max_by_key(|(_, debt)| *debt);
+        let (reason, pause) = longest.expect("there are two");
+        if pause.is_some() && !self.is_paused {
+            let address = self.session.address;
+            self.server
+                .refuse(address, reason, "it sends too much: read later");
+        }
+        self.is_paused = pause.is_some();
+        self.session.outbox.set_paused(self.is_paused);
+        // A little more, so that the debt is paid then.
+        pause.map(|pause| pause + Duration::from_millis(1))
+    }
+
+    fn counted(&mut self, event: LinkEvent) -> LinkEvent {
+        let address = self.session.address;
         match &event {
-            LinkEvent::Frame(_) => self.server.count(|counters| &counters.messages_in),
+            LinkEvent::Frame(frame) => {
+                self.bytes.take(frame.len(), std::time::Instant::now());
+                self.server.count(|counters| &counters.messages_in);
+            }
             LinkEvent::End(goodbye) if goodbye.code == CLOSE_BEHIND => {
                 self.server.count(|counters| &counters.slow_clients_dropped);
+                self.server
+                    .refuse(address, RefusalReason::TooSlow, &goodbye.reason);
+            }
+            LinkEvent::End(goodbye) if goodbye.code == CLOSE_TOO_BIG => {
+                self.server
+                    .refuse(address, RefusalReason::MessageSize, &goodbye.reason);
+            }
+            LinkEvent::End(goodbye) if [CLOSE_PROTOCOL, CLOSE_TEXT].contains(&goodbye.code) => {
+                self.server
+                    .refuse(address, RefusalReason::Protocol, &goodbye.reason);
             }
             LinkEvent::End(goodbye) if goodbye.code == CLOSE_NORMAL => {
                 log::debug!(target: "server", "{}: {}", self.session.address, goodbye.reason);

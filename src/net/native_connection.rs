@@ -8,7 +8,7 @@ use super::dialect::Dialect;
 use super::link::{CLOSE_BEHIND, Goodbye, Link, LinkEvent};
 use super::outbox::Unsettled;
 use super::room::LiveRoom;
-use super::rooms::Rooms;
+use super::rooms::{Live as _, Rooms};
 use super::server_shared::{ServerShared, Session};
 use crate::sync::crdt_sync::{Refusal, SessionId};
 use crate::sync::native::{
@@ -81,6 +81,8 @@ impl Connection<'_> {
                     self.act(actions, None).await;
                 }
                 LinkEvent::Revoked(revoked) => self.revoked(&revoked),
+                // Broadcasts of other dialects only pass a session by.
+                LinkEvent::Behind(..) => {}
                 LinkEvent::Relieved => self.relieved(),
                 LinkEvent::End(goodbye) => return goodbye,
             }
@@ -119,7 +121,7 @@ impl Connection<'_> {
                     ..
                 } => self.leave(channel).await,
                 ConnectionAction::ToRoom { channel, input, .. } => {
-                    self.to_room(channel, input, unsettled.take());
+                    self.give_checked(channel, input, unsettled.take());
                 }
                 ConnectionAction::Token {
                     channel,
@@ -167,7 +169,7 @@ impl Connection<'_> {
         let permission = self.admit(&document_id, &join.token).await?;
         let access = access_of(&permission, self.server.clock.now_ms());
         let create = access.write && join.write && self.server.protocol.create_documents;
-        let room = Rooms::get(&self.server, &document_id, create).await;
+        let room = Rooms::<LiveRoom>::get(&self.server, &document_id, create).await;
         let room = room.map_err(|refusal| {
             self.session.permissions.forget(&document_id);
             code_of(refusal)
@@ -183,7 +185,9 @@ impl Connection<'_> {
         let handled = tokio::task::block_in_place(|| {
             room.handle_native(server, session, channel, input, unsettled)
         });
-        handled.map_err(|_| Code::Unavailable)?;
+        if !handled {
+            return Err(Code::Unavailable);
+        }
         let joined = Joined {
             document_id,
             room,
@@ -252,7 +256,7 @@ impl Connection<'_> {
         }
     }
 
-    fn to_room(&mut self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
+    fn give_checked(&mut self, channel: u32, input: RoomInput, unsettled: Option<Unsettled>) {
         self.tell_access(channel, false);
         let now_ms = self.server.clock.now_ms();
         let readable = |joined: &Joined| joined.permission.can_read(now_ms);
@@ -271,7 +275,7 @@ impl Connection<'_> {
                 .room
                 .handle_native(server, session, channel, input, unsettled)
         });
-        if handled.is_err() {
+        if !handled {
             // What was not handled is not acknowledged; a new connection compares.
             self.session.outbox.close(CLOSE_BEHIND, "try again later");
         }
@@ -332,7 +336,7 @@ async fn leave(
         let left = tokio::task::block_in_place(|| {
             room.handle_native(server, session, channel, RoomInput::Leave, None)
         });
-        if left.is_ok() || room.is_broken() {
+        if left || room.is_broken() {
             return;
         }
         sleep(LEAVE_PAUSE).await;

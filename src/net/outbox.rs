@@ -5,11 +5,19 @@
 //! memory. It also counts what this peer sent and is not settled yet (waits for the disk), so that
 //! reading stops before that grows.
 
+#[cfg(feature = "server")]
+use crate::sync::crdt_sync::Missed;
 use crate::sync::native::{FairQueue, Outgoing};
 use parking_lot::Mutex;
+#[cfg(feature = "server")]
+use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+#[cfg(feature = "server")]
+use std::time::Duration;
+#[cfg(any(feature = "server", test))]
+use std::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 /// Frames of one peer that may wait for the disk before reading from it stops.
@@ -24,9 +32,18 @@ pub(super) struct Outbox {
     state: Mutex<State>,
 }
 
+/// Where a broadcast belongs.
+#[cfg(feature = "server")]
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub room: Arc<str>,
+    /// What a session has that got everything before it.
+    pub before: Missed,
+}
+
 #[derive(Default)]
 struct State {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Queued>,
     /// Bytes of `frames`.
     queued: usize,
     /// Of a connection of the native dialect: what it sends, in turns.
@@ -35,13 +52,40 @@ struct State {
     starved: bool,
     /// Bytes the socket took, but has not written.
     in_socket: usize,
+    /// Bytes of a frame larger than the bound that came while nothing waited; they do not count
+    /// against what follows it.
+    lone: usize,
     close: Option<Closing>,
+    /// Rooms whose broadcasts are not queued, because some were dropped, and whether somebody is
+    /// at work to make up for them.
+    #[cfg(feature = "server")]
+    behind: HashMap<Arc<str>, (Missed, bool)>,
     /// A frame did not fit: the connection is to be closed.
     overflowed: bool,
     unsettled_frames: usize,
     unsettled_bytes: usize,
+    /// The peer sent more than it may: the rest is read later.
+    paused: bool,
     /// Of the socket's task.
     waker: Option<Waker>,
+}
+
+/// A frame that waits.
+struct Queued {
+    frame: Bytes,
+    /// Of frames that can be made up for.
+    #[cfg(feature = "server")]
+    origin: Option<Origin>,
+}
+
+impl Queued {
+    fn new(frame: Bytes) -> Self {
+        Queued {
+            frame,
+            #[cfg(feature = "server")]
+            origin: None,
+        }
+    }
 }
 
 /// How a connection is to end.
@@ -122,18 +166,70 @@ impl Outbox {
         if state.overflowed || state.close.is_some() {
             return false;
         }
-        let unsent = state.unsent();
-        let fits = unsent == 0 || unsent.saturating_add(frame.len()) <= self.bytes_max;
+        #[cfg(feature = "server")]
+        if !state.has_room_for(frame.len(), self.bytes_max) {
+            state.drop_broadcasts();
+        }
+        let fits = state.has_room_for(frame.len(), self.bytes_max);
         if fits {
-            state.queued += frame.len();
-            state.frames.push_back(frame);
+            state.accept(Queued::new(frame), self.bytes_max);
         } else {
             state.overflowed = true;
             state.frames.clear();
             state.queued = 0;
+            state.lone = 0;
         }
         wake(state);
         fits
+    }
+
+    /// Queues a broadcast. If there is no room for it, all broadcasts that wait are forgotten, and
+    /// further ones of their rooms pass until somebody has made up for them. False: it passed.
+    #[cfg(feature = "server")]
+    pub fn push_broadcast(&self, frame: Bytes, origin: Origin) -> bool {
+        let mut state = self.state.lock();
+        if state.overflowed || state.close.is_some() || state.behind.contains_key(&origin.room) {
+            return false;
+        }
+        let fits = state.has_room_for(frame.len(), self.bytes_max);
+        if fits {
+            let origin = Some(origin);
+            state.accept(Queued { frame, origin }, self.bytes_max);
+        } else {
+            state.drop_broadcasts();
+            let Origin { room, before } = origin;
+            state.behind.entry(room).or_insert((before, false));
+        }
+        wake(state);
+        fits
+    }
+
+    /// From now on broadcasts of the room pass: the session has to be sent what it lacks.
+    #[cfg(feature = "server")]
+    pub fn fall_behind(&self, room: Arc<str>, missed: Missed) {
+        let mut state = self.state.lock();
+        state.behind.insert(room, (missed, false));
+        wake(state);
+    }
+
+    /// A room for which the session has to be sent what it lacks, now that it has read what was
+    /// sent. Each is told once; [`fall_behind`](Self::fall_behind) or
+    /// [`caught_up`](Self::caught_up) has to follow.
+    #[cfg(feature = "server")]
+    pub fn take_behind(&self) -> Option<(Arc<str>, Missed)> {
+        let mut state = self.state.lock();
+        if state.unsent() > 0 {
+            return None;
+        }
+        let (room, (missed, told)) = state.behind.iter_mut().find(|(_, (_, told))| !*told)?;
+        *told = true;
+        Some((room.clone(), missed.clone()))
+    }
+
+    /// The session was sent what it lacked: broadcasts of the room are queued again.
+    #[cfg(feature = "server")]
+    pub fn caught_up(&self, room: &str) {
+        self.state.lock().behind.remove(room);
     }
 
     /// Ends the connection once what is queued was sent.
@@ -166,7 +262,7 @@ impl Outbox {
     pub fn pop(&self) -> Option<Bytes> {
         let mut state = self.state.lock();
         let frame = match (state.frames.pop_front(), &mut state.fair) {
-            (Some(frame), _) => {
+            (Some(Queued { frame, .. }), _) => {
                 state.queued -= frame.len();
                 frame
             }
@@ -179,7 +275,10 @@ impl Outbox {
 
     /// The socket wrote all it took.
     pub fn flushed(&self) {
-        self.state.lock().in_socket = 0;
+        let mut state = self.state.lock();
+        state.in_socket = 0;
+        // It was first, so it has left.
+        state.lone = 0;
     }
 
     /// Bytes that have not left.
@@ -201,9 +300,22 @@ impl Outbox {
     /// Whether more of this peer may be read: it reads what it gets, and the disk keeps up.
     pub fn may_read(&self) -> bool {
         let state = self.state.lock();
-        state.unsent() <= self.bytes_max / 2
+        !state.paused
+            && state.unsent() <= self.bytes_max / 2
             && state.unsettled_frames < UNSETTLED_FRAMES_MAX
             && state.unsettled_bytes < UNSETTLED_BYTES_MAX
+    }
+
+    /// Stops or resumes reading. For the socket's own task, which looks again anyway.
+    #[cfg(feature = "server")]
+    pub fn set_paused(&self, paused: bool) {
+        self.state.lock().paused = paused;
+    }
+
+    /// Bytes that were received and are not settled.
+    #[cfg(feature = "server")]
+    pub fn unsettled_bytes(&self) -> usize {
+        self.state.lock().unsettled_bytes
     }
 
     /// Counts a received frame until the result is dropped.
@@ -215,6 +327,7 @@ impl Outbox {
         Unsettled {
             outbox: self.clone(),
             bytes,
+            since: Instant::now(),
         }
     }
 }
@@ -224,6 +337,45 @@ impl State {
     fn unsent(&self) -> usize {
         let fair = self.fair.as_ref().map_or(0, FairQueue::bytes);
         self.queued + fair + self.in_socket
+    }
+
+    /// A lone frame may exceed the bound: a document larger than it can still be joined.
+    fn has_room_for(&self, bytes: usize, bytes_max: usize) -> bool {
+        let unsent = self.unsent();
+        unsent == 0 || (unsent - self.lone).saturating_add(bytes) <= bytes_max
+    }
+
+    fn accept(&mut self, waiting: Queued, bytes_max: usize) {
+        let bytes = waiting.frame.len();
+        if self.unsent() == 0 {
+            self.lone = if bytes > bytes_max { bytes } else { 0 };
+        }
+        self.queued += bytes;
+        self.frames.push_back(waiting);
+    }
+
+    /// Forgets the broadcasts that wait; the first of each room tells what is missed.
+    #[cfg(feature = "server")]
+    fn drop_broadcasts(&mut self) {
+        let State {
+            frames,
+            behind,
+            queued,
+            in_socket,
+            lone,
+            ..
+        } = self;
+        frames.retain_mut(|waiting| {
+            let Some(Origin { room, before }) = waiting.origin.take() else {
+                return true;
+            };
+            *queued -= waiting.frame.len();
+            if *queued + *in_socket < *lone {
+                *lone = 0;
+            }
+            behind.entry(room).or_insert((before, false));
+            false
+        });
     }
 }
 
@@ -240,6 +392,15 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 pub(super) struct Unsettled {
     outbox: Arc<Outbox>,
     bytes: usize,
+    since: Instant,
+}
+
+#[cfg(feature = "server")]
+impl Unsettled {
+    /// How long ago the frame was received.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
 }
 
 #[cfg(any(feature = "server", test))]
@@ -282,8 +443,45 @@ mod tests {
     fn a_lone_frame_may_exceed_the_bound() {
         let outbox = Outbox::new(10);
         assert!(outbox.push(frame(100)));
-        assert!(!outbox.push(frame(0)) || outbox.unsent_bytes() <= 100);
+        assert!(
+            outbox.push(frame(10)),
+            "what follows has a bound of its own"
+        );
+        assert!(!outbox.push(frame(1)));
         assert!(outbox.is_overflowed());
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn broadcasts_are_made_up_for_when_the_peer_has_read_the_rest() {
+        let outbox = Outbox::new(10);
+        let push = |seq, len| {
+            let origin = Origin {
+                room: "r".into(),
+                before: Missed::AfterSeq(seq),
+            };
+            outbox.push_broadcast(frame(len), origin)
+        };
+        assert!(outbox.push(frame(2)));
+        assert!(push(1, 4));
+        assert!(push(2, 4));
+        assert!(!push(3, 1), "over the bound");
+        assert_eq!(outbox.unsent_bytes(), 2, "answers stay");
+        assert!(!push(4, 1), "the room is behind");
+        assert!(outbox.push(frame(3)), "answers go on");
+        assert_eq!(outbox.take_behind(), None, "not before it has read");
+        while outbox.pop().is_some() {}
+        outbox.flushed();
+        let missed = Some(("r".into(), Missed::AfterSeq(1)));
+        assert_eq!(outbox.take_behind(), missed, "the first that was dropped");
+        assert_eq!(outbox.take_behind(), None, "told once");
+        assert!(!push(5, 1));
+        outbox.caught_up("r");
+        assert!(push(6, 1));
+        assert!(!outbox.is_overflowed());
+        // An answer that needs the room of broadcasts gets it.
+        assert!(outbox.push(frame(10 - 1)) && outbox.push(frame(1)));
+        assert_eq!(outbox.unsent_bytes(), 10);
     }
 
     #[test]

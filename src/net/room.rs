@@ -4,29 +4,33 @@
 //! the document is stored, in order. While the disk works, further messages are handled, so a slow
 //! sync costs delay, not throughput. Lock order: room, document, releases.
 
-use super::outbox::{Outbox, Unsettled};
+use super::outbox::{Origin, Unsettled};
+use super::releases::{Outcome, Releases};
+use super::rooms::{Live, Rooms, refusal};
 use super::server_shared::ServerShared;
 use crate::clock::VersionVector;
-use crate::document::{Commit, Document, DocumentObserver, LockError, ObserverId, Origin};
-use crate::replica::Replica;
-use crate::store::{StoreError, StoredDocument};
-use crate::sync::crdt_sync::{
-    Refusal, Room, RoomInput, RoomOutput, RoomOutputs, ServerEvent, SessionId, frame,
+use crate::document::{
+    Commit, Document, DocumentObserver, LockError, ObserverId, Origin as Author,
 };
-use crate::sync::native::{self, Outgoing, Surroundings};
+use crate::replica::Replica;
+use crate::store::{OpenOptions, StoreError, StoredDocument};
+use crate::sync::crdt_sync::{
+    Missed, Refusal, Room, RoomInput, RoomOutput, ServerEvent, SessionId,
+};
+use crate::sync::native::{self, Surroundings};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
-use tokio_tungstenite::tungstenite::Bytes;
+use std::time::Duration;
+use std::time::Instant;
 
 /// A room in memory.
 pub(super) struct LiveRoom {
     pub document_id: Arc<str>,
     pub stored: StoredDocument,
     state: Mutex<RoomState>,
-    releases: Mutex<Releases>,
+    releases: Releases,
     watch: Arc<Watch>,
     observer: ObserverId,
 }
@@ -36,7 +40,7 @@ struct RoomState {
     /// The sessions of the native dialect; made for the first of them.
     native: Option<native::Room<Document>>,
     /// What the sessions were told of.
-    seen: VersionVector,
+    seen: Arc<VersionVector>,
     /// A panic happened in the middle of a message: the room's state is unknown. What is stored is
     /// intact; the room comes back when it is loaded anew.
     broken: bool,
@@ -51,41 +55,6 @@ struct Watch {
     /// Somebody else committed since the sessions were told.
     foreign: AtomicBool,
     scheduled: AtomicBool,
-}
-
-/// What follows from one message.
-struct Batch {
-    /// May go only when the document is stored.
-    persist: bool,
-    deliveries: Vec<Delivery>,
-    /// Ends when the batch is out.
-    unsettled: Option<Unsettled>,
-}
-
-enum Delivery {
-    Frame(Arc<Outbox>, Bytes),
-    Native(Arc<Outbox>, Outgoing),
-    Event(ServerEvent),
-}
-
-/// What a message led to, in both dialects.
-#[derive(Default)]
-struct Outcome {
-    persist: bool,
-    outputs: Vec<RoomOutput>,
-    native: Vec<native::RoomOutput>,
-}
-
-impl Outcome {
-    fn add(&mut self, outputs: RoomOutputs) {
-        self.persist |= outputs.persist;
-        self.outputs.extend(outputs.outputs);
-    }
-
-    fn add_native(&mut self, outputs: native::RoomOutputs) {
-        self.persist |= outputs.persist;
-        self.native.extend(outputs.outputs);
-    }
 }
 
 impl RoomState {
@@ -114,18 +83,6 @@ impl RoomState {
             outcome.add(self.room.document_changed(seen, document));
         }
     }
-}
-
-/// Batches that are not out, in order.
-#[derive(Default)]
-struct Releases {
-    waiting: VecDeque<Batch>,
-    /// Number of the first of `waiting`.
-    first: u64,
-    /// The batch with this number, and those before it, are stored.
-    stored: Option<u64>,
-    /// A thread is delivering; it looks again before it ends.
-    delivering: bool,
 }
 
 impl LiveRoom {
@@ -159,10 +116,10 @@ impl LiveRoom {
             state: Mutex::new(RoomState {
                 room,
                 native: None,
-                seen,
+                seen: Arc::new(seen),
                 broken: false,
             }),
-            releases: Mutex::default(),
+            releases: Releases::default(),
             watch: watch.clone(),
             observer,
         });
@@ -180,18 +137,6 @@ impl LiveRoom {
                 sessions.iter().chain(native.sessions()).cloned().collect()
             }
         }
-    }
-
-    /// Whether nobody is in the room and nothing waits. Does not wait for a message in progress.
-    pub fn is_idle(&self) -> bool {
-        let empty = self.state.try_lock().is_some_and(|state| {
-            state.room.is_empty() && state.native.as_ref().is_none_or(native::Room::is_empty)
-        });
-        empty && self.releases.lock().waiting.is_empty()
-    }
-
-    pub fn is_broken(&self) -> bool {
-        self.state.try_lock().is_some_and(|state| state.broken)
     }
 
     /// Handles one message. May block on the document's lock.
@@ -224,10 +169,7 @@ impl LiveRoom {
     }
 
     /// Handles one message of a session of the native dialect. May block on the document's lock,
-    /// and, once per room, on the device.
-    ///
-    /// # Errors
-    /// Gives the message back.
+    /// and, once per room, on the device. False: it was not handled.
     pub fn handle_native(
         self: &Arc<Self>,
         server: &Arc<ServerShared>,
@@ -235,10 +177,10 @@ impl LiveRoom {
         channel: u32,
         input: native::RoomInput,
         unsettled: Option<Unsettled>,
-    ) -> Result<(), native::RoomInput> {
+    ) -> bool {
         if let Err(error) = self.prepare_native(server) {
             log::error!(target: "server", "room {:?} has no epoch: {error}", self.document_id);
-            return Err(input);
+            return false;
         }
         let mut input = Some(input);
         let mut events = Vec::new();
@@ -273,16 +215,15 @@ impl LiveRoom {
             outcome
         });
         events.iter().for_each(|event| server.event(event));
-        match (done, input) {
-            (true, _) | (false, None) => Ok(()),
-            (false, Some(input)) => Err(input),
-        }
+        done || input.is_none()
     }
 
     fn prepare_native(&self, server: &ServerShared) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if state.native.is_none() {
-            let epoch = self.epoch()?;
+            // Clients keep the epoch: it has to outlive a crash.
+            self.stored.establish()?;
+            let epoch = self.stored.epoch();
             let mut seed = [0; 8];
             // Numbers of states: a repeated one is noticed by its version.
             let _ = getrandom::fill(&mut seed);
@@ -291,11 +232,6 @@ impl LiveRoom {
             state.native = Some(native::Room::new(options, epoch, seed));
         }
         Ok(())
-    }
-
-    /// Names the room's history: made when it is first asked for, gone with the stored document.
-    fn epoch(&self) -> Result<u64, StoreError> {
-        self.stored.stored_epoch()
     }
 
     /// Tells the sessions what was committed outside of the room. May block on the document's lock.
@@ -349,189 +285,125 @@ impl LiveRoom {
             let foreign = self.watch.foreign.swap(false, Ordering::SeqCst);
             let mut seen = std::mem::take(&mut state.seen);
             let mut told = Outcome::default();
+            let before_told = seen.clone();
             if foreign {
                 state.tell_others(&seen, document, &mut told);
                 state.tell_native(server, &seen, document, &mut told);
                 told.persist = true;
-                seen = document.version_vector();
+                seen = Arc::new(document.version_vector());
             }
             let outcome = body(&mut state, document, &seen);
+            let before = seen.clone();
             state.seen = match outcome.persist {
-                true => document.version_vector(),
+                true => Arc::new(document.version_vector()),
                 false => seen,
             };
-            (told, outcome)
+            [(told, before_told), (outcome, before)]
         });
         drop(handling);
         state.broken = false;
-        let Ok((told, outcome)) = result else {
+        let Ok([(told, before_told), (outcome, before)]) = result else {
             return false;
         };
         // Numbered under the room's lock, so that batches keep the order of the messages; sent
         // without it, because observers may call back.
         let queued = [
-            self.queue(server, told, None),
-            self.queue(server, outcome, unsettled),
+            self.releases
+                .queue(server, &self.origin(before_told), told, None),
+            self.releases
+                .queue(server, &self.origin(before), outcome, unsettled),
         ];
         drop(state);
         for (number, persist) in queued.into_iter().flatten() {
             if persist {
                 self.await_store(server, number);
             } else {
-                self.release(server);
+                self.releases.release(server);
             }
         }
         true
     }
 
-    /// Puts what follows from a message in line: its number, and whether it waits for the store.
-    fn queue(
-        &self,
-        server: &ServerShared,
-        outcome: Outcome,
-        unsettled: Option<Unsettled>,
-    ) -> Option<(u64, bool)> {
-        let persist = outcome.persist;
-        let mut deliveries = Vec::with_capacity(outcome.outputs.len() + outcome.native.len());
-        for output in outcome.outputs {
-            address(server, output, &mut deliveries);
-        }
-        if !outcome.native.is_empty() {
-            let known = server.sessions.read();
-            for native::RoomOutput { session, outgoing } in outcome.native {
-                if let Some(session) = known.get(&session) {
-                    deliveries.push(Delivery::Native(session.outbox.clone(), outgoing));
-                }
-            }
-        }
-        if deliveries.is_empty() && !persist {
-            return None;
-        }
-        let mut releases = self.releases.lock();
-        releases.waiting.push_back(Batch {
-            persist,
-            deliveries,
-            unsettled,
-        });
-        Some((releases.first + releases.waiting.len() as u64 - 1, persist))
-    }
-
     fn await_store(self: &Arc<Self>, server: &Arc<ServerShared>, number: u64) {
         // A snapshot prunes without a commit; then the store must be told.
         self.stored.touch();
-        let (room, server) = (self.clone(), Arc::downgrade(server));
-        self.stored
-            .when_stored(true, move |result| room.stored(number, result, &server));
+        let (room, server, since) = (self.clone(), Arc::downgrade(server), Instant::now());
+        self.stored.when_stored(true, move |result| {
+            if let Some(server) = server.upgrade().filter(|_| result.is_ok()) {
+                server.counters.commit.record(since.elapsed());
+            }
+            room.stored(number, result, &server);
+        });
     }
 
     fn stored(&self, number: u64, result: Result<(), StoreError>, server: &Weak<ServerShared>) {
         match result {
-            Ok(()) => {
-                let mut releases = self.releases.lock();
-                releases.stored = releases.stored.max(Some(number));
-            }
+            Ok(()) => self.releases.stored(number),
             // The store is closed for good: what waits is never acknowledged.
             Err(error) => {
                 log::error!(target: "server", "room {:?} is not stored: {error}", self.document_id);
-                let abandoned = std::mem::take(&mut self.releases.lock().waiting);
-                self.releases.lock().first += abandoned.len() as u64;
+                self.releases.abandon();
             }
         }
         if let Some(server) = server.upgrade() {
-            self.release(&server);
+            self.releases.release(&server);
         }
     }
 
-    /// Lets out what may go. One thread at a time, without the lock, so that observers may call
-    /// back; frames of later batches wait for it.
-    fn release(&self, server: &ServerShared) {
-        loop {
-            let batches = {
-                let mut releases = self.releases.lock();
-                if releases.delivering {
-                    return;
-                }
-                let batches = releases.take_ready();
-                if batches.is_empty() {
-                    return;
-                }
-                releases.delivering = true;
-                batches
-            };
-            for batch in batches {
-                batch
-                    .deliveries
-                    .into_iter()
-                    .for_each(|delivery| deliver(server, delivery));
-                drop(batch.unsettled);
-            }
-            self.releases.lock().delivering = false;
+    fn origin(&self, before: Arc<VersionVector>) -> Origin {
+        Origin {
+            room: self.document_id.clone(),
+            before: Missed::After(before),
         }
+    }
+}
+
+impl Live for LiveRoom {
+    fn rooms(server: &ServerShared) -> &Rooms<Self> {
+        &server.rooms
+    }
+
+    fn load(
+        server: &Arc<ServerShared>,
+        document_id: Arc<str>,
+        create: bool,
+    ) -> Result<Arc<Self>, Refusal> {
+        let options = OpenOptions {
+            document: server.options.document.clone(),
+            lock_timeout: Duration::from_millis(server.options.lock_timeout_ms.into()),
+            create,
+            // What an edit leads to is sent when it is stored.
+            edits_leave_unstored: false,
+        };
+        let stored = server
+            .store
+            .open(&document_id, &options)
+            .map_err(|error| refusal(&document_id, &error))?;
+        let room = LiveRoom::new(document_id.clone(), stored, server).map_err(|error| {
+            log::warn!(target: "server", "room {document_id:?} is locked: {error:?}");
+            Refusal::Unavailable
+        })?;
+        log::debug!(target: "server", "room {document_id:?} opened");
+        server.tell(|observer| observer.room_opened(&document_id));
+        Ok(room)
+    }
+
+    /// Does not wait for a message in progress.
+    fn is_idle(&self) -> bool {
+        let empty = self.state.try_lock().is_some_and(|state| {
+            state.room.is_empty() && state.native.as_ref().is_none_or(native::Room::is_empty)
+        });
+        empty && self.releases.is_empty()
+    }
+
+    fn is_broken(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| state.broken)
     }
 }
 
 impl Drop for LiveRoom {
     fn drop(&mut self) {
         self.stored.document().remove_observer(self.observer);
-    }
-}
-
-impl Releases {
-    fn take_ready(&mut self) -> Vec<Batch> {
-        let mut ready = Vec::new();
-        while let Some(batch) = self.waiting.front() {
-            if batch.persist && self.stored < Some(self.first) {
-                break;
-            }
-            self.first += 1;
-            ready.extend(self.waiting.pop_front());
-        }
-        ready
-    }
-}
-
-/// Turns an output into frames for sockets.
-fn address(server: &ServerShared, output: RoomOutput, deliveries: &mut Vec<Delivery>) {
-    match output {
-        RoomOutput::Send { session, message } => {
-            if let Some(session) = server.session(&session) {
-                let frame = frame::encode(&message, session.framing());
-                deliveries.push(Delivery::Frame(session.outbox.clone(), frame.into()));
-            }
-        }
-        RoomOutput::Broadcast {
-            sessions,
-            except,
-            message,
-        } => {
-            let known = server.sessions.read();
-            let sessions = sessions
-                .iter()
-                .filter(|session| Some(*session) != except.as_ref());
-            for session in sessions.filter_map(|session| known.get(session)) {
-                let frame = Bytes::from_owner(message.frame(session.framing()));
-                deliveries.push(Delivery::Frame(session.outbox.clone(), frame));
-            }
-        }
-        // Only rooms of a relay have logs.
-        RoomOutput::Behind { .. } => {}
-        RoomOutput::Event(event) => deliveries.push(Delivery::Event(event)),
-    }
-}
-
-fn deliver(server: &ServerShared, delivery: Delivery) {
-    match delivery {
-        Delivery::Frame(outbox, frame) => {
-            if outbox.push(frame) {
-                server.count(|counters| &counters.messages_out);
-            }
-        }
-        Delivery::Native(outbox, outgoing) => {
-            if outbox.push_outgoing(outgoing) {
-                server.count(|counters| &counters.messages_out);
-            }
-        }
-        Delivery::Event(event) => server.event(&event),
     }
 }
 
@@ -554,7 +426,7 @@ impl Drop for Handling<'_> {
 impl DocumentObserver for Watch {
     fn committed(&self, _document: &Document, commit: &Commit) {
         // Local: an observer that runs on the room's thread may edit, too.
-        let is_local = commit.origin == Origin::Local;
+        let is_local = commit.origin == Author::Local;
         if is_local || *self.handling.lock() != Some(std::thread::current().id()) {
             self.foreign.store(true, Ordering::SeqCst);
         }

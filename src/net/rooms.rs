@@ -3,9 +3,8 @@
 //! Layer: `net`. Everybody who wants a room while it is being loaded waits for the same load; a load
 //! that failed leaves nothing behind, so a room is never empty by mistake.
 
-use super::room::LiveRoom;
 use super::server_shared::ServerShared;
-use crate::store::{OpenOptions, StoreError};
+use crate::store::StoreError;
 use crate::sync::crdt_sync::Refusal;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -13,36 +12,59 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 
-/// The rooms of a server.
-#[derive(Default)]
-pub(super) struct Rooms {
-    cells: Mutex<HashMap<Arc<str>, Cell>>,
+/// A room in memory, of whatever kind.
+pub(super) trait Live: Send + Sync + Sized + 'static {
+    /// Where a server has its rooms of this kind.
+    fn rooms(server: &ServerShared) -> &Rooms<Self>;
+
+    /// Loads a room, on a thread that may block.
+    fn load(server: &Arc<ServerShared>, name: Arc<str>, create: bool)
+    -> Result<Arc<Self>, Refusal>;
+
+    /// Nobody is in it and nothing waits.
+    fn is_idle(&self) -> bool;
+
+    /// It cannot be used any more, and has to be loaded anew.
+    fn is_broken(&self) -> bool;
 }
 
-#[derive(Clone)]
-struct Cell {
-    room: Arc<OnceCell<Arc<LiveRoom>>>,
+/// The rooms of a server of one kind.
+pub(super) struct Rooms<R> {
+    cells: Mutex<HashMap<Arc<str>, Cell<R>>>,
+}
+
+impl<R> Default for Rooms<R> {
+    fn default() -> Self {
+        Rooms {
+            cells: Mutex::default(),
+        }
+    }
+}
+
+struct Cell<R> {
+    room: Arc<OnceCell<Arc<R>>>,
     /// Since when nobody was seen in the room.
     idle_since: Option<Instant>,
 }
 
-impl Rooms {
+impl<R: Live> Rooms<R> {
     /// The live room of a document, loaded if need be.
     pub async fn get(
         server: &Arc<ServerShared>,
         document_id: &Arc<str>,
         create: bool,
-    ) -> Result<Arc<LiveRoom>, Refusal> {
-        let cell = server.rooms.cell(server, document_id)?;
+    ) -> Result<Arc<R>, Refusal> {
+        let cell = R::rooms(server).cell(server, document_id)?;
         let load = || async {
             let (task_server, document_id) = (server.clone(), document_id.clone());
-            let task = tokio::task::spawn_blocking(move || load(&task_server, document_id, create));
+            let task =
+                tokio::task::spawn_blocking(move || R::load(&task_server, document_id, create));
             // The task can only be cancelled by the end of the runtime, or panic in the engine.
             task.await.unwrap_or(Err(Refusal::Unavailable))
         };
         let result = cell.get_or_try_init(load).await.cloned();
         if result.is_err() {
-            server.rooms.forget_empty(document_id, &cell);
+            R::rooms(server).forget_empty(document_id, &cell);
         }
         result
     }
@@ -51,10 +73,10 @@ impl Rooms {
         &self,
         server: &ServerShared,
         document_id: &Arc<str>,
-    ) -> Result<Arc<OnceCell<Arc<LiveRoom>>>, Refusal> {
+    ) -> Result<Arc<OnceCell<Arc<R>>>, Refusal> {
         let mut closed = Vec::new();
         let mut cells = self.cells.lock();
-        let broken = |cell: &Cell| cell.room.get().is_some_and(|room| room.is_broken());
+        let broken = |cell: &Cell<R>| cell.room.get().is_some_and(|room| room.is_broken());
         if cells.get(document_id).is_some_and(broken) {
             cells.remove(document_id);
         }
@@ -78,7 +100,7 @@ impl Rooms {
     }
 
     /// Removes a cell whose load failed, unless somebody else is loading it.
-    fn forget_empty(&self, document_id: &Arc<str>, cell: &Arc<OnceCell<Arc<LiveRoom>>>) {
+    fn forget_empty(&self, document_id: &Arc<str>, cell: &Arc<OnceCell<Arc<R>>>) {
         let mut cells = self.cells.lock();
         let same = cells
             .get(document_id)
@@ -90,12 +112,12 @@ impl Rooms {
     }
 
     /// The room if it is live.
-    pub fn live(&self, document_id: &str) -> Option<Arc<LiveRoom>> {
+    pub fn live(&self, document_id: &str) -> Option<Arc<R>> {
         self.cells.lock().get(document_id)?.room.get().cloned()
     }
 
     /// All live rooms.
-    pub fn all(&self) -> Vec<Arc<LiveRoom>> {
+    pub fn all(&self) -> Vec<Arc<R>> {
         let cells = self.cells.lock();
         cells
             .values()
@@ -105,6 +127,13 @@ impl Rooms {
 
     pub fn len(&self) -> usize {
         self.cells.lock().len()
+    }
+
+    /// How many are in memory, and in how many of them is somebody.
+    pub fn counts(&self) -> (usize, usize) {
+        let cells = self.cells.lock();
+        let occupied = cells.values().filter(|cell| !is_unused(cell)).count();
+        (cells.len(), occupied)
     }
 
     /// Unloads rooms in which nobody was for `idle`.
@@ -136,13 +165,16 @@ impl Rooms {
 }
 
 /// Nobody else holds the room (joining takes it from the map under its lock), and nobody is in it.
-fn is_unused(cell: &Cell) -> bool {
+fn is_unused<R: Live>(cell: &Cell<R>) -> bool {
     let loaded = cell.room.get();
     Arc::strong_count(&cell.room) == 1
         && loaded.is_none_or(|room| Arc::strong_count(room) == 1 && room.is_idle())
 }
 
-fn remove_idle(cells: &mut HashMap<Arc<str>, Cell>, idle: Duration) -> Vec<(Arc<str>, Cell)> {
+fn remove_idle<R: Live>(
+    cells: &mut HashMap<Arc<str>, Cell<R>>,
+    idle: Duration,
+) -> Vec<(Arc<str>, Cell<R>)> {
     let now = Instant::now();
     let mut names = Vec::new();
     for (name, cell) in cells.iter_mut() {
@@ -159,42 +191,19 @@ fn remove_idle(cells: &mut HashMap<Arc<str>, Cell>, idle: Duration) -> Vec<(Arc<
 }
 
 /// Without the map's lock: dropping a room may drop its document.
-fn report_closed(server: &ServerShared, closed: Vec<(Arc<str>, Cell)>) {
+fn report_closed<R>(server: &ServerShared, closed: Vec<(Arc<str>, Cell<R>)>) {
     for (name, cell) in closed {
         drop(cell);
         server.tell(|observer| observer.room_closed(&name));
     }
 }
 
-/// On a thread that may block.
-fn load(
-    server: &Arc<ServerShared>,
-    document_id: Arc<str>,
-    create: bool,
-) -> Result<Arc<LiveRoom>, Refusal> {
-    let options = OpenOptions {
-        document: server.options.document.clone(),
-        lock_timeout: Duration::from_millis(server.options.lock_timeout_ms.into()),
-        create,
-        // What an edit leads to is sent when it is stored.
-        edits_leave_unstored: false,
-    };
-    let stored = server
-        .store
-        .open(&document_id, &options)
-        .map_err(|error| refuse(&document_id, &error))?;
-    let room = LiveRoom::new(document_id.clone(), stored, server).map_err(|error| {
-        log::warn!(target: "server", "room {document_id:?} is locked: {error:?}");
-        Refusal::Unavailable
-    })?;
-    log::debug!(target: "server", "room {document_id:?} opened");
-    server.tell(|observer| observer.room_opened(&document_id));
-    Ok(room)
-}
-
-fn refuse(document_id: &str, error: &StoreError) -> Refusal {
+/// Why a store has no room.
+pub(super) fn refusal(document_id: &str, error: &StoreError) -> Refusal {
     match error {
         StoreError::NotFound => Refusal::NotFound,
+        // The name belongs to a room of the other kind.
+        StoreError::WrongKind { .. } => Refusal::Forbidden,
         error => {
             log::error!(target: "server", "room {document_id:?} cannot be opened: {error}");
             Refusal::Unavailable

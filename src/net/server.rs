@@ -3,24 +3,29 @@
 //! Layer: `net`. The object is a handle; the work is done on a small runtime of its own, which
 //! starts with [`Server::start`] and is gone when [`Server::stop`] returns.
 
+use super::accept;
 use super::authorize::{Access, Authorizer};
 use super::clock::SteadyClock;
-use super::connection;
 use super::dialect::Dialect;
+use super::drain;
+use super::limits::{ServerLimits, or_endless};
 use super::link::CLOSE_STOPPING;
+use super::refusal::RefusalReason;
 use super::rooms::Rooms;
 use super::server_shared::{Counters, ServerShared};
 #[cfg(feature = "tls")]
 use super::tls::TlsIdentity;
 use crate::document::{DocumentOptions, SharedDocument};
-use crate::store::{DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError};
+use crate::store::{
+    DocumentStore, DocumentStoreOptions, MemoryStore, OpenOptions, StoreError, StoreObserver,
+};
 use crate::sync::crdt_sync::{ServerEvent, ServerOptions as ProtocolOptions, SessionId};
-use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
+use crate::sync::native::{Code, Message, Outgoing, RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::{Mutex, RwLock};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
@@ -53,6 +58,11 @@ pub struct ServerOptions {
     pub header_bytes_max: usize,
     /// Time for an [`Authorizer`]'s answer; a client that waited longer is told to try again.
     pub authorize_timeout_ms: u32,
+    /// What one peer may have.
+    pub limits: ServerLimits,
+    /// Whoever wants to see the pages (`/`, `/status.json`, `/healthz`, `/metrics`) has to show
+    /// it; `None`: everybody sees them.
+    pub admin_token: Option<String>,
     /// The certificate of `wss://`; `None`: no TLS.
     #[cfg(feature = "tls")]
     pub tls: Option<Arc<TlsIdentity>>,
@@ -89,9 +99,11 @@ impl Default for ServerOptions {
             handshake_timeout_ms: 10_000,
             header_bytes_max: 16 << 10,
             authorize_timeout_ms: 10_000,
+            limits: ServerLimits::default(),
+            admin_token: None,
             #[cfg(feature = "tls")]
             tls: None,
-            dialects: vec![Dialect::CrdtSync, Dialect::Native],
+            dialects: vec![Dialect::CrdtSync, Dialect::CrdtRelay, Dialect::Native],
             room_idle_ms: 60_000,
             lock_timeout_ms: 10_000,
             document: DocumentOptions::default(),
@@ -116,6 +128,8 @@ pub trait ServerObserver: Send + Sync {
     /// A document was unloaded.
     fn room_closed(&self, _room: &str) {}
 
+    /// Somebody was refused something; the detail is for people.
+    fn refused(&self, _address: SocketAddr, _reason: RefusalReason, _detail: &str) {}
     /// A client of the native dialect sent a message of the application's own (types 64 to 127),
     /// about a document or about none.
     fn application_message(
@@ -126,9 +140,6 @@ pub trait ServerObserver: Send + Sync {
         _bytes: &[u8],
     ) {
     }
-
-    /// A connection was not served.
-    fn refused(&self, _address: SocketAddr, _reason: &str) {}
 }
 
 /// Numbers since the start.
@@ -185,13 +196,13 @@ struct Running {
     shared: Arc<ServerShared>,
     runtime: Runtime,
     address: SocketAddr,
-    started: Instant,
 }
 
 /// How often empty rooms are looked for.
 const UNLOAD_PERIOD: Duration = Duration::from_secs(1);
-/// Pause after a failed accept (no file descriptors left).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long clients of the native dialect stay away from a server that stops, before their own
+/// random delay.
+const GO_AWAY_MS: u64 = 500;
 /// What is left of a stop when its time is up.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
@@ -274,16 +285,16 @@ impl Server {
         {
             let _context = runtime.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            runtime.spawn(accept(shared.clone(), listener));
+            runtime.spawn(accept::run(shared.clone(), listener));
             runtime.spawn(unload(shared.clone()));
         }
+        self.store.add_observer(shared.counters.store.clone());
         log::info!(target: "server", "listening on {address}");
         shared.event(&ServerEvent::Started);
         *running = Some(Running {
             shared,
             runtime,
             address,
-            started: Instant::now(),
         });
         Ok(address)
     }
@@ -292,6 +303,9 @@ impl Server {
         let mut protocol = self.options.protocol.clone();
         protocol.limits.frame_bytes_max = self.options.message_bytes_max;
         protocol.limits.text_bytes_max = self.options.message_bytes_max;
+        protocol.rooms_max = or_endless(self.options.limits.connection_rooms_max);
+        protocol.serve_sync = self.options.dialects.contains(&Dialect::CrdtSync);
+        protocol.serve_relay = self.options.dialects.contains(&Dialect::CrdtRelay);
         protocol.idle_timeout_ms = self.options.client_timeout_ms.into();
         let mut native = self.options.native.clone();
         native.limits.message_bytes_max = self.options.message_bytes_max;
@@ -304,10 +318,15 @@ impl Server {
             store: self.store.clone(),
             clock: SteadyClock::new(),
             rooms: Rooms::default(),
+            relays: Rooms::default(),
             sessions: RwLock::default(),
             connections: Arc::new(Semaphore::new(
                 self.options.connections_max.min(Semaphore::MAX_PERMITS),
             )),
+            addresses: Arc::default(),
+            seats: Arc::default(),
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
             unpacking: Semaphore::new(self.options.unpacking_max.clamp(1, Semaphore::MAX_PERMITS)),
             counters: Counters::default(),
             observers: RwLock::new(self.observers.read().clone()),
@@ -315,6 +334,26 @@ impl Server {
             stopping: watch::Sender::new(false),
             runtime: runtime.handle().clone(),
         })
+    }
+
+    /// Begins to send the clients away: not ready any more, no new ones, and those that are there
+    /// are told (close code 1012) at random moments of `window`, each with a delay after which to
+    /// come back. Returns at once; [`is_drained`](Self::is_drained) tells when it is time to
+    /// [`stop`](Self::stop), which may also be done before.
+    pub fn drain(&self, window: Duration) {
+        if let Some(Running {
+            shared, runtime, ..
+        }) = &*self.running.lock()
+        {
+            shared.draining.store(true, Ordering::SeqCst);
+            runtime.spawn(drain::run(shared.clone(), window));
+        }
+    }
+
+    /// Whether nobody is connected any more.
+    pub fn is_drained(&self) -> bool {
+        self.shared_if_running()
+            .is_none_or(|shared| shared.sessions.read().is_empty())
     }
 
     /// Stops: accepts nothing more, stores everything, says goodbye to the clients (1001), and ends
@@ -333,7 +372,15 @@ impl Server {
         shared.stopping.send_replace(true);
         let left = || deadline.saturating_duration_since(Instant::now());
         let flushed = self.store.flush(left());
+        let go_away = Message::GoAway {
+            code: Code::GoingAway,
+            delay_ms: GO_AWAY_MS,
+            text: "the server stops".to_owned(),
+        };
         for session in shared.sessions.read().values() {
+            // Outboxes of other dialects do not take it.
+            let outgoing = Outgoing::message(0, &go_away);
+            session.outbox.push_outgoing(outgoing);
             session.outbox.close(CLOSE_STOPPING, "the server stops");
         }
         let all = u32::try_from(shared.options.connections_max).unwrap_or(u32::MAX);
@@ -352,8 +399,11 @@ impl Server {
         });
         shared.sessions.write().clear();
         shared.rooms.clear();
+        shared.relays.clear();
         // What connections did while they ended.
         let flushed = flushed.and(self.store.flush(left().max(STOP_GRACE)));
+        let counters: Arc<dyn StoreObserver> = shared.counters.store.clone();
+        self.store.remove_observer(&counters);
         shared.event(&ServerEvent::Stopped);
         flushed
     }
@@ -391,9 +441,9 @@ impl Server {
 
     /// Whether a room is live or stored.
     pub fn has_room(&self, room: &str) -> Result<bool, StoreError> {
-        let live = self
-            .shared_if_running()
-            .is_some_and(|shared| shared.rooms.live(room).is_some());
+        let live = self.shared_if_running().is_some_and(|shared| {
+            shared.rooms.live(room).is_some() || shared.relays.live(room).is_some()
+        });
         Ok(live || self.store.contains(room)?)
     }
 
@@ -402,10 +452,9 @@ impl Server {
     /// # Errors
     /// [`StoreError::InUse`] while clients or the application use it.
     pub fn remove_room(&self, room: &str) -> Result<bool, StoreError> {
-        if self
-            .shared_if_running()
-            .is_some_and(|shared| !shared.rooms.unload(&shared, room))
-        {
+        if self.shared_if_running().is_some_and(|shared| {
+            !shared.rooms.unload(&shared, room) || !shared.relays.unload(&shared, room)
+        }) {
             return Err(StoreError::InUse {
                 document: room.to_owned(),
             });
@@ -430,12 +479,15 @@ impl Server {
         let Some(shared) = self.shared_if_running() else {
             return Vec::new();
         };
+        let info = |name: &str, sessions: Arc<[SessionId]>| RoomInfo {
+            name: name.to_owned(),
+            sessions: sessions.len(),
+        };
         let rooms = shared.rooms.all().into_iter();
+        let rooms = rooms.map(|room| info(&room.document_id, room.sessions()));
+        let relays = shared.relays.all().into_iter();
         rooms
-            .map(|room| RoomInfo {
-                name: room.document_id.to_string(),
-                sessions: room.sessions().len(),
-            })
+            .chain(relays.map(|room| info(room.name(), room.sessions())))
             .collect()
     }
 
@@ -447,7 +499,9 @@ impl Server {
         let chosen = match room {
             None => shared.sessions.read().values().cloned().collect(),
             Some(room) => {
+                let relay = || shared.relays.live(room).map(|room| room.sessions());
                 let ids = shared.rooms.live(room).map(|room| room.sessions());
+                let ids = ids.or_else(relay);
                 let ids = ids.iter().flat_map(|ids| ids.iter());
                 ids.filter_map(|id| shared.session(id)).collect::<Vec<_>>()
             }
@@ -529,26 +583,29 @@ impl Server {
     /// Numbers since the start; all zero while it does not run.
     pub fn stats(&self) -> ServerStats {
         let running = self.running.lock();
-        let Some(Running {
-            shared, started, ..
-        }) = &*running
-        else {
+        let Some(Running { shared, .. }) = &*running else {
             return ServerStats::default();
         };
         let counters = &shared.counters;
         ServerStats {
             connections: shared.sessions.read().len() as u64,
             connections_total: counters.connections_total.load(Ordering::Relaxed),
-            rooms_open: shared.rooms.len() as u64,
+            rooms_open: (shared.rooms.len() + shared.relays.len()) as u64,
             messages_in: counters.messages_in.load(Ordering::Relaxed),
             messages_out: counters.messages_out.load(Ordering::Relaxed),
             bytes_in: counters.bytes.read.load(Ordering::Relaxed),
             bytes_out: counters.bytes.written.load(Ordering::Relaxed),
             changes_applied: counters.changes_applied.load(Ordering::Relaxed),
-            refused: counters.refused.load(Ordering::Relaxed),
+            refused: counters.refusals.total(),
             slow_clients_dropped: counters.slow_clients_dropped.load(Ordering::Relaxed),
-            uptime_ms: started.elapsed().as_millis() as u64,
+            uptime_ms: shared.uptime_ms(),
         }
+    }
+
+    /// How often somebody was refused for this reason since the start.
+    pub fn refusals(&self, reason: RefusalReason) -> u64 {
+        self.shared_if_running()
+            .map_or(0, |shared| shared.counters.refusals.get(reason))
     }
 
     fn shared_if_running(&self) -> Option<Arc<ServerShared>> {
@@ -567,33 +624,6 @@ impl Drop for Server {
     }
 }
 
-async fn accept(shared: Arc<ServerShared>, listener: tokio::net::TcpListener) {
-    let mut stopping = shared.stopping.subscribe();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                log::warn!(target: "server", "accept failed: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Ok(permit) = shared.connections.clone().try_acquire_owned() else {
-            shared.refuse(address, "too many connections");
-            continue;
-        };
-        let shared = shared.clone();
-        tokio::spawn(async move {
-            connection::serve(shared, stream, address).await;
-            drop(permit);
-        });
-    }
-}
-
 async fn unload(shared: Arc<ServerShared>) {
     let mut stopping = shared.stopping.subscribe();
     let idle = Duration::from_millis(shared.options.room_idle_ms.into());
@@ -602,6 +632,9 @@ async fn unload(shared: Arc<ServerShared>) {
             () = tokio::time::sleep(UNLOAD_PERIOD.min(idle.max(Duration::from_millis(10)))) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
-        tokio::task::block_in_place(|| shared.rooms.unload_idle(&shared, idle));
+        tokio::task::block_in_place(|| {
+            shared.rooms.unload_idle(&shared, idle);
+            shared.relays.unload_idle(&shared, idle);
+        });
     }
 }

@@ -6,11 +6,17 @@ use super::authorize::{Access, Authorizer, Permissions};
 use super::clock::SteadyClock;
 use super::dialect::Dialect;
 use super::http::RequestHead;
+use super::limits::{Addresses, Seats};
+use super::metrics::Histogram;
 use super::outbox::Outbox;
+use super::refusal::{RefusalReason, Refusals};
+use super::relay_room::LiveRelay;
+use super::room::LiveRoom;
 use super::rooms::Rooms;
 use super::server::{ServerObserver, ServerOptions};
 use super::socket::Meter;
-use crate::store::DocumentStore;
+use crate::clock::VersionVector;
+use crate::store::{DocumentStore, StoreError, StoreObserver};
 use crate::sync::crdt_sync::{Framing, ServerEvent, ServerOptions as ProtocolOptions, SessionId};
 use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::RwLock;
@@ -18,7 +24,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 use tokio::sync::{Semaphore, watch};
 
 /// Shared by all tasks of a running server.
@@ -29,16 +36,24 @@ pub(super) struct ServerShared {
     pub native_rooms: Arc<RoomOptions>,
     pub store: Arc<DocumentStore>,
     pub clock: SteadyClock,
-    pub rooms: Rooms,
+    pub rooms: Rooms<LiveRoom>,
+    pub relays: Rooms<LiveRelay>,
     pub sessions: RwLock<HashMap<SessionId, Arc<Session>>>,
     /// One permit per connection.
     pub connections: Arc<Semaphore>,
+    /// Connections by address.
+    pub addresses: Arc<Addresses>,
+    /// Sessions by room, whatever they speak.
+    pub seats: Arc<Seats>,
     /// One permit per large message that may be unpacked at a time.
     pub unpacking: Semaphore,
     pub counters: Counters,
     pub observers: RwLock<Vec<Arc<dyn ServerObserver>>>,
     /// `None`: everybody may do everything.
     pub authorizer: RwLock<Option<Arc<dyn Authorizer>>>,
+    /// True: about to stop; not ready for new clients.
+    pub draining: AtomicBool,
+    pub started: Instant,
     /// True: accept nothing more.
     pub stopping: watch::Sender<bool>,
     pub runtime: tokio::runtime::Handle,
@@ -57,6 +72,8 @@ pub(super) struct Session {
     pub dialect: OnceLock<Dialect>,
     /// Known before the first message of a room can go out: rooms answer frames.
     pub framing: OnceLock<Framing>,
+    /// It sent something new since its rate was looked at.
+    pub has_updated: AtomicBool,
 }
 
 impl Session {
@@ -85,7 +102,12 @@ pub(super) struct Counters {
     pub messages_in: AtomicU64,
     pub messages_out: AtomicU64,
     pub changes_applied: AtomicU64,
-    pub refused: AtomicU64,
+    pub refusals: Refusals,
+    /// From a handled message to its changes on disk.
+    pub commit: Histogram,
+    /// From a received message to its consequences being sent.
+    pub settled: Histogram,
+    pub store: Arc<StoreCounters>,
     pub slow_clients_dropped: AtomicU64,
     pub bytes: Arc<Meter>,
 }
@@ -94,10 +116,18 @@ impl ServerShared {
     /// Reports something. Called without any lock that an observer could want.
     pub fn event(&self, event: &ServerEvent) {
         match event {
-            ServerEvent::ClientChangeApplied { .. } => {
+            ServerEvent::ClientChangeApplied { session, .. } => {
+                if let Some(session) = self.session(session) {
+                    session.has_updated.store(true, Ordering::Relaxed);
+                }
                 self.counters
                     .changes_applied
                     .fetch_add(1, Ordering::Relaxed);
+            }
+            ServerEvent::RelayPushed { count, .. } => {
+                self.counters
+                    .changes_applied
+                    .fetch_add(*count, Ordering::Relaxed);
             }
             ServerEvent::Error { error, .. } => {
                 log::debug!(target: "server", "{event:?}: {error:?}")
@@ -125,13 +155,87 @@ impl ServerShared {
         self.sessions.read().get(id).cloned()
     }
 
-    /// Counts and reports a connection that was not served.
-    pub fn refuse(&self, address: SocketAddr, reason: &str) {
-        self.count(|counters| &counters.refused);
-        self.tell(|observer| observer.refused(address, reason));
+    /// Counts, logs and reports that somebody was refused something.
+    pub fn refuse(&self, address: SocketAddr, reason: RefusalReason, detail: &str) {
+        let now_ms = self.clock.now_ms();
+        self.counters
+            .refusals
+            .count(address, reason, detail, now_ms);
+        self.tell(|observer| observer.refused(address, reason, detail));
+    }
+
+    /// About to stop, or stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst) || *self.stopping.borrow()
+    }
+
+    pub fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    pub fn backlog(&self) -> Backlog {
+        let mut backlog = Backlog::default();
+        for session in self.sessions.read().values() {
+            backlog.unsent_bytes += session.outbox.unsent_bytes() as u64;
+            backlog.unsettled_bytes += session.outbox.unsettled_bytes() as u64;
+        }
+        backlog
+    }
+
+    /// Names of dialects and how many connections speak them.
+    pub fn connections_by_dialect(&self) -> Vec<(&'static str, usize)> {
+        let sessions = self.sessions.read();
+        let count = |dialect: Option<Dialect>| {
+            let sessions = sessions.values();
+            sessions
+                .filter(|session| session.dialect.get().copied() == dialect)
+                .count()
+        };
+        let mut counts = vec![("unknown", count(None))];
+        counts.extend(Dialect::ALL.map(|dialect| (dialect.name(), count(Some(dialect)))));
+        counts
     }
 
     pub fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64) {
         counter(&self.counters).fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What waits for somebody.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Backlog {
+    /// For the clients to read it.
+    pub unsent_bytes: u64,
+    /// For the disk.
+    pub unsettled_bytes: u64,
+}
+
+/// What the store reports.
+#[derive(Debug, Default)]
+pub(super) struct StoreCounters {
+    pub failed: AtomicU64,
+    pub compacted: AtomicU64,
+    failing: AtomicBool,
+}
+
+impl StoreCounters {
+    /// The last write failed: nothing is acknowledged at the moment.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::SeqCst)
+    }
+}
+
+impl StoreObserver for StoreCounters {
+    fn stored(&self, _document: &str, _vector: &VersionVector) {
+        self.failing.store(false, Ordering::SeqCst);
+    }
+
+    fn compacted(&self, _document: &str, _bytes: u64) {
+        self.compacted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn failed(&self, _document: &str, _error: &StoreError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(true, Ordering::SeqCst);
     }
 }

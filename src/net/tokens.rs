@@ -373,7 +373,7 @@ mod tests {
         let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.\
              eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
              dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let claims = Claims::verify(token, &[key.clone()], 1_300_819_379).unwrap();
+        let claims = Claims::verify(token, std::slice::from_ref(&key), 1_300_819_379).unwrap();
         assert_eq!(claims.access("any"), Access::Deny);
         assert_eq!(
             Claims::verify(token, &[key], 1_300_819_380),

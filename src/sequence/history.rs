@@ -419,11 +419,12 @@ impl<'a> Tree<'a> {
             .starts
             .get(piece as usize + 1)
             .map_or(end, |next| end.min(*next));
-        let mut rest = run_of(chain, self.links[nth].side);
-        if start > chain_start {
-            rest.drop_front(start - chain_start);
-        }
-        rest.drop_back(rest.len - (end - start));
+        let mut rest = run_of(
+            chain,
+            self.links[nth].side,
+            start - chain_start,
+            end - start,
+        );
         let mut at = start;
         while at < end {
             let is_removed = removed.get(at);
@@ -453,22 +454,21 @@ fn piece_starts(history: &History, numbering: &Numbering) -> Bits {
     starts
 }
 
-fn run_of(chain: &Chain, side: Side) -> Run {
+/// `len` elements of a chain.
+fn run_of(chain: &Chain, side: Side, skip: u32, len: u32) -> Run {
+    let id = chain.id.plus(skip);
+    let (side, left) = match skip {
+        0 => (side, chain.left),
+        _ => (Side::Right, chain.id.plus(skip - 1)),
+    };
     let place = Place {
         side,
-        below_root: chain.left.is_null() && chain.right.is_null(),
+        below_root: left.is_null() && chain.right.is_null(),
         left_unknown: false,
         right_unknown: false,
     };
-    let origins = [chain.left, chain.right];
-    Run::new(
-        chain.id,
-        chain.len,
-        chain.units,
-        chain.content,
-        origins,
-        place,
-    )
+    let content = chain.content.plus(skip);
+    Run::new(id, len, len, content, [left, chain.right], place)
 }
 
 /// Adds a run behind the others, to the last one if it continues that.

@@ -531,18 +531,14 @@ impl StoredDocument {
         tracked.unwrap_or(self.epoch)
     }
 
-    /// The same, on the device: a new document without edits is stored first, because an epoch that
-    /// somebody heard of must not change.
+    /// Puts on the device that there is the document, with its epoch: a new one without edits is
+    /// not stored, and an epoch that somebody heard of must not change.
     ///
     /// # Errors
-    /// Of the device.
-    pub fn stored_epoch(&self) -> Result<u64, StoreError> {
-        if let Some(tracker) = &self.tracker {
-            if tracker.revision() == 0 {
-                tracker.attach(&[])?;
-            }
-        }
-        Ok(self.epoch())
+    /// [`StoreError::ReadOnly`]; of the device.
+    pub fn establish(&self) -> Result<(), StoreError> {
+        let tracker = self.tracker.as_ref().ok_or(StoreError::ReadOnly)?;
+        tracker.establish()
     }
 
     /// Waits until everything committed so far is on the device.

@@ -275,6 +275,14 @@ impl Tracker {
         self.hub.backend().attachment(&self.name, key)
     }
 
+    /// Stores that there is the document, if that is not stored yet.
+    pub fn establish(&self) -> Result<(), StoreError> {
+        match self.revision() {
+            0 => self.attach(&[]),
+            _ => Ok(()),
+        }
+    }
+
     /// Stores attachments at once. What is beside the content stays as this process knows it.
     pub fn attach(&self, attachments: &[Attachment]) -> Result<(), StoreError> {
         let meta = self.meta();

@@ -7,6 +7,7 @@ mod interval_map;
 mod lazy;
 mod rope;
 mod run_tree;
+mod sort;
 mod text_sums;
 
 pub use chunked::ChunkedVec;
@@ -15,4 +16,5 @@ pub use interval_map::IntervalMap;
 pub use lazy::{LazyMap, LazyVec, push_few};
 pub use rope::{Element, Rope};
 pub use run_tree::{LeafIdx, Run, RunPos, RunTree};
+pub use sort::sort_by_key;
 pub use text_sums::TextSums;

@@ -5,6 +5,7 @@ typedef struct counter_type {
   syncline_document *document; /* for calls that hooks must not make */
   atomic_int states, frees, applied, reentered;
   bool fail_load, fail_save;
+  syncline_document *free_document; /* one that hooks may call although the type was registered there */
 } counter_type;
 
 /* Every call into the asking document is refused, at once; others are free. */
@@ -33,6 +34,7 @@ static void call_back(counter_type *type) {
   OK(syncline_text_insert(text, 0, S("free")));
   syncline_text_free(text);
   syncline_document_free(other);
+  if (type->free_document) CHECK(syncline_document_change_count(type->free_document) == 2);
   atomic_fetch_add(&type->reentered, 1);
 }
 
@@ -371,8 +373,74 @@ static void bad_arguments(void) {
   check_gone(&type, 10);
 }
 
+/* The hooks of a history's view run inside of the view, not of the document it was made of. */
+static void hooks_of_a_view(void) {
+  counter_type type = {0};
+  syncline_custom_type hooks = hooks_of(&type, "Counter");
+  syncline_document *document = new_document(), *view = NULL, *copy = NULL;
+  OK(syncline_document_register_custom_type(document, &hooks));
+  syncline_custom *counter = new_counter(document, "c");
+  OK(syncline_custom_submit(counter, 1, B("\5", 1)));
+  OK(syncline_custom_submit(counter, 1, B("\2", 1)));
+  syncline_history *history = NULL;
+  OK(syncline_history_new(document, &history));
+  OK(syncline_history_document(history, &view));
+  syncline_custom *shown = new_counter(view, "c");
+  type.free_document = document;
+  type.document = view;
+  OK(syncline_history_jump(history, 1));
+  CHECK(count_of(shown) == 5 && type.reentered > 0);
+  type.reentered = 0;
+  OK(syncline_custom_read(shown, read_back, &type));
+  CHECK(type.reentered == 1);
+  /* An editable copy is inside of itself, too. */
+  type.document = NULL;
+  OK(syncline_history_fork(history, NULL, &copy));
+  syncline_custom *copied = new_counter(copy, "c");
+  type.document = copy;
+  OK(syncline_custom_submit(copied, 1, B("\1", 1)));
+  CHECK(count_of(copied) == 6 && type.reentered > 1);
+  type.document = NULL;
+  syncline_custom_free(copied);
+  syncline_custom_free(shown);
+  syncline_custom_free(counter);
+  syncline_document_free(copy);
+  syncline_document_free(view);
+  syncline_history_free(history);
+  syncline_document_free(document);
+  check_gone(&type, 1);
+}
+
+/* Operations that commute are applied as they come; others are replayed when one comes late. */
+static void any_order(void) {
+  for (int independent = 0; independent < 2; independent++) {
+    counter_type type = {0}, other = {0};
+    syncline_custom_type hooks = hooks_of(&type, "Counter"), others = hooks_of(&other, "Counter");
+    hooks.order_independent = independent != 0;
+    syncline_document *alice = new_document(), *bob = new_document();
+    OK(syncline_document_register_custom_type(alice, &hooks));
+    OK(syncline_document_register_custom_type(bob, &others));
+    syncline_custom *a = new_counter(alice, "c"), *b = new_counter(bob, "c");
+    OK(syncline_custom_submit(b, 1, B("\1", 1)));
+    struct timespec pause = {.tv_nsec = 5000000};
+    nanosleep(&pause, NULL); /* alice's clocks are larger */
+    for (int i = 0; i < 3; i++) OK(syncline_custom_submit(a, 1, B("\12", 1)));
+    int applied = type.applied;
+    copy_changes(bob, alice);
+    CHECK(count_of(a) == 31);
+    CHECK(type.applied == applied + (independent ? 1 : 5));
+    syncline_custom_free(a);
+    syncline_custom_free(b);
+    syncline_document_free(alice);
+    syncline_document_free(bob);
+    check_gone(&type, 1);
+  }
+}
+
 int main(void) {
   two_replicas();
+  hooks_of_a_view();
+  any_order();
   hooks_are_inside();
   freeing_in_hooks();
   failing_loads();

@@ -131,7 +131,7 @@ static void snapshots(void) {
   CHECK(syncline_document_change_count(alice) == 1);
   OK(syncline_text_insert(a, 3, S(" two")));
   OK(syncline_document_begin(alice, no_bytes()));
-  EXPECT(SYNCLINE_ERROR_BUSY, syncline_document_take_snapshot(alice, 0, &snapshot));
+  EXPECT(SYNCLINE_ERROR_IN_TRANSACTION, syncline_document_take_snapshot(alice, 0, &snapshot));
   OK(syncline_document_commit(alice));
   OK(syncline_document_take_snapshot(alice, 0, &snapshot));
   CHECK(syncline_document_change_count(alice) == 0 && text_is(a, "one two"));

@@ -194,6 +194,15 @@ static void moves_and_positions(void) {
     EXPECT(SYNCLINE_ERROR_MALFORMED, syncline_list_position_index(all[i], B("x", 1), &index));
     syncline_buffer_free(&position);
     EXPECT(SYNCLINE_ERROR_OUT_OF_RANGE, syncline_list_position_at(all[i], 9, &position));
+    for (int side = SYNCLINE_AFFINITY_BEFORE; side <= SYNCLINE_AFFINITY_AFTER; side++) {
+      OK(syncline_list_position_beside(all[i], 1, (syncline_affinity)side, &position));
+      OK(insert_json(all[i], 1, "[8,9]"));
+      OK(syncline_list_position_index_beside(all[i], syncline_buffer_bytes(&position), (syncline_affinity)side, &index));
+      CHECK(index == (side == SYNCLINE_AFFINITY_BEFORE ? 1 : 3));
+      syncline_buffer_free(&position);
+    }
+    INVALID(syncline_list_position_beside(all[i], 1, (syncline_affinity)2, &position));
+    INVALID(syncline_list_position_index_beside(all[i], B("x", 1), (syncline_affinity)2, &index));
   }
   syncline_document *other = new_document();
   syncline_list *stranger = new_list(other, "f", SYNCLINE_HANDLER_FUGUE_LIST);

@@ -153,6 +153,22 @@ static void reading(syncline_handler_kind kind) {
   EXPECT(SYNCLINE_ERROR_MALFORMED, syncline_text_position_index(text, B(position.data, position.len - 1), &index));
   CHECK(index == 7);
   syncline_buffer_free(&position);
+
+  /* At the character on either side: what comes between goes behind one and before the other. */
+  syncline_buffer before = {0}, behind = {0};
+  OK(syncline_text_position_beside(text, 3, SYNCLINE_AFFINITY_BEFORE, &before));
+  OK(syncline_text_position_beside(text, 3, SYNCLINE_AFFINITY_AFTER, &behind));
+  OK(syncline_text_insert(text, 3, S("xy")));
+  OK(syncline_text_position_index_beside(text, syncline_buffer_bytes(&before), SYNCLINE_AFFINITY_BEFORE, &index));
+  CHECK(index == 3);
+  OK(syncline_text_position_index_beside(text, syncline_buffer_bytes(&behind), SYNCLINE_AFFINITY_AFTER, &index));
+  CHECK(index == 5);
+  INVALID(syncline_text_position_beside(text, 3, (syncline_affinity)2, &before));
+  INVALID(syncline_text_position_index_beside(text, syncline_buffer_bytes(&before), (syncline_affinity)2, &index));
+  EXPECT(SYNCLINE_ERROR_OUT_OF_RANGE, syncline_text_position_beside(text, 99, SYNCLINE_AFFINITY_AFTER, &out));
+  CHECK(index == 5);
+  syncline_buffer_free(&before);
+  syncline_buffer_free(&behind);
   syncline_text_free(elsewhere);
   syncline_document_free(other);
   syncline_text_free(text);

@@ -51,8 +51,8 @@ static void steps_go_back_and_forth(void) {
   type(undo, text, "d"); /* a new edit forgets what could be redone */
   CHECK(counts_are(undo, 2, 0));
   OK(syncline_document_begin(document, no_bytes()));
-  EXPECT(SYNCLINE_ERROR_BUSY, syncline_undo_undo(undo));
-  EXPECT(SYNCLINE_ERROR_BUSY, syncline_undo_redo(undo));
+  EXPECT(SYNCLINE_ERROR_IN_TRANSACTION, syncline_undo_undo(undo));
+  EXPECT(SYNCLINE_ERROR_IN_TRANSACTION, syncline_undo_redo(undo));
   OK(syncline_document_commit(document));
   copy_changes(document, other);
   CHECK(text_is(theirs, "(theirs) before abd")); /* undo is ordinary edits */

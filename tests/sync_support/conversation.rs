@@ -10,9 +10,19 @@ pub struct Conversation {
     pub documents: Vec<String>,
     /// The server was a real one, not a script.
     pub real_server: bool,
+    /// Log length above which the relay of the recording asks for a snapshot, if it was one.
+    pub relay_log_length_max: Option<u64>,
+    awareness_plugin: bool,
     pub peers: Vec<(String, String)>,
     pub events: Vec<Event>,
     pub last: Json,
+}
+
+impl Conversation {
+    /// Whether the recorded server had the awareness plugin; ours always has.
+    pub fn presence_in_recording(&self) -> bool {
+        self.awareness_plugin
+    }
 }
 
 pub struct Event {
@@ -45,20 +55,52 @@ impl Frame {
 
 /// All conversations that concern the sync mode.
 pub fn sync_mode() -> Vec<Conversation> {
+    chosen(33, |name| !is_relay(name))
+}
+
+/// All conversations that concern the relay mode.
+pub fn relay_mode() -> Vec<Conversation> {
+    chosen(15, is_relay)
+}
+
+fn is_relay(name: &str) -> bool {
+    name.starts_with('5') || name.starts_with('6') || name.starts_with("72")
+}
+
+fn chosen(count_min: usize, wanted: impl Fn(&str) -> bool) -> Vec<Conversation> {
     let names = crate::common::names("conversations").into_iter();
     let stems = names.map(|name| name["conversations/".len()..].to_owned());
-    let relay =
-        |name: &str| name.starts_with('5') || name.starts_with('6') || name.starts_with("72");
     let chosen: Vec<Conversation> = stems
-        .filter(|name| !relay(name))
+        .filter(|name| wanted(name))
         .filter_map(|name| parse(&name))
         .collect();
-    assert!(
-        chosen.len() >= 33,
-        "conversations are missing: {}",
-        chosen.len()
-    );
+    let count = chosen.len();
+    assert!(count >= count_min, "conversations are missing: {count}");
     chosen
+}
+
+/// Of an awareness message: its type, and what each session shows. Sessions are named by their
+/// connections, as `name` knows them.
+pub fn presence(message: &Message, name: impl Fn(&str) -> String) -> Option<String> {
+    match message {
+        Message::AwarenessUpdate {
+            client_id,
+            metadata,
+            ..
+        } => Some(format!(
+            "100 {} {metadata:?}",
+            name(&client_id.to_string_lossy())
+        )),
+        Message::AwarenessState { states, .. } => {
+            let shown = states.iter();
+            let shown = shown.map(|(id, metadata)| (name(&id.to_string_lossy()), metadata));
+            let mut shown: Vec<_> = shown.map(|state| format!("{state:?}")).collect();
+            shown.sort();
+            Some(format!("102 {}", shown.join(" ")))
+        }
+        Message::AwarenessQuery { .. } => Some("101".to_owned()),
+        _ => None,
+    }
 }
 
 fn parse(name: &str) -> Option<Conversation> {
@@ -74,6 +116,12 @@ fn parse(name: &str) -> Option<Conversation> {
         name: name.to_owned(),
         documents: documents.iter().map(|id| text(id).to_owned()).collect(),
         real_server: server.is_object(),
+        awareness_plugin: ["server", "relay"]
+            .iter()
+            .any(|side| file["config"][side]["awarenessPlugin"] == true),
+        relay_log_length_max: file["config"]
+            .get("relay")
+            .map(|relay| relay["logCompactThreshold"].as_u64().unwrap_or(200)),
         peers: peers
             .iter()
             .map(|(label, id)| (label.clone(), text(id).to_owned()))
@@ -148,6 +196,10 @@ pub fn comparable(message: &Message) -> Message {
         }
         Message::Changes { changes, .. } => sort(Some(changes)),
         Message::Ping { timestamp, .. } => *timestamp = 0,
+        Message::RelayWelcome(welcome) => welcome.session_id.clear(),
+        Message::RelayChanges { from, .. } => *from = from.take().map(|_| "somebody".into()),
+        // For people.
+        Message::Error { message, .. } => message.clear(),
         Message::Pong {
             response_timestamp, ..
         } => *response_timestamp = 0,
@@ -184,6 +236,16 @@ pub fn kind(message: &Message) -> String {
         Message::Pong { .. } => "6".to_owned(),
         Message::Error { code, .. } => format!("7 {code}"),
         Message::Changes { .. } => "8".to_owned(),
+        Message::RelayHello { .. } => "20".to_owned(),
+        Message::RelayWelcome(_) => "21".to_owned(),
+        Message::RelayPush { .. } => "22".to_owned(),
+        Message::RelayAck { .. } => "23".to_owned(),
+        Message::RelayChanges { .. } => "24".to_owned(),
+        Message::RelaySnapshotUpload { .. } => "25".to_owned(),
+        Message::RelayStateRequest { .. } => "26".to_owned(),
+        Message::AwarenessUpdate { .. } => "100".to_owned(),
+        Message::AwarenessQuery { .. } => "101".to_owned(),
+        Message::AwarenessState { .. } => "102".to_owned(),
         Message::Unknown { message_type, .. } => message_type.to_string(),
         other => panic!("no kind for {other:?}"),
     }

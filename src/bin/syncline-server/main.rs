@@ -9,7 +9,9 @@ mod exchange;
 mod inspect;
 mod logging;
 mod serve;
+mod settings;
 mod stores;
+mod token;
 mod verify;
 
 use arguments::{Arguments, Failure};
@@ -26,6 +28,7 @@ Usage: syncline-server [serve] [OPTIONS]
   restore   makes a store of a backup, or puts one document back
   export    writes one document into a file
   import    makes a document of such a file, or takes over a crdt_lf database
+  token     makes a token for a client
 
   --help     print this; behind a subcommand: what it takes
   --version  print the version
@@ -36,7 +39,7 @@ Exit codes: 0 done, 1 failed, 2 arguments not understood, 3 stored data is damag
 type Subcommand = fn(Arguments) -> Result<(), Failure>;
 
 /// Name, what to print for `--help`, and what to do.
-const SUBCOMMANDS: [(&str, &str, Subcommand); 7] = [
+const SUBCOMMANDS: [(&str, &str, Subcommand); 8] = [
     ("serve", serve::USAGE, serve::run),
     ("inspect", inspect::USAGE, inspect::run),
     ("verify", verify::USAGE, verify::run),
@@ -44,6 +47,7 @@ const SUBCOMMANDS: [(&str, &str, Subcommand); 7] = [
     ("restore", backup::RESTORE_USAGE, backup::restore),
     ("export", exchange::EXPORT_USAGE, exchange::export),
     ("import", exchange::IMPORT_USAGE, exchange::import),
+    ("token", token::USAGE, token::run),
 ];
 
 fn main() -> ExitCode {

@@ -16,6 +16,7 @@ use crate::codec::bytes::{uvarint_len, write_prefixed, write_uvarint};
 use crate::codec::json::UnsupportedValue;
 use crate::codec::{DecodeError, Reader, Value};
 use crate::document::{MapOp, ValueCodec};
+use crate::tree::sort_by_key;
 use std::collections::HashMap;
 
 /// What the operations on a map add up to.
@@ -360,7 +361,7 @@ impl MapState {
         let mut present: Vec<_> = keys
             .filter_map(|key| Some((self.keys.key(key), look(self, key)?)))
             .collect();
-        present.sort_unstable_by_key(|(_, present)| present.since);
+        sort_by_key(&mut present, |(_, present)| present.since);
         let present = present.into_iter();
         present.map(|(key, present)| (key, present.value)).collect()
     }

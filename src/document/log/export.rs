@@ -7,6 +7,7 @@ use crate::clock::{AuthorIdx, Hlc, OperationId, VersionVector};
 use crate::codec::bytes::{write_prefixed, write_uvarint};
 use crate::codec::{Change, wtf8};
 use crate::sequence::{Content, ElementKey};
+use crate::tree::sort_by_key;
 use std::ops::Bound;
 
 impl Log {
@@ -63,7 +64,7 @@ impl Log {
                 authors.push((*first, AuthorIdx(number as u32)));
             }
         }
-        authors.sort_unstable_by_key(|(first, _)| *first);
+        sort_by_key(&mut authors, |(first, _)| *first);
         let mut out = Vec::new();
         for (_, author) in authors {
             self.newer_of_author(author, seen.get(&self.authors.peer(author)), &mut out);
@@ -97,7 +98,7 @@ impl Log {
             });
         }
         if !rows.strays.is_empty() {
-            out[start..].sort_by_key(|change| change.id.hlc);
+            sort_by_key(&mut out[start..], |change| change.id.hlc);
         }
     }
 

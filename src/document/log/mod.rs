@@ -85,7 +85,8 @@ pub(crate) struct Log {
     /// Where the body of the change stored last begins, if its row has bodies.
     last_body: u32,
     span_pool: LazyVec<Span>,
-    dep_pool: LazyVec<Box<[ChangeKey]>>,
+    /// Lists one behind the other. Each begins with its length, in place of an author.
+    dep_pool: Option<Box<ChunkedVec<ChangeKey>>>,
     change_count: u64,
 }
 
@@ -259,11 +260,15 @@ impl Log {
         if key.clock > author.latest {
             return None;
         }
-        // New clocks are asked for most.
+        // New clocks are asked for most: the search goes back from the end by growing steps.
         let begins_before = |row: &u32| self.rows[*row as usize].first_clock <= key.clock;
-        let after = match author.rows.last() {
-            Some(last) if begins_before(last) => author.rows.len(),
-            _ => author.rows.partition_point(begins_before),
+        let (mut end, mut step) = (author.rows.len(), 1);
+        let after = loop {
+            let start = end.saturating_sub(step);
+            if start == 0 || begins_before(&author.rows[start]) {
+                break start + author.rows[start..end].partition_point(begins_before);
+            }
+            (end, step) = (start, step * 4);
         };
         let in_row = after.checked_sub(1).and_then(|at| {
             let row = author.rows[at];
@@ -353,8 +358,14 @@ impl Log {
             [] => RowDeps::None,
             [dep] if self.last_change() == Some(*dep) => RowDeps::PreviousRow,
             _ => {
-                self.dep_pool.filled().push(deps.into());
-                RowDeps::List(self.dep_pool.len() as u32 - 1)
+                let pool = self.dep_pool.get_or_insert_with(Box::default);
+                let start = pool.len() as u32;
+                pool.push(ChangeKey {
+                    author: AuthorIdx(deps.len() as u32),
+                    clock: Hlc::ZERO,
+                });
+                deps.iter().for_each(|dep| pool.push(*dep));
+                RowDeps::List(start)
             }
         }
     }
@@ -512,7 +523,12 @@ impl Log {
                     clock,
                 });
             }
-            RowDeps::List(list) => out.extend_from_slice(&self.dep_pool[list as usize]),
+            RowDeps::List(start) => {
+                let pool = self.dep_pool.as_ref().expect("it has the list");
+                let start = start as usize;
+                let len = pool[start].author.0 as usize;
+                out.extend((start + 1..=start + len).map(|at| pool[at]));
+            }
         }
     }
 
@@ -630,10 +646,6 @@ impl Log {
             + self.clock_pool.capacity()
             + self.bodies.heap_bytes()
             + self.span_pool.capacity() * size_of::<Span>()
-            + self
-                .dep_pool
-                .iter()
-                .map(|deps| (deps.len() + 1) * 16)
-                .sum::<usize>()
+            + self.dep_pool.as_ref().map_or(0, |pool| pool.heap_bytes())
     }
 }

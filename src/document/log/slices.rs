@@ -4,6 +4,7 @@ use super::row::{Clocks, Row, RowOp, read_clock_step};
 use super::{ChangeKey, Log, NameIdx, Operation, Place, Span};
 use crate::clock::{AuthorIdx, Hlc, VersionVector};
 use crate::sequence::ElementKey;
+use crate::tree::sort_by_key;
 use std::ops::Bound;
 
 /// Changes of one row.
@@ -111,7 +112,7 @@ impl Log {
             }
         }
         if self.by_author.len() > 1 || out.len() > 1 {
-            out.sort_unstable_by_key(|slice: &Slice| slice.first.row);
+            sort_by_key(&mut out, |slice: &Slice| slice.first.row);
         }
         out
     }

@@ -17,6 +17,7 @@ use crate::document::wire::{RowElements, store_foreign};
 use crate::document::{Document, native::fold::Folded};
 use crate::replica::{ApplyError, ImportOutcome};
 use crate::sequence::{Content, ElementKey};
+use crate::tree::sort_by_key;
 
 /// Imports of more changes record text by comparing before and after.
 const RECORDED_SINGLY_MAX: u64 = 256;
@@ -113,7 +114,7 @@ impl Document {
         import.fold_all_deferred();
         let outcome = import.outcome;
         if outcome.applied > 0 {
-            binding.touched.sort_unstable();
+            sort_by_key(&mut binding.touched, |handler| *handler);
             binding.touched.dedup();
             for handler in &binding.touched {
                 self.handlers[handler.0 as usize].revision += 1;
@@ -415,7 +416,7 @@ impl RowImport<'_> {
         }
         if let Some(author) = self.binding.authors[number as usize].author {
             let key = ChangeKey { author, clock };
-            if self.document.log.find(key).is_some() {
+            if self.document.frontiers.contains(key) || self.document.log.find(key).is_some() {
                 self.binding.deps.push(key);
                 return true;
             }

@@ -84,11 +84,11 @@ pub(super) fn read_slots(
     reader: &mut Reader<'_>,
     authors: &[AuthorIdx],
 ) -> Result<Sequence, DecodeError> {
-    let mut ids = Ids::read(reader, authors)?;
+    let ids = Ids::read(reader, authors)?;
     let numbers = Used::new([Content::new(0, false); 2]);
-    let (runs, used) = ids.read_runs(reader, authors, numbers)?;
+    let (runs, by_id, used) = ids.read_runs(reader, authors, numbers)?;
     match used.counts {
-        [_, 0] => Ok(Sequence::from_runs(&runs, &ids.places)),
+        [_, 0] => Ok(Sequence::from_runs(&runs, &by_id)),
         _ => Err(reader.error("slots have one kind of content")),
     }
 }
@@ -246,9 +246,9 @@ fn read_text(
     if !content.has_room(narrow.len().max(wide.len())) {
         return Err(reader.error("a text has less than 2^30 units"));
     }
-    let mut ids = Ids::read(reader, authors)?;
     let starts = content.ends();
-    let (runs, used) = ids.read_runs(reader, authors, Used::new(starts))?;
+    let ids = Ids::read(reader, authors)?;
+    let (runs, by_id, used) = ids.read_runs(reader, authors, Used::new(starts))?;
     if used.counts != [narrow.len() as u64, wide.len() as u64] {
         return Err(reader.error("a text is as long as its live runs"));
     }
@@ -259,7 +259,7 @@ fn read_text(
     Ok(Stored {
         runs,
         ends: ids.ends(authors),
-        by_id: ids.places,
+        by_id,
         visible,
     })
 }
@@ -281,10 +281,10 @@ fn read_values(
     if !content.has_room(values.iter().map(|value| value.len() + 1).sum()) {
         return Err(reader.error("a list has less than 2^30 values"));
     }
-    let mut ids = Ids::read(reader, authors)?;
     let start = content.values_end();
     // Lists have one kind of content.
-    let (runs, used) = ids.read_runs(reader, authors, Used::new([start, start]))?;
+    let ids = Ids::read(reader, authors)?;
+    let (runs, by_id, used) = ids.read_runs(reader, authors, Used::new([start, start]))?;
     if used.counts != [count as u64, 0] {
         return Err(reader.error("a list is as long as its live runs"));
     }
@@ -296,7 +296,7 @@ fn read_values(
     Ok(Stored {
         runs,
         ends: ids.ends(authors),
-        by_id: ids.places,
+        by_id,
         visible,
     })
 }
@@ -342,11 +342,14 @@ fn stretches(turns: &[u64], mut used: Used, all: [u64; 2]) -> Option<Vec<(Conten
 
 /// The ids of all runs in their own order.
 struct Ids {
-    firsts: Vec<(ElementKey, u32)>,
-    /// Where in the sequence they are, once that is known.
-    places: Vec<u32>,
-    /// By author of the document: what is there.
+    /// Counter of the first element, and length.
+    firsts: Vec<(u32, u32)>,
+    /// By author of the bytes: what is there.
     authors: Vec<AuthorElements>,
+    /// The authors of the bytes who have runs, ascending.
+    present: Vec<u32>,
+    /// By author of the document: its number in the bytes.
+    numbers: Vec<u32>,
 }
 
 /// The elements of one author.
@@ -369,8 +372,9 @@ impl Ids {
         let mut ids = Reader::new(column);
         let mut result = Ids {
             firsts: Vec::with_capacity(count),
-            places: vec![u32::MAX; count],
             authors: vec![AuthorElements::default(); authors.len()],
+            present: Vec::new(),
+            numbers: numbers_of(authors),
         };
         let mut last = None;
         while !ids.is_at_end() {
@@ -380,7 +384,7 @@ impl Ids {
             }
             last = Some(number);
             let runs = ids.uvarint()?;
-            result.read_author(&mut ids, number as usize, authors[number as usize], runs)?;
+            result.read_author(&mut ids, number as usize, runs)?;
         }
         match result.firsts.len() == count {
             true => Ok(result),
@@ -401,7 +405,6 @@ impl Ids {
         &mut self,
         ids: &mut Reader<'_>,
         number: usize,
-        author: AuthorIdx,
         runs: u64,
     ) -> Result<(), DecodeError> {
         let mut next = 0u64;
@@ -421,165 +424,260 @@ impl Ids {
                 0 => elements.first = first as u32,
                 _ => elements.is_whole &= gap == 0,
             }
-            let counter = first as u32;
-            self.firsts
-                .push((ElementKey { author, counter }, len as u32));
+            self.firsts.push((first as u32, len as u32));
         }
         (elements.to, elements.end) = (self.firsts.len() as u32, next as u32);
         self.authors[number] = elements;
+        self.present.push(number as u32);
         Ok(())
     }
 
-    /// Whether an element is there; its author as the bytes number it.
-    fn contains(&self, number: u64, counter: u32) -> bool {
-        let Some(elements) = self.authors.get(number as usize) else {
+    /// Whose runs those around a place in the order of ids are, and what is there of them.
+    fn author_at(&self, rank: usize, authors: &[AuthorIdx]) -> (AuthorIdx, AuthorElements) {
+        let is_before = |number: &u32| self.authors[*number as usize].to as usize <= rank;
+        let at = self.present[self.present.partition_point(is_before)] as usize;
+        (authors[at], self.authors[at])
+    }
+
+    #[inline]
+    fn contains(&self, key: ElementKey) -> bool {
+        let number = self.numbers.get(key.author.0 as usize);
+        let elements = number.and_then(|number| self.authors.get(*number as usize));
+        let Some(elements) = elements else {
             return false;
         };
+        let counter = key.counter;
         if counter < elements.first || counter >= elements.end {
             return false;
         }
-        if elements.is_whole {
-            return true;
-        }
-        let runs = &self.firsts[elements.from as usize..elements.to as usize];
-        let after = runs.partition_point(|(id, _)| id.counter <= counter);
-        let (id, len) = runs[after - 1];
-        counter - id.counter < len
+        elements.is_whole || self.has_run_with(elements, counter)
     }
 
+    #[inline(never)]
+    fn has_run_with(&self, elements: &AuthorElements, counter: u32) -> bool {
+        let runs = &self.firsts[elements.from as usize..elements.to as usize];
+        let after = runs.partition_point(|(first, _)| *first <= counter);
+        let (first, len) = runs[after - 1];
+        counter - first < len
+    }
+
+    /// The runs in the order of the sequence, and their places in the order of ids: every id once,
+    /// and whatever a run hangs below is there.
     fn read_runs(
-        &mut self,
+        &self,
         reader: &mut Reader<'_>,
         authors: &[AuthorIdx],
         mut used: Used,
-    ) -> Result<(Vec<Run>, Used), DecodeError> {
-        let ranks = self.read_order(reader)?;
+    ) -> Result<(Vec<Run>, Vec<u32>, Used), DecodeError> {
+        let mut order = Order::new(reader.prefixed()?, self.firsts.len());
         let heads = reader.prefixed()?;
-        let origins = reader.prefixed()?;
-        if heads.len() != ranks.len() {
+        let mut origins = Reader::new(reader.prefixed()?);
+        if heads.len() != self.firsts.len() {
             return Err(reader.error("each run has a head"));
         }
-        let mut origins = Reader::new(origins);
-        let mut runs: Vec<Run> = Vec::with_capacity(ranks.len());
+        let mut whose = (AuthorIdx(u32::MAX), AuthorElements::default());
+        let mut id_at = |rank: usize| {
+            if rank >= whose.1.to as usize || rank < whose.1.from as usize {
+                whose = self.author_at(rank, authors);
+            }
+            let (counter, len) = self.firsts[rank];
+            let author = whose.0;
+            (ElementKey { author, counter }, len)
+        };
+        let mut runs = Vec::with_capacity(heads.len());
+        // Of the run before.
+        let (mut last, mut right) = (None, ElementKey::NULL);
+        let mut upcoming = match heads.is_empty() {
+            true => None,
+            false => Some(order.next(0)?),
+        };
         for (at, head) in heads.iter().enumerate() {
-            let (id, len) = self.firsts[ranks[at] as usize];
-            let more = match head & head::MORE {
-                0 => 0,
-                _ => origins.byte("the flags of a run")?,
+            let rank = upcoming.expect("as many as heads");
+            upcoming = match at + 1 < heads.len() {
+                true => Some(order.next(at as u32 + 1)?),
+                false => None,
             };
-            let units = match more & more::UNITS {
-                0 => len,
-                _ => origins.count_of(u64::from(UNITS_MAX))? as u32,
+            let (id, len) = id_at(rank);
+            let next = match head & head::RIGHT {
+                head::RIGHT_NEXT => upcoming.map(|rank| id_at(rank).0),
+                _ => None,
             };
-            let mut given = |is_given: bool| -> Result<Option<ElementKey>, DecodeError> {
-                if !is_given {
-                    return Ok(None);
+            let around = Around { last, right, next };
+            let run = RunParts::read(*head, (id, len), around, authors, &mut origins)?;
+            let content = match run.is_deleted() {
+                true => Content::new(0, false),
+                false => {
+                    let content = used.take(run.units, head & head::WIDE != 0);
+                    content.ok_or_else(|| origins.error("a text has less than 2^31 units"))?
                 }
-                let number = origins.uvarint()?;
-                let counter = origins.count_of(u64::from(u32::MAX) - 1)? as u32;
-                let author = authors.get(number as usize);
-                let author = author.ok_or_else(|| origins.error("an author is not known"))?;
-                Ok(Some(ElementKey {
-                    author: *author,
-                    counter,
-                }))
             };
-            let left = given(head & head::LEFT == head::LEFT_GIVEN)?;
-            let right = given(head & head::RIGHT == head::RIGHT_GIVEN)?;
-            let next = ranks.get(at + 1).map(|rank| self.firsts[*rank as usize].0);
-            let left = match head & head::LEFT {
-                head::LEFT_BEFORE => before(id),
-                head::LEFT_PREVIOUS => runs.last().map(Run::last),
-                head::LEFT_NULL => Some(ElementKey::NULL),
-                _ => left,
-            };
-            let right = match head & head::RIGHT {
-                head::RIGHT_SAME => Some(runs.last().map_or(ElementKey::NULL, |run| run.right)),
-                head::RIGHT_NEXT => next,
-                head::RIGHT_NULL => Some(ElementKey::NULL),
-                _ => right,
-            };
-            let (Some(left), Some(right)) = (left, right) else {
-                return Err(origins.error("a run has no neighbour"));
-            };
-            let is_deleted = head & head::DELETED != 0;
-            let content = match is_deleted {
-                true => Some(Content::new(0, false)),
-                false => used.take(units, head & head::WIDE != 0),
-            };
-            let content =
-                content.ok_or_else(|| origins.error("a text has less than 2^31 units"))?;
-            if units != len && len != 1 {
-                return Err(origins.error("only single elements have other numbers of units"));
+            if let Some(parent) = run.parent() {
+                if !self.contains(parent) {
+                    return Err(reader.error("a run hangs below an element that is not there"));
+                }
             }
-            let place = Place {
-                side: match head & head::LEFT_CHILD {
-                    0 => Side::Right,
-                    _ => Side::Left,
-                },
-                below_root: more & more::ROOT_CHILD != 0,
-                left_unknown: more & more::LEFT_UNKNOWN != 0,
-                right_unknown: more & more::RIGHT_UNKNOWN != 0,
-            };
-            let mut run = Run::new(id, len, units, content, [left, right], place);
-            if is_deleted {
-                run.delete();
-            }
-            runs.push(run);
+            runs.push(run.run(content));
+            (last, right) = (Some(id.plus(len - 1)), run.right);
         }
         origins.finish()?;
-        self.check_parents(&runs, authors, reader)?;
-        Ok((runs, used))
+        order.column.finish()?;
+        Ok((runs, order.places, used))
+    }
+}
+
+/// The inverse of a list without repetitions; as long as its largest element.
+fn numbers_of(authors: &[AuthorIdx]) -> Vec<u32> {
+    let len = authors.iter().map(|author| author.0 as usize + 1).max();
+    let mut numbers = vec![u32::MAX; len.unwrap_or(0)];
+    for (author, number) in authors.iter().zip(0..) {
+        numbers[author.0 as usize] = number;
+    }
+    numbers
+}
+
+/// Which id each run of the sequence has.
+struct Order<'a> {
+    column: Reader<'a>,
+    expected: i64,
+    /// By id: where in the sequence it is, once it came.
+    places: Vec<u32>,
+}
+
+impl<'a> Order<'a> {
+    fn new(column: &'a [u8], count: usize) -> Self {
+        Order {
+            column: Reader::new(column),
+            expected: 0,
+            places: vec![u32::MAX; count],
+        }
     }
 
-    /// Which id each run of the sequence has. Every id once.
-    fn read_order(&mut self, reader: &mut Reader<'_>) -> Result<Vec<u32>, DecodeError> {
-        let mut order = Reader::new(reader.prefixed()?);
-        let count = self.firsts.len();
-        let mut ranks = Vec::with_capacity(count);
-        let mut expected = 0i64;
-        for place in 0..count {
-            let distance = order.uvarint()?;
-            let distance = (distance >> 1) as i64 ^ -((distance & 1) as i64);
-            let rank = expected
-                .checked_add(distance)
-                .and_then(|rank| usize::try_from(rank).ok());
-            let slot = rank.and_then(|rank| self.places.get_mut(rank));
-            match (rank, slot) {
-                (Some(rank), Some(slot)) if *slot == u32::MAX => {
-                    *slot = place as u32;
-                    ranks.push(rank as u32);
-                    expected = rank as i64 + 1;
-                }
-                _ => return Err(order.error("each id is in the sequence once")),
+    #[inline]
+    fn next(&mut self, place: u32) -> Result<usize, DecodeError> {
+        let distance = self.column.uvarint()?;
+        let distance = (distance >> 1) as i64 ^ -((distance & 1) as i64);
+        let rank = self.expected.checked_add(distance);
+        let rank = rank.and_then(|rank| usize::try_from(rank).ok());
+        let slot = rank.and_then(|rank| self.places.get_mut(rank));
+        match (rank, slot) {
+            (Some(rank), Some(slot @ &mut u32::MAX)) => {
+                *slot = place;
+                self.expected = rank as i64 + 1;
+                Ok(rank)
             }
+            _ => Err(self.column.error("each id is in the sequence once")),
         }
-        order.finish()?;
-        Ok(ranks)
+    }
+}
+
+/// What the head of a run may speak of: the last element and the right origin of the run before,
+/// the first element of the run behind.
+#[derive(Clone, Copy)]
+struct Around {
+    last: Option<ElementKey>,
+    right: ElementKey,
+    next: Option<ElementKey>,
+}
+
+/// A run as it was read, without its content. Those of the sequence are packed: they are written
+/// and not looked at again, which would wait for the writing.
+struct RunParts {
+    id: ElementKey,
+    len: u32,
+    units: u32,
+    left: ElementKey,
+    right: ElementKey,
+    head: u8,
+    more: u8,
+}
+
+impl RunParts {
+    #[inline(always)]
+    fn read(
+        head: u8,
+        (id, len): (ElementKey, u32),
+        around: Around,
+        authors: &[AuthorIdx],
+        origins: &mut Reader<'_>,
+    ) -> Result<Self, DecodeError> {
+        let more = match head & head::MORE {
+            0 => 0,
+            _ => origins.byte("the flags of a run")?,
+        };
+        let units = match more & more::UNITS {
+            0 => len,
+            _ => origins.count_of(u64::from(UNITS_MAX))? as u32,
+        };
+        let left = match head & head::LEFT {
+            head::LEFT_BEFORE => before(id),
+            head::LEFT_PREVIOUS => around.last,
+            head::LEFT_NULL => Some(ElementKey::NULL),
+            _ => Some(read_origin(authors, origins)?),
+        };
+        let right = match head & head::RIGHT {
+            head::RIGHT_SAME => Some(around.right),
+            head::RIGHT_NEXT => around.next,
+            head::RIGHT_NULL => Some(ElementKey::NULL),
+            _ => Some(read_origin(authors, origins)?),
+        };
+        let (Some(left), Some(right)) = (left, right) else {
+            return Err(origins.error("a run has no neighbour"));
+        };
+        if units != len && len != 1 {
+            return Err(origins.error("only single elements have other numbers of units"));
+        }
+        Ok(RunParts {
+            id,
+            len,
+            units,
+            left,
+            right,
+            head,
+            more,
+        })
     }
 
-    /// Whatever a run hangs below must be there.
-    fn check_parents(
-        &self,
-        runs: &[Run],
-        authors: &[AuthorIdx],
-        reader: &Reader<'_>,
-    ) -> Result<(), DecodeError> {
-        let mut numbers =
-            vec![u64::MAX; authors.iter().map(|a| a.0 as usize + 1).max().unwrap_or(0)];
-        for (number, author) in authors.iter().enumerate() {
-            numbers[author.0 as usize] = number as u64;
+    fn is_deleted(&self) -> bool {
+        self.head & head::DELETED != 0
+    }
+
+    /// What it hangs below, if not the root.
+    fn parent(&self) -> Option<ElementKey> {
+        match self.head & head::LEFT_CHILD {
+            _ if self.more & more::ROOT_CHILD != 0 => None,
+            0 => Some(self.left),
+            _ => Some(self.right),
         }
-        let is_known = |run: &Run| {
-            let parent = run.parent();
-            run.is_below_root()
-                || numbers
-                    .get(parent.author.0 as usize)
-                    .is_some_and(|number| self.contains(*number, parent.counter))
+    }
+
+    fn run(&self, content: Content) -> Run {
+        let place = Place {
+            side: match self.head & head::LEFT_CHILD {
+                0 => Side::Right,
+                _ => Side::Left,
+            },
+            below_root: self.more & more::ROOT_CHILD != 0,
+            left_unknown: self.more & more::LEFT_UNKNOWN != 0,
+            right_unknown: self.more & more::RIGHT_UNKNOWN != 0,
         };
-        match runs.iter().all(is_known) {
-            true => Ok(()),
-            false => Err(reader.error("a run hangs below an element that is not there")),
+        let origins = [self.left, self.right];
+        let mut run = Run::new(self.id, self.len, self.units, content, origins, place);
+        if self.is_deleted() {
+            run.delete();
         }
+        run
+    }
+}
+
+#[inline]
+fn read_origin(authors: &[AuthorIdx], origins: &mut Reader<'_>) -> Result<ElementKey, DecodeError> {
+    let number = origins.uvarint()?;
+    let counter = origins.count_of(u64::from(u32::MAX) - 1)? as u32;
+    match authors.get(number as usize) {
+        Some(author) => Ok(ElementKey {
+            author: *author,
+            counter,
+        }),
+        None => Err(origins.error("an author is not known")),
     }
 }

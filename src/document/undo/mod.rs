@@ -357,12 +357,12 @@ impl Document {
                 drift_by(manager, &captured);
                 continue;
             }
-            let wanted = captured
-                .iter()
-                .filter(|(number, _)| manager.tracks_handler(&handlers[number.0 as usize].id));
-            let wanted: BTreeMap<HandlerIdx, Effect> = wanted
-                .map(|(number, effect)| (*number, effect.clone()))
-                .collect();
+            let mut wanted = BTreeMap::new();
+            for (number, effect) in &captured {
+                if manager.tracks_handler(&handlers[number.0 as usize].id) {
+                    wanted.insert(*number, effect.clone());
+                }
+            }
             if !wanted.is_empty() {
                 let step = manager.add(wanted, now_ms);
                 pushed.extend(step.map(|step| (UndoIdx(index as u32), step)));

@@ -15,6 +15,7 @@ use super::step::{Effect, Renamed};
 use crate::clock::Hlc;
 use crate::codec::ElementId;
 use crate::sequence::ElementKey;
+use crate::tree::sort_by_key;
 use std::collections::BTreeMap;
 
 /// What a step did to a movable list, in all.
@@ -245,7 +246,7 @@ impl Document {
             self.submit_body(number, body)?;
         }
         // What went last comes first: the others were beside it.
-        deleted.sort_unstable_by_key(|(_, item)| std::cmp::Reverse(item.number));
+        sort_by_key(&mut deleted, |(_, item)| std::cmp::Reverse(item.number));
         deleted
             .into_iter()
             .try_for_each(|(identity, item)| self.insert_again(number, identity, item))

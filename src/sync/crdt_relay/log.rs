@@ -37,8 +37,14 @@ pub trait RelayLog {
     /// The last number whose entry survives a crash.
     fn committed_seq(&self) -> u64;
 
+    /// The last number that the snapshot covers; 0: there is none.
+    fn covered_seq(&self) -> u64;
+
     /// What the entries come after.
-    fn snapshot(&self) -> Option<&RelaySnapshot>;
+    ///
+    /// # Errors
+    /// The storage failed.
+    fn read_snapshot(&self) -> Result<Option<RelaySnapshot>, RelayLogError>;
 
     /// Entries from `after_seq + 1` on, in order: at least one if there is one, else as many as
     /// `bytes_max` allows. `after_seq` is not below that of the snapshot.
@@ -61,8 +67,7 @@ pub trait RelayLog {
 
     /// Entries after the snapshot.
     fn log_length(&self) -> u64 {
-        let covered = self.snapshot().map_or(0, |snapshot| snapshot.up_to_seq);
-        self.last_seq().saturating_sub(covered)
+        self.last_seq().saturating_sub(self.covered_seq())
     }
 }
 
@@ -96,8 +101,14 @@ impl RelayLog for MemoryRelayLog {
         self.last_seq
     }
 
-    fn snapshot(&self) -> Option<&RelaySnapshot> {
-        self.snapshot.as_ref()
+    fn covered_seq(&self) -> u64 {
+        self.snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.up_to_seq)
+    }
+
+    fn read_snapshot(&self) -> Result<Option<RelaySnapshot>, RelayLogError> {
+        Ok(self.snapshot.clone())
     }
 
     fn read(&self, after_seq: u64, bytes_max: usize) -> Result<Vec<Blob>, RelayLogError> {

@@ -12,8 +12,8 @@ use crate::clock::PeerId;
 use crate::codec::{Value, Wtf8String};
 use crate::sync::crdt_sync::lobby::Lobby;
 use crate::sync::crdt_sync::{
-    Message, RelayWelcome, RoomOutput, RoomOutputs, ServerError, ServerEvent, ServerOptions,
-    SessionId,
+    Message, Missed, RelayWelcome, RoomOutput, RoomOutputs, ServerError, ServerEvent,
+    ServerOptions, SessionId,
 };
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, VecDeque};
@@ -64,10 +64,7 @@ impl RelayInput {
         // Also what a client sends that dialled again without a hello (trap 4).
         matches!(
             self,
-            RelayInput::Hello { .. }
-                | RelayInput::Push(_)
-                | RelayInput::StateRequest
-                | RelayInput::Ping { .. }
+            RelayInput::Hello { .. } | RelayInput::Push(_) | RelayInput::StateRequest
         )
     }
 }
@@ -130,7 +127,9 @@ impl RelayRoom {
                 self.join_silently(session, log, now_ms, &mut out)?;
             }
             RelayInput::Push(blobs) => self.push(session, blobs, log, now_ms, &mut out)?,
-            RelayInput::StateRequest => self.welcome(session, log, now_ms, &mut out)?,
+            RelayInput::StateRequest => {
+                self.welcome(session, log, now_ms, &mut out)?;
+            }
             RelayInput::Upload {
                 snapshot,
                 up_to_seq,
@@ -183,14 +182,15 @@ impl RelayRoom {
         Ok(())
     }
 
+    /// False: more is to come.
     fn welcome(
         &mut self,
         session: &SessionId,
         log: &mut dyn RelayLog,
         now_ms: i64,
         out: &mut RoomOutputs,
-    ) -> Result<(), RelayLogError> {
-        let snapshot = log.snapshot().cloned();
+    ) -> Result<bool, RelayLogError> {
+        let snapshot = log.read_snapshot()?;
         let covered = snapshot.as_ref().map_or(0, |snapshot| snapshot.up_to_seq);
         let changes = log.read(covered, self.options.relay_page_bytes)?;
         let seq = covered + changes.len() as u64;
@@ -210,10 +210,10 @@ impl RelayRoom {
         if !complete {
             out.outputs.push(RoomOutput::Behind {
                 session: session.clone(),
-                after_seq: seq,
+                missed: Missed::AfterSeq(seq),
             });
         }
-        Ok(())
+        Ok(complete)
     }
 
     fn push(
@@ -282,7 +282,7 @@ impl RelayRoom {
                 .report(Some(session), ServerError::NotJoined, out);
             return Ok(());
         }
-        let covered = log.snapshot().map_or(0, |snapshot| snapshot.up_to_seq);
+        let covered = log.covered_seq();
         let up_to_seq = u64::try_from(up_to_seq).unwrap_or(0);
         let up_to_seq = up_to_seq.min(log.committed_seq());
         if up_to_seq <= covered {
@@ -310,10 +310,12 @@ impl RelayRoom {
         if !self.lobby.contains(session) {
             return Ok(());
         }
-        let covered = log.snapshot().map_or(0, |snapshot| snapshot.up_to_seq);
+        let covered = log.covered_seq();
         if after_seq < covered {
             // The entries went into a snapshot meanwhile.
-            self.welcome(session, log, now_ms, out)?;
+            if !self.welcome(session, log, now_ms, out)? {
+                return Ok(());
+            }
         } else {
             let changes = log.read(after_seq, self.options.relay_page_bytes)?;
             let seq = after_seq + changes.len() as u64;
@@ -329,12 +331,15 @@ impl RelayRoom {
             if seq < log.last_seq() {
                 out.outputs.push(RoomOutput::Behind {
                     session: session.clone(),
-                    after_seq: seq,
+                    missed: Missed::AfterSeq(seq),
                 });
                 return Ok(());
             }
         }
         self.lobby.tell_presences(session, out);
+        out.outputs.push(RoomOutput::CaughtUp {
+            session: session.clone(),
+        });
         Ok(())
     }
 }

@@ -27,6 +27,6 @@ pub use client::{
 };
 pub use frame::{Framing, Limits, SharedMessage};
 pub use message::{Message, MessageError, RelayWelcome};
-pub use room::{Room, RoomInput, RoomOutput, RoomOutputs};
+pub use room::{Missed, Room, RoomInput, RoomOutput, RoomOutputs};
 pub use server::{ConnectionAction, Refusal, ServerConnection, ServerOptions};
 pub use server_event::{ServerError, ServerEvent, SessionId};

@@ -12,6 +12,8 @@ use super::{Message, ServerError, ServerEvent, ServerOptions, SessionId, SharedM
 use crate::clock::{OperationId, PeerId, VersionVector};
 use crate::codec::{Change, Snapshot, Value, Wtf8String};
 use crate::replica::Replica;
+use crate::sync::causal;
+use crate::sync::crdt_sync::batch::split;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -81,16 +83,30 @@ pub enum RoomOutput {
         /// The message; take `frame(framing)` of it.
         message: Arc<SharedMessage>,
     },
-    /// A session of a relay is to get what follows this entry, once it has read what was sent:
-    /// until then broadcasts pass it by.
+    /// A session is to get more, once it has read what was sent: until then broadcasts pass it by.
     Behind {
         /// The session.
         session: SessionId,
-        /// The number of the last entry that it was sent.
-        after_seq: u64,
+        /// What it will have then.
+        missed: Missed,
+    },
+    /// What was sent to the session makes up for the broadcasts that passed it by: it gets them
+    /// again from now on.
+    CaughtUp {
+        /// The session.
+        session: SessionId,
     },
     /// Tell the application.
     Event(ServerEvent),
+}
+
+/// What a session has of a room, when broadcasts of the room passed it by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Missed {
+    /// Everything up to this version of the document.
+    After(Arc<VersionVector>),
+    /// Every entry of a relay's log up to this one.
+    AfterSeq(u64),
 }
 
 /// What a message led to.
@@ -222,7 +238,7 @@ impl Room {
             persist: true,
             ..RoomOutputs::default()
         };
-        let changes = crate::sync::causal::sorted(replica.changes_newer_than(seen));
+        let changes = causal::sorted(replica.changes_newer_than(seen));
         self.broadcast_changes(changes, None, replica, &mut out);
         out
     }
@@ -320,7 +336,8 @@ impl Room {
         });
     }
 
-    /// Everything in one message instead of the broadcasts that were dropped.
+    /// Everything instead of the broadcasts that were dropped; what is much in parts, so that one
+    /// is all that waits for the session in memory.
     fn catch_up(
         &mut self,
         session: &SessionId,
@@ -331,14 +348,35 @@ impl Room {
         if !self.is_subscribed(session) {
             return;
         }
+        let lacking = causal::sorted(replica.changes_newer_than(since));
+        let mut parts = split(lacking, self.options.broadcast_bytes_max).into_iter();
+        let part = parts.next().unwrap_or_default();
+        let more = parts.next().is_some();
+        let snapshot = needed_snapshot(replica, Some(since));
+        let mut has = since.clone();
+        if let Some(snapshot) = &snapshot {
+            has.merge(snapshot.vector());
+        }
+        for change in &part {
+            has.update(change.id.peer, change.id.hlc);
+        }
         let message = Message::DocumentStatus {
             document_id: self.wire_id(),
-            snapshot: needed_snapshot(replica, Some(since)),
-            changes: Some(replica.changes_newer_than(since)),
+            snapshot,
+            changes: Some(part),
             version_vector: replica.version_vector(),
         };
         out.send(session, message);
+        if more {
+            return out.outputs.push(RoomOutput::Behind {
+                session: session.clone(),
+                missed: Missed::After(Arc::new(has)),
+            });
+        }
         self.lobby.tell_presences(session, out);
+        out.outputs.push(RoomOutput::CaughtUp {
+            session: session.clone(),
+        });
     }
 
     fn ping(

@@ -192,7 +192,7 @@ impl ServerConnection {
         self.framing.get_or_insert(Framing::of(frame));
         match frame::decode(frame, &self.options.limits) {
             Ok(message) => match self.relay_input(message) {
-                Relayed::Input(document_id, input) => self.to_relay(document_id, input, now_ms),
+                Relayed::Input(document_id, input) => self.for_relay(document_id, input, now_ms),
                 Relayed::WrongMode(document_id, message_type) => {
                     self.wrong_mode(document_id, message_type)
                 }

@@ -390,7 +390,7 @@ mod tests {
     fn each_channel_keeps_its_order_and_every_byte() {
         for seed in 0..200 {
             let mut rng = Rng::new(seed);
-            let mut queue = FairQueue::new(1 + rng.below(50) as usize);
+            let mut queue = FairQueue::new(1 + rng.below(50));
             let mut expected: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
             let mut got: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
             let mut assembly = Assembly::default();

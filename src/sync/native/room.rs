@@ -271,16 +271,6 @@ impl<R: NativeReplica> Room<R> {
         !self.members.is_empty()
     }
 
-    /// Tells everybody whether what is taken reaches the disk.
-    pub fn durability(&self, durable: bool) -> RoomOutputs {
-        let mut out = RoomOutputs::default();
-        for (session, member) in &self.members {
-            let channel = member.channel;
-            out.send(session, channel, &Message::Durability { channel, durable });
-        }
-        out
-    }
-
     #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
     fn join(
         &mut self,

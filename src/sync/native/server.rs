@@ -216,19 +216,19 @@ impl ServerConnection {
             Message::Ping(number) => vec![send(0, &Message::Pong(number))],
             Message::Join(channel, join) => self.join(channel, join),
             Message::Changes { channel, container } => {
-                self.to_room(channel, RoomInput::Changes(container))
+                self.for_room(channel, RoomInput::Changes(container))
             }
             Message::Update {
                 channel,
                 begins,
                 update,
-            } => self.to_room(channel, RoomInput::Update { begins, update }),
+            } => self.for_room(channel, RoomInput::Update { begins, update }),
             Message::Presence { channel, state } => {
-                self.to_room(channel, RoomInput::Presence(state))
+                self.for_room(channel, RoomInput::Presence(state))
             }
             Message::Leave(channel) => {
                 self.assembly.forget(channel);
-                let actions = self.to_room(channel, RoomInput::Leave);
+                let actions = self.for_room(channel, RoomInput::Leave);
                 self.channels.remove(&channel);
                 actions
             }
@@ -308,7 +308,7 @@ impl ServerConnection {
         }]
     }
 
-    fn to_room(&mut self, channel: u32, input: RoomInput) -> Vec<ConnectionAction> {
+    fn for_room(&mut self, channel: u32, input: RoomInput) -> Vec<ConnectionAction> {
         match self.channels.get(&channel) {
             Some(document_id) => vec![ConnectionAction::ToRoom {
                 channel,

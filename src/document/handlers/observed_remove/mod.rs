@@ -21,6 +21,7 @@ use super::operation::{Class, Events, Place, kind};
 use crate::clock::{Hlc, OperationId, OrderKey, PeerId};
 use crate::codec::{DecodeError, Reader};
 use crate::document::{MapOp, ValueCodec};
+use crate::tree::sort_by_key;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -301,7 +302,7 @@ impl<V: Held> ObservedRemove<V> {
         if events.is_some() {
             let holders = tags.iter().flat_map(|tag| self.holders_of(*tag));
             watched.extend(holders);
-            watched.sort_unstable();
+            sort_by_key(&mut watched, |element| *element);
             watched.dedup();
         }
         self.watched(events, &watched, |state| {
@@ -361,7 +362,7 @@ impl<V: Held> ObservedRemove<V> {
                     .iter()
                     .flat_map(|touched| self.holders_touched(*touched)),
             );
-            watched.sort_unstable();
+            sort_by_key(&mut watched, |element| *element);
             watched.dedup();
         }
         self.watched(events, &watched, |state| {

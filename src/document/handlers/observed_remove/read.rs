@@ -7,6 +7,7 @@ use crate::codec::json::UnsupportedValue;
 use crate::codec::{Reader, Value};
 use crate::document::handlers::identity::{Form, Identified};
 use crate::document::handlers::operation::{Class, Operation, Place, kind};
+use crate::tree::sort_by_key;
 use std::sync::Arc;
 
 /// An element that is there.
@@ -51,7 +52,7 @@ impl<V: Held> ObservedRemove<V> {
                 (add, kill.filter(|kill| view.sees(*kill)))
             })
             .collect();
-        lives.sort_unstable_by_key(|(add, _)| add.place());
+        sort_by_key(&mut lives, |(add, _)| add.place());
         let mut lives = lives.into_iter();
         let (mut start, mut until) = lives.next()?;
         for (add, kill) in lives {
@@ -122,7 +123,9 @@ impl<V: Held> ObservedRemove<V> {
     pub(in crate::document::handlers) fn sorted(&self, view: View) -> Vec<Shown<'_, V>> {
         let all = (0..self.elements.len() as u32).map(ElementIdx);
         let mut shown: Vec<_> = all.filter_map(|at| self.shown(at, view)).collect();
-        shown.sort_unstable_by_key(|shown| (shown.seeded != V::SEEDED_FIRST, shown.place));
+        sort_by_key(&mut shown, |shown| {
+            (shown.seeded != V::SEEDED_FIRST, shown.place)
+        });
         shown
     }
 
@@ -189,7 +192,7 @@ impl<V: Held> ObservedRemove<V> {
             .adds_of(element)
             .map(|(tag, add)| (add.place(), tag))
             .collect();
-        tags.sort_unstable();
+        sort_by_key(&mut tags, |entry| *entry);
         tags.into_iter().map(|(_, tag)| tag).collect()
     }
 

@@ -8,6 +8,7 @@ use crate::document::ValueCodec;
 use crate::document::handlers::identity::{Form, Identified};
 use crate::document::handlers::operation::{Class, Place};
 use crate::document::handlers::stored_places::{PlaceReader, PlaceWriter};
+use crate::tree::sort_by_key;
 
 const SEEDED: u8 = 1;
 const UNSEEDED: u8 = 1 << 1;
@@ -58,7 +59,7 @@ impl<V: Held> ObservedRemove<V> {
         }
         // In an order, so that equal states give equal bytes.
         let mut burials: Vec<(&Tag, &Place)> = self.burials.iter().collect();
-        burials.sort_unstable();
+        sort_by_key(&mut burials, |entry| *entry);
         write_uvarint(&mut out.out, burials.len() as u64);
         for (tag, place) in burials {
             out.id(*tag);

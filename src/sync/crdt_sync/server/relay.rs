@@ -9,6 +9,10 @@ use crate::sync::crdt_sync::{Message, ServerError};
 use std::sync::Arc;
 
 /// What a message is to the relay mode.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is made"
+)]
 pub(super) enum Relayed {
     /// One of its own.
     Input(Wtf8String, RelayInput),
@@ -130,7 +134,7 @@ impl ServerConnection {
         ]
     }
 
-    pub(super) fn to_relay(
+    pub(super) fn for_relay(
         &mut self,
         document_id: Wtf8String,
         input: RelayInput,
