@@ -103,13 +103,13 @@ impl Server {
                         access,
                         deflate: true,
                     };
-                    self.to_room(session, &document_id, channel, input);
+                    self.in_room(session, &document_id, channel, input);
                 }
                 ConnectionAction::ToRoom {
                     channel,
                     document_id,
                     input,
-                } => self.to_room(session, &document_id, channel, input),
+                } => self.in_room(session, &document_id, channel, input),
                 ConnectionAction::Close { code, .. } => {
                     self.ends.get_mut(session).unwrap().closed = Some(code);
                 }
@@ -122,7 +122,7 @@ impl Server {
         self.ends.get_mut(session).unwrap().queue.push(outgoing);
     }
 
-    fn to_room(&mut self, session: &SessionId, name: &str, channel: u32, input: RoomInput) {
+    fn in_room(&mut self, session: &SessionId, name: &str, channel: u32, input: RoomInput) {
         let full = self.full.clone();
         let (document, room) = self.room(name);
         let seen = document.version_vector();
@@ -372,7 +372,7 @@ fn a_slow_reader_gets_one_update_when_it_reads_again() {
     assert!(!two.get(&mut server, 1), "nothing is queued for it");
     server.full.clear();
     let session = two.session.clone();
-    server.to_room(&session, "doc", 1, RoomInput::Ready);
+    server.in_room(&session, "doc", 1, RoomInput::Ready);
     two.got = (0, 0);
     two.pump(&mut server);
     assert_eq!(two.got.0, 1);
@@ -398,7 +398,7 @@ fn who_may_not_write_keeps_its_edits_until_it_may() {
     // The right comes: what waited is sent.
     server.access = Access::ALL;
     let session = site.session.clone();
-    server.to_room(&session, "doc", 1, RoomInput::Access(Access::ALL));
+    server.in_room(&session, "doc", 1, RoomInput::Access(Access::ALL));
     site.pump(&mut server);
     assert_eq!(content(&mut server.room("doc").0), "mine");
     assert!(site.client.progress(key, &site.documents[&key]).synced);
@@ -407,7 +407,7 @@ fn who_may_not_write_keeps_its_edits_until_it_may() {
         read: true,
         write: false,
     };
-    server.to_room(&session, "doc", 1, RoomInput::Access(read_only));
+    server.in_room(&session, "doc", 1, RoomInput::Access(read_only));
     site.edit(key, |document| insert(document, 0, "still "));
     site.send(&mut server);
     site.pump(&mut server);
@@ -416,7 +416,7 @@ fn who_may_not_write_keeps_its_edits_until_it_may() {
         Some(DocumentPhase::ReadOnly(Code::ReadOnly))
     );
     assert_eq!(site.client.progress(key, &site.documents[&key]).pending, 1);
-    server.to_room(&session, "doc", 1, RoomInput::Access(Access::ALL));
+    server.in_room(&session, "doc", 1, RoomInput::Access(Access::ALL));
     site.pump(&mut server);
     assert_eq!(content(&mut server.room("doc").0), "still mine");
     assert_eq!(site.client.progress(key, &site.documents[&key]).pending, 0);
@@ -487,7 +487,7 @@ fn presence_is_bound_to_its_connection() {
     two.send(&mut server);
     assert_eq!(presences(&two), [(1, b"here".to_vec())]);
     let session = one.session.clone();
-    server.to_room(&session, "doc", 1, RoomInput::Leave);
+    server.in_room(&session, "doc", 1, RoomInput::Leave);
     two.pump(&mut server);
     assert_eq!(presences(&two)[1], (1, Vec::new()), "gone with it");
     assert!(presences(&one).is_empty(), "nobody hears of itself");

@@ -531,30 +531,14 @@ impl StoredDocument {
         tracked.unwrap_or(self.epoch)
     }
 
-    /// The same, on the device: a new document without edits is stored first, because an epoch that
-    /// somebody heard of must not change.
-    ///
-    /// # Errors
-    /// Of the device.
-    pub fn stored_epoch(&self) -> Result<u64, StoreError> {
-        if let Some(tracker) = &self.tracker {
-            if tracker.revision() == 0 {
-                tracker.attach(&[])?;
-            }
-        }
-        Ok(self.epoch())
-    }
-
-    /// Stores that there is the document, with its epoch, if that is not stored yet: before the epoch
-    /// is told to somebody who keeps it. May block for a transaction.
+    /// Puts on the device that there is the document, with its epoch: a new one without edits is
+    /// not stored, and an epoch that somebody heard of must not change.
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`]; of the device.
     pub fn establish(&self) -> Result<(), StoreError> {
-        match &self.tracker {
-            Some(tracker) => tracker.establish(),
-            None => Err(StoreError::ReadOnly),
-        }
+        let tracker = self.tracker.as_ref().ok_or(StoreError::ReadOnly)?;
+        tracker.establish()
     }
 
     /// Waits until everything committed so far is on the device.

@@ -277,13 +277,9 @@ impl Tracker {
 
     /// Stores that there is the document, if that is not stored yet.
     pub fn establish(&self) -> Result<(), StoreError> {
-        let backend = self.hub.backend();
-        match backend.contains(&self.name)? {
-            true => Ok(()),
-            false => {
-                let write = Write::new(&self.name, self.meta(), Content::Keep);
-                backend.commit(&[write]).map(drop)
-            }
+        match self.revision() {
+            0 => self.attach(&[]),
+            _ => Ok(()),
         }
     }
 

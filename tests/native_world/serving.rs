@@ -148,7 +148,11 @@ impl World {
         let mut outputs: Vec<Output> = done.outputs.into_iter().map(Output::Native).collect();
         if done.applied > 0 {
             let told = server.room.document_changed(&server.seen, &server.document);
-            outputs.extend(told.outputs.into_iter().map(|output| Output::Crdt(Box::new(output))));
+            outputs.extend(
+                told.outputs
+                    .into_iter()
+                    .map(|output| Output::Crdt(Box::new(output))),
+            );
         }
         server.seen = server.document.version_vector();
         self.hold(done.persist, outputs);
@@ -160,7 +164,11 @@ impl World {
         let done = server
             .room
             .handle(session, input, &mut server.document, now);
-        let outputs = done.outputs.into_iter().map(|output| Output::Crdt(Box::new(output))).collect();
+        let outputs = done
+            .outputs
+            .into_iter()
+            .map(|output| Output::Crdt(Box::new(output)))
+            .collect();
         self.hold(done.persist || !self.is_stored(), outputs);
         if done.persist {
             self.tell_native();
@@ -187,7 +195,11 @@ impl World {
     pub(super) fn tell_foreign(&mut self) {
         let server = &mut self.server;
         let told = server.room.document_changed(&server.seen, &server.document);
-        let outputs = told.outputs.into_iter().map(|output| Output::Crdt(Box::new(output))).collect();
+        let outputs = told
+            .outputs
+            .into_iter()
+            .map(|output| Output::Crdt(Box::new(output)))
+            .collect();
         self.hold(true, outputs);
         self.tell_native();
     }

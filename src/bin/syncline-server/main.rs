@@ -22,13 +22,13 @@ const USAGE: &str = "\
 Usage: syncline-server [serve] [OPTIONS]
 
   serve     serves documents over WebSocket (the default)
-  token     makes a token for a client
   inspect   says what is in a store
   verify    reads and decodes everything in a store; repairs
   backup    copies a store into a verified file
   restore   makes a store of a backup, or puts one document back
   export    writes one document into a file
   import    makes a document of such a file, or takes over a crdt_lf database
+  token     makes a token for a client
 
   --help     print this; behind a subcommand: what it takes
   --version  print the version
@@ -41,13 +41,13 @@ type Subcommand = fn(Arguments) -> Result<(), Failure>;
 /// Name, what to print for `--help`, and what to do.
 const SUBCOMMANDS: [(&str, &str, Subcommand); 8] = [
     ("serve", serve::USAGE, serve::run),
-    ("token", token::USAGE, token::run),
     ("inspect", inspect::USAGE, inspect::run),
     ("verify", verify::USAGE, verify::run),
     ("backup", backup::USAGE, backup::run),
     ("restore", backup::RESTORE_USAGE, backup::restore),
     ("export", exchange::EXPORT_USAGE, exchange::export),
     ("import", exchange::IMPORT_USAGE, exchange::import),
+    ("token", token::USAGE, token::run),
 ];
 
 fn main() -> ExitCode {
