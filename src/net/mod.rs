@@ -45,6 +45,7 @@ mod outbox;
 mod pages;
 #[cfg(feature = "server")]
 mod refusal;
+#[cfg(feature = "server")]
 mod relay_room;
 #[cfg(feature = "server")]
 mod releases;

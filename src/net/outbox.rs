@@ -7,7 +7,9 @@
 
 #[cfg(feature = "server")]
 use crate::sync::crdt_sync::Missed;
-use crate::sync::native::{FairQueue, Outgoing};
+use crate::sync::native::FairQueue;
+#[cfg(feature = "server")]
+use crate::sync::native::Outgoing;
 use parking_lot::Mutex;
 #[cfg(feature = "server")]
 use std::collections::HashMap;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 #[cfg(feature = "server")]
 use std::time::Duration;
-#[cfg(any(feature = "server", test))]
+#[cfg(feature = "server")]
 use std::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
@@ -115,14 +117,14 @@ impl Outbox {
     }
 
     /// The connection speaks the native dialect: its rooms look at [`is_full`](Self::is_full).
-    #[cfg(any(feature = "server", test))]
+    #[cfg(feature = "server")]
     pub fn take_turns(&self, part_bytes: usize) {
         let fair = &mut self.state.lock().fair;
         fair.get_or_insert_with(|| FairQueue::new(part_bytes));
     }
 
     /// Queues something of the native dialect. False: the connection ends.
-    #[cfg(any(feature = "server", test))]
+    #[cfg(feature = "server")]
     pub fn push_outgoing(&self, outgoing: Outgoing) -> bool {
         let mut state = self.state.lock();
         let open = state.close.is_none() && !state.overflowed;
@@ -135,7 +137,7 @@ impl Outbox {
     }
 
     /// The peer takes no larger frames.
-    #[cfg(any(feature = "server", test))]
+    #[cfg(feature = "server")]
     pub fn limit_parts(&self, bytes_max: usize) {
         if let Some(fair) = &mut self.state.lock().fair {
             fair.limit_parts(bytes_max);
@@ -327,6 +329,7 @@ impl Outbox {
         Unsettled {
             outbox: self.clone(),
             bytes,
+            #[cfg(feature = "server")]
             since: Instant::now(),
         }
     }
@@ -392,6 +395,7 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 pub(super) struct Unsettled {
     outbox: Arc<Outbox>,
     bytes: usize,
+    #[cfg(feature = "server")]
     since: Instant,
 }
 
