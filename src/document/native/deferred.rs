@@ -38,6 +38,10 @@ struct AuthorClocks {
 impl Document {
     /// The texts whose rows an import of so many changes may collect, by handler.
     pub(super) fn deferrable(&self, changes: u64) -> Vec<Option<Deferred>> {
+        #[cfg(test)]
+        if tests::ONE_BY_ONE.get() {
+            return Vec::new();
+        }
         if changes < CHANGES_MIN || self.transaction.is_some() {
             return Vec::new();
         }
@@ -278,10 +282,157 @@ fn fold_singly(fugue: &mut FugueState, history: &History, sink: &mut FugueSink<'
 mod tests {
     use super::super::tests::{edit, empty, registered, values};
     use crate::clock::VersionVector;
+    use crate::codec::native::{Kind, container};
     use crate::document::types::{Commit, HandlerDelta};
     use crate::document::{Document, Origin};
-    use crate::replica::Replica as _;
+    use crate::replica::{ImportOutcome, Replica as _};
     use crate::testing::Rng;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Nothing is collected: the oracle for imports that collect, of the same bytes.
+        pub(super) static ONE_BY_ONE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    fn import(copy: &mut Document, native: &[u8], one_by_one: bool) -> ImportOutcome {
+        ONE_BY_ONE.set(one_by_one);
+        let outcome = copy.import_native(native, &[], Origin::Remote);
+        ONE_BY_ONE.set(false);
+        copy.check();
+        outcome.unwrap()
+    }
+
+    /// All that anybody can see of a document, the order of its log included.
+    fn ensure_same(a: &Document, b: &Document, context: &str) {
+        assert_eq!(values(a), values(b), "{context}");
+        assert_eq!(a.export_list(), b.export_list(), "{context}");
+        assert_eq!(a.frontiers(), b.frontiers(), "{context}");
+        assert_eq!(a.version_vector(), b.version_vector(), "{context}");
+        let native = |document: &Document| document.export_native(&VersionVector::new());
+        assert_eq!(native(a), native(b), "{context}");
+    }
+
+    /// Oracle: the import of the same bytes without collecting, so that everything comes in one
+    /// order: whole or in two halves, into nothing or besides other content, watched or not. Then
+    /// both are edited on, also by others at the same time, and what was done goes both ways.
+    #[test]
+    fn collecting_shows_nowhere() {
+        for seed in 0..45 {
+            let mut rng = Rng::new(seed);
+            let writers = 1 + seed as usize % 3;
+            let edits = [3, 30, 90][rng.below(3)];
+            let source = written(&mut rng, writers, edits);
+            let whole = source.export_native(&VersionVector::new());
+            let mut early = registered(empty(9));
+            let changes = source.all_changes();
+            let half = changes[..rng.below(changes.len() + 1)].to_vec();
+            early.import_changes(half, &[], Origin::Remote).unwrap();
+            let first = early.export_native(&VersionVector::new());
+            let rest = source.export_native(&early.version_vector());
+            let mut other = registered(empty(3));
+            import(&mut other, &whole, true);
+            (0..4).for_each(|_| edit(&mut other, &mut rng));
+            let theirs = other.export_native(&source.version_vector());
+            for case in 0..16 {
+                let (peer, is_watched) = ([1, 2][case & 1], case & 2 != 0);
+                let (in_halves, has_content) = (case & 4 != 0, case & 8 != 0);
+                let context = format!("seed {seed}, case {case}");
+                let mut copies = [registered(empty(peer)), registered(empty(peer))];
+                let mut outcomes = Vec::new();
+                for (nth, copy) in copies.iter_mut().enumerate() {
+                    if has_content && peer == 2 {
+                        let mut rng = Rng::new(seed + 2000);
+                        (0..4).for_each(|_| edit(copy, &mut rng));
+                    }
+                    copy.set_recording(is_watched);
+                    copy.observe_all(is_watched);
+                    let parts = if in_halves {
+                        vec![&first, &rest]
+                    } else {
+                        vec![&whole]
+                    };
+                    for part in parts {
+                        outcomes.push(import(copy, part, nth == 1));
+                    }
+                }
+                let (left, right) = outcomes.split_at(outcomes.len() / 2);
+                assert_eq!(left, right, "{context}");
+                let [copy, expected] = &mut copies;
+                ensure_same(copy, expected, &context);
+                let commits = |copy: &mut Document| format!("{:?}", copy.take_commits());
+                assert_eq!(commits(copy), commits(expected), "{context}");
+                let seen = copy.version_vector();
+                for copy in &mut copies {
+                    let mut rng = Rng::new(seed + 1000);
+                    (0..6).for_each(|_| edit(copy, &mut rng));
+                    copy.check();
+                }
+                let [copy, expected] = &mut copies;
+                ensure_same(copy, expected, &context);
+                assert_eq!(commits(copy), commits(expected), "{context}");
+                let mine = copy.export_native(&seen);
+                for copy in &mut copies {
+                    import(copy, &theirs, false);
+                }
+                let [copy, expected] = &mut copies;
+                ensure_same(copy, expected, &context);
+                assert_eq!(commits(copy), commits(expected), "{context}");
+                // And to one who knew the rest.
+                let mut back = registered(empty(4));
+                import(&mut back, &whole, true);
+                import(&mut back, &theirs, true);
+                if !(has_content && peer == 2) {
+                    import(&mut back, &mine, true);
+                    let text = |document: &Document| {
+                        let text = document.find_handler("text").unwrap();
+                        document.handler_value(text)
+                    };
+                    assert_eq!(text(&back), text(copy), "{context}");
+                }
+                for copy in &mut copies {
+                    copy.replay_all();
+                }
+                let [copy, expected] = &mut copies;
+                ensure_same(copy, expected, &context);
+            }
+        }
+    }
+
+    /// Oracle: as above, for histories whose origins and removals are forged.
+    #[test]
+    fn collecting_forged_histories_shows_nowhere() {
+        let mut taken = 0;
+        for seed in 0..12 {
+            let mut rng = Rng::new(seed);
+            let source = written(&mut rng, 1 + seed as usize % 3, 20);
+            let bytes = source.export_native(&VersionVector::new());
+            let opened = container::open(&bytes, Kind::Changes).unwrap();
+            for at in 0..opened.body.len() {
+                let mut body = opened.body.to_vec();
+                body[at] ^= 1 << rng.below(8);
+                let forged = container::seal(Kind::Changes, opened.columns, &[&body]);
+                let context = format!("seed {seed}, byte {at}");
+                let mut copies = [registered(empty(2)), registered(empty(2))];
+                copies.iter_mut().for_each(|copy| copy.set_recording(true));
+                let [copy, expected] = &mut copies;
+                let outcome = copy.import_native(&forged, &[], Origin::Remote);
+                ONE_BY_ONE.set(true);
+                let of_expected = expected.import_native(&forged, &[], Origin::Remote);
+                ONE_BY_ONE.set(false);
+                assert_eq!(outcome, of_expected, "{context}");
+                taken += u32::from(outcome.is_ok());
+                copy.check();
+                ensure_same(copy, expected, &context);
+                for copy in &mut copies {
+                    let mut rng = Rng::new(seed + 1000);
+                    (0..4).for_each(|_| edit(copy, &mut rng));
+                }
+                let [copy, expected] = &mut copies;
+                ensure_same(copy, expected, &context);
+            }
+        }
+        assert!(taken > 500, "{taken}");
+    }
 
     /// What some people made of a document, now and then taking in what others did.
     fn written(rng: &mut Rng, writers: usize, edits: usize) -> Document {
