@@ -235,3 +235,19 @@ pub fn write_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
     write_uvarint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_in_a_text_says_where_it_is_in_the_input() {
+        let bytes = b"\x01\x04ab\xffd\x00x\xffy";
+        let mut reader = Reader::new(bytes);
+        reader.take(1, "").unwrap();
+        assert_eq!(reader.text().unwrap_err().offset, 4);
+        assert_eq!(reader.offset(), 6);
+        reader.take(1, "").unwrap();
+        assert_eq!(reader.rest_text().unwrap_err().offset, 8);
+    }
+}

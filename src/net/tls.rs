@@ -11,8 +11,10 @@ use std::fmt;
 use std::sync::Arc;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+#[cfg(feature = "server")]
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 #[cfg(feature = "server")]
 pub use identity::TlsIdentity;
