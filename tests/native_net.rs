@@ -185,3 +185,95 @@ fn rights_come_and_go_while_connected() {
     drop(client);
     drop(server);
 }
+
+/// A second channel of a document is refused; that it ends must not hide the first from whoever
+/// revokes.
+#[test]
+fn a_second_channel_of_a_document_does_not_outlive_a_revocation() {
+    use loopback::RawSocket;
+    use syncline::net::Access;
+    use syncline::sync::native::{Hello, Join, Limits, Message, frame};
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+    fn send(socket: &mut RawSocket, message: &Message) {
+        let bytes = frame::encode(message);
+        socket
+            .send(tokio_tungstenite::tungstenite::Message::binary(bytes))
+            .unwrap();
+    }
+
+    fn until(socket: &mut RawSocket, wanted: impl Fn(&Message) -> bool) {
+        loop {
+            let tokio_tungstenite::tungstenite::Message::Binary(bytes) = socket.read().unwrap()
+            else {
+                continue;
+            };
+            if wanted(&frame::decode(&bytes, &Limits::default()).unwrap()) {
+                return;
+            }
+        }
+    }
+
+    let (server, address) = serve(ServerOptions::default(), None);
+    let request = format!("ws://{address}/").into_client_request();
+    let mut request = request.unwrap();
+    let protocol = "syncline.v1".parse().unwrap();
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", protocol);
+    let (mut socket, _) = tokio_tungstenite::tungstenite::connect(request).unwrap();
+    if let tokio_tungstenite::tungstenite::stream::MaybeTlsStream::Plain(stream) = socket.get_ref()
+    {
+        stream.set_read_timeout(Some(LONG)).unwrap();
+    }
+    let hello = Hello {
+        version_min: 1,
+        version_max: 1,
+        features: 0,
+        frame_bytes_max: 1 << 20,
+        message_bytes_max: 1 << 20,
+        agent: String::new(),
+    };
+    send(&mut socket, &Message::Hello(hello));
+    let join = Join {
+        document_id: ROOM.to_owned(),
+        token: Vec::new(),
+        peer: document(ROOM).peer_id(),
+        write: true,
+        epoch: None,
+        vector: Default::default(),
+        resume: None,
+    };
+    send(&mut socket, &Message::Join(1, join.clone()));
+    until(&mut socket, |message| {
+        matches!(message, Message::Joined(1, _))
+    });
+    send(&mut socket, &Message::Join(2, join));
+    until(&mut socket, |message| {
+        matches!(
+            message,
+            Message::Refused {
+                channel: 2,
+                code: Code::AlreadyJoined,
+                ..
+            }
+        )
+    });
+    send(&mut socket, &Message::Leave(2));
+    until(&mut socket, |message| matches!(message, Message::Left(2)));
+    assert_eq!(server.clients(Some(ROOM)).len(), 1);
+    assert_eq!(server.evict(None, Some(ROOM), "enough"), 1);
+    until(&mut socket, |message| {
+        matches!(
+            message,
+            Message::Refused {
+                channel: 1,
+                code: Code::Forbidden,
+                ..
+            }
+        )
+    });
+    assert_eq!(server.set_access("anybody", None, Access::Read, ""), 0);
+    drop(socket);
+    drop(server);
+}

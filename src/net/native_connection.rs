@@ -172,7 +172,7 @@ impl Connection<'_> {
         let create = access.write && join.write && self.server.protocol.create_documents;
         let room = Rooms::<LiveRoom>::get(&self.server, &document_id, create).await;
         let room = room.map_err(|refusal| {
-            self.session.permissions.forget(&document_id);
+            self.forget_permission(&document_id);
             code_of(refusal)
         })?;
         let deflate = self.deflate;
@@ -298,8 +298,17 @@ impl Connection<'_> {
             // It never reached its room.
             return self.answer(ServerConnection::left(channel));
         };
-        self.session.permissions.forget(&joined.document_id);
+        self.forget_permission(&joined.document_id);
         leave(&self.server, &joined.room, &self.session.id, channel).await;
+    }
+
+    /// Only with the last channel of a document: a second one was refused, but the first goes on,
+    /// and whoever revokes must find it.
+    fn forget_permission(&self, document_id: &Arc<str>) {
+        let mut joined = self.joined.values();
+        if !joined.any(|joined| joined.document_id == *document_id) {
+            self.session.permissions.forget(document_id);
+        }
     }
 
     async fn end(&mut self) {

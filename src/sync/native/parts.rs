@@ -57,6 +57,10 @@ impl Outgoing {
     }
 }
 
+/// What a frame that waits costs beside its bytes, about: answers of two bytes must not add up to
+/// more than the bounds say.
+const FRAME_COST: usize = 128;
+
 /// See the module. Memory: the frames that wait.
 #[derive(Debug)]
 pub struct FairQueue {
@@ -70,7 +74,7 @@ pub struct FairQueue {
     acknowledged: BTreeMap<(u32, u64), u64>,
     /// Bytes of small frames since a large one had its turn.
     small_in_turn: usize,
-    /// Bytes of frames; states are shared and not counted.
+    /// Bytes of frames and [`FRAME_COST`] for each; states are shared and not counted.
     bytes: usize,
 }
 
@@ -109,7 +113,7 @@ impl FairQueue {
         self.part_bytes = self.part_bytes.min(fits).max(1);
     }
 
-    /// Bytes that wait, shared states not counted.
+    /// Bytes that wait and a little for each frame, shared states not counted.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -123,7 +127,7 @@ impl FairQueue {
     pub fn push(&mut self, outgoing: Outgoing) {
         match outgoing {
             Outgoing::Frame { channel, bytes } => {
-                self.bytes += bytes.len();
+                self.bytes += bytes.len() + FRAME_COST;
                 self.append(channel, Item::Frame { bytes, sent: 0 });
             }
             Outgoing::State {
@@ -171,7 +175,7 @@ impl FairQueue {
     fn clear(&mut self, channel: u32) {
         for item in self.lanes.remove(&channel).unwrap_or_default() {
             if let Item::Frame { bytes, sent } = item {
-                self.bytes -= bytes.len() - sent;
+                self.bytes -= bytes.len() - sent + FRAME_COST;
             }
         }
         self.small.retain(|other| *other != channel);
@@ -209,7 +213,7 @@ impl FairQueue {
         let (frame, done) = match lane.front_mut().expect("no lane is empty") {
             Item::Frame { bytes, sent } if *sent == 0 && bytes.len() <= part_bytes => {
                 let bytes = std::mem::take(bytes);
-                self.bytes -= bytes.len();
+                self.bytes -= bytes.len() + FRAME_COST;
                 self.small_in_turn += bytes.len();
                 (bytes, true)
             }
@@ -219,7 +223,11 @@ impl FairQueue {
                 part.extend_from_slice(&bytes[*sent..end]);
                 self.bytes -= end - *sent;
                 *sent = end;
-                (part, end == bytes.len())
+                let done = end == bytes.len();
+                if done {
+                    self.bytes -= FRAME_COST;
+                }
+                (part, done)
             }
             Item::State { state, offset } => {
                 let total = state.bytes.len();
@@ -254,7 +262,7 @@ impl FairQueue {
             assert!(!there.contains(channel));
             for item in lane {
                 if let Item::Frame { bytes: frame, sent } = item {
-                    bytes += frame.len() - sent;
+                    bytes += frame.len() - sent + FRAME_COST;
                 }
             }
         }
@@ -263,6 +271,9 @@ impl FairQueue {
         assert!(self.acknowledged.values().all(|count| *count > 0));
     }
 }
+
+/// Channels of which parts may wait at a time, whatever they hold: more than anybody joins.
+const INCOMPLETE_MAX: usize = 1 << 16;
 
 /// Parts of frames that are not complete.
 #[derive(Debug, Default)]
@@ -275,7 +286,7 @@ impl Assembly {
     /// Takes a part; the frame when it is complete.
     ///
     /// # Errors
-    /// More waits than [`Limits::message_bytes_max`].
+    /// More waits than [`Limits::message_bytes_max`], or on too many channels.
     pub fn add(
         &mut self,
         channel: u32,
@@ -285,6 +296,9 @@ impl Assembly {
     ) -> Result<Option<Vec<u8>>, FrameError> {
         if self.bytes.saturating_add(part.len()) > limits.message_bytes_max {
             return Err(FrameError::Limit("message_bytes_max"));
+        }
+        if self.parts.len() >= INCOMPLETE_MAX && !self.parts.contains_key(&channel) {
+            return Err(FrameError::Limit("channels with parts"));
         }
         let whole = self.parts.entry(channel).or_default();
         whole.extend_from_slice(part);
@@ -462,5 +476,23 @@ mod tests {
             assembly.add(2, true, &[1; 5], &limits),
             Ok(Some(vec![1; 5]))
         );
+    }
+
+    #[test]
+    fn small_answers_and_empty_parts_count() {
+        let mut queue = FairQueue::new(1000);
+        for channel in 1..=1000 {
+            queue.push(Outgoing::Left { channel });
+        }
+        queue.check();
+        assert!(queue.bytes() >= 1000 * FRAME_COST);
+        while queue.pop().is_some() {}
+        assert_eq!(queue.bytes(), 0);
+        let (mut assembly, limits) = (Assembly::default(), Limits::default());
+        let mut channels = 1..;
+        let refused = channels.find(|channel| assembly.add(*channel, false, &[], &limits).is_err());
+        assert_eq!(refused, Some(INCOMPLETE_MAX as u32 + 1));
+        // Those that wait already go on.
+        assert_eq!(assembly.add(1, true, &[7], &limits), Ok(Some(vec![7])));
     }
 }
