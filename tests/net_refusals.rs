@@ -87,7 +87,7 @@ fn oversized_messages_are_refused_with_their_code() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_is_dropped_and_the_others_are_not_held_up() {
+fn a_reader_that_does_not_read_costs_little_and_the_others_are_not_held_up() {
     let outbound_bytes_max = 1 << 20;
     let options = ServerOptions {
         outbound_bytes_max,
@@ -103,8 +103,8 @@ fn a_reader_that_does_not_read_is_dropped_and_the_others_are_not_held_up() {
     let (client_a, _client_b) = (join(address, &a), join(address, &b));
     let mut unsent_max = 0;
     // What the kernel buffers for a socket has an end, but not a small one.
-    for step in 0..4000 {
-        insert(&a, 0, &"x".repeat(1_000));
+    for step in 0..1000 {
+        insert(&a, 0, &"x".repeat(8_000));
         if step % 8 == 7 {
             // A reader that reads keeps up.
             client_a.wait_acknowledged(LONG).unwrap();
@@ -120,16 +120,14 @@ fn a_reader_that_does_not_read_is_dropped_and_the_others_are_not_held_up() {
             .max()
             .unwrap_or(0)
             .max(unsent_max);
-        if server.stats().slow_clients_dropped > 0 {
-            break;
-        }
     }
-    assert_eq!(server.stats().slow_clients_dropped, 1);
+    assert!(unsent_max > 0, "the kernel took everything");
+    assert_eq!(server.stats().slow_clients_dropped, 0);
+    assert_eq!(server.clients(Some(ROOM)).len(), 3);
     assert!(
         unsent_max <= outbound_bytes_max,
         "{unsent_max} bytes were kept for it"
     );
-    eventually("it is gone", || server.clients(None).len() == 2);
     client_a.wait_acknowledged(LONG).unwrap();
     eventually("the other one has all", || content(&a) == content(&b));
 }

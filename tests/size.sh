@@ -23,7 +23,7 @@ report() {
   [ "$bytes" -le "$budget" ] || too_large=1
 }
 
-report "engine only" small 2150000 --no-default-features
-report "engine, client" release 3900000 --no-default-features --features client
-report "everything" release 6350000
+report "engine only" small 2400000 --no-default-features
+report "engine, client" release 4300000 --no-default-features --features client
+report "everything" release 7800000
 exit $too_large

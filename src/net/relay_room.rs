@@ -26,8 +26,10 @@ pub(super) struct LiveRelay {
     name: Arc<str>,
     state: Mutex<RelayState>,
     releases: Releases,
-    /// The log in memory and the one on the device may differ, or a panic happened in the middle of
-    /// a message. What is stored is intact; the room comes back when it is loaded anew.
+    /// A message is being handled; stays set if a panic or an error ends that half way.
+    handling: AtomicBool,
+    /// The log in memory and the one on the device may differ: set for good, by the store's thread.
+    /// What is stored is intact; the room comes back when it is loaded anew.
     broken: AtomicBool,
 }
 
@@ -72,13 +74,10 @@ impl LiveRelay {
     ) -> Result<(), (RelayInput, Refusal)> {
         let now_ms = server.clock.now_ms();
         let mut state = self.state.lock();
-        if self.broken.load(Ordering::SeqCst)
-            || state.log.stored.backlog_bytes() > BACKLOG_BYTES_MAX
-        {
+        if self.has_failed() || state.log.stored.backlog_bytes() > BACKLOG_BYTES_MAX {
             return Err((input, Refusal::Unavailable));
         }
-        // Stays if a panic passes here.
-        self.broken.store(true, Ordering::SeqCst);
+        self.handling.store(true, Ordering::SeqCst);
         let RelayState { room, log } = &mut *state;
         log.forget_stored();
         let origin = Origin {
@@ -96,7 +95,7 @@ impl LiveRelay {
         let mut outcome = Outcome::default();
         outcome.add(outputs);
         let queued = self.releases.queue(server, &origin, outcome, unsettled);
-        self.broken.store(false, Ordering::SeqCst);
+        self.handling.store(false, Ordering::SeqCst);
         if let Some((number, true)) = queued {
             self.hand_over(log, server, number);
         }
@@ -105,6 +104,10 @@ impl LiveRelay {
             self.releases.release(server);
         }
         Ok(())
+    }
+
+    fn has_failed(&self) -> bool {
+        self.broken.load(Ordering::SeqCst) || self.handling.load(Ordering::SeqCst)
     }
 
     /// Gives the store what the last message prepared. An empty append is as late as what another
@@ -146,6 +149,7 @@ impl LiveRelay {
     ) {
         let failure = result.err().map(|error| error.to_string());
         match failure.or(mismatch.map(str::to_owned)) {
+            None if self.broken.load(Ordering::SeqCst) => self.releases.abandon(),
             None => self.releases.stored(number),
             // It can never be stored: what waits is never acknowledged. Who pushed it comes again.
             Some(error) => {
@@ -192,6 +196,7 @@ impl Live for LiveRelay {
                 },
             }),
             releases: Releases::default(),
+            handling: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         }))
     }
@@ -204,7 +209,7 @@ impl Live for LiveRelay {
 
     fn is_broken(&self) -> bool {
         // During a message it is set, too; then the room's lock is held.
-        self.broken.load(Ordering::SeqCst) && self.state.try_lock().is_some()
+        self.has_failed() && self.state.try_lock().is_some()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::sync::native::{RoomOptions, ServerOptions as NativeOptions};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -137,10 +138,15 @@ impl ServerShared {
         self.tell(|observer| observer.event(event));
     }
 
-    /// Calls every observer, outside of the list's lock.
+    /// Calls every observer, outside of the list's lock. A panic of one is its own: what the caller
+    /// delivers must reach the others, and may be on the store's thread.
     pub fn tell(&self, call: impl Fn(&dyn ServerObserver)) {
         let observers = self.observers.read().clone();
-        observers.iter().for_each(|observer| call(&**observer));
+        for observer in observers.iter() {
+            if catch_unwind(AssertUnwindSafe(|| call(&**observer))).is_err() {
+                log::error!(target: "server", "an observer panicked");
+            }
+        }
     }
 
     /// Whether so much waits for a session that rooms send it no more.
