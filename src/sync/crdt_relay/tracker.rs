@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// Imported sequence numbers. Memory: one entry per gap, at most [`GAPS_MAX`].
+/// Imported sequence numbers. Memory: one entry per gap, at most `GAPS_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct SequenceTracker {
     contiguous: i64,
