@@ -145,17 +145,16 @@ impl Document {
             // being taken back.
             _ => later.removed = entries.entries,
         }
-        let winner = later.removed.last().map(|(tag, _)| *tag);
         let run = self
             .tracker
             .as_ref()
             .and_then(|tracker| tracker.run.as_ref());
-        if let Some(listed) = run.and_then(|run| run.listed.as_ref()) {
-            let is_listed =
-                |tag: &Option<OperationId>| tag.is_some_and(|tag| listed.contains(&tag));
-            later.removed.retain(|(tag, _)| is_listed(tag));
-        }
-        later.showed = winner.is_some() && later.removed.last().map(|(tag, _)| *tag) == winner;
+        let listed = run.and_then(|run| run.listed.as_ref());
+        let goes = |tag: &Option<OperationId>| {
+            listed.is_none_or(|listed| tag.is_some_and(|tag| listed.contains(&tag)))
+        };
+        later.showed = later.removed.last().is_some_and(|(tag, _)| goes(tag));
+        later.removed.retain(|(tag, _)| goes(tag));
         let effect = self.tracked(number, || Effect::Tagged(TaggedEffect::default()));
         if let Some(Effect::Tagged(effect)) = effect {
             effect
